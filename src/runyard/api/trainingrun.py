@@ -1,0 +1,299 @@
+"""The resource: what a person asks for (`TrainingRunSpec`) and what came of it (`TrainingRunStatus`).
+
+These types are the source of the CustomResourceDefinition, of its documentation and of the checks that
+`runyard run` makes; `make generate` writes all three. A field's description is what `kubectl explain` prints.
+"""
+
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, Field, JsonValue, WithJsonSchema
+
+from runyard.api.model import JsonObject, Model, Time
+
+GROUP = "runyard.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "TrainingRun"
+PLURAL = "trainingruns"
+
+TRAINING_CONTAINER = "training"
+RESERVED_ENVIRONMENT = ("MLFLOW_RUN_CONTEXT", "RUNYARD_POD_UID")
+
+
+def kubernetes(definition: str) -> WithJsonSchema:
+    """Mark a field as a type of Kubernetes' own, whose schema `crd` puts in."""
+    return WithJsonSchema({"x-runyard-kubernetes-type": definition})
+
+
+EnvVar: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.EnvVar")]
+EnvFromSource: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.EnvFromSource")]
+ResourceRequirements: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.ResourceRequirements")]
+Toleration: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.Toleration")]
+Volume: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.Volume")]
+VolumeMount: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.VolumeMount")]
+PodTemplateSpec: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.PodTemplateSpec")]
+
+# A structural schema cannot say "a number, a string or a boolean" of a map's values; it can say "neither a list
+# nor an object with anything in it", and `parameters` says the rest.
+Parameter: TypeAlias = Annotated[
+    JsonValue, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0})
+]
+ShortString: TypeAlias = Annotated[str, Field(max_length=1024)]
+
+
+def rule(expression: str, message: str, field: str = "") -> dict[str, str]:
+    """Build one CEL rule; `field` is the path, below the rule's own, that an error is reported at."""
+    found = {"rule": expression, "message": message}
+    return {**found, "fieldPath": field} if field else found
+
+
+class RunDiscovery(StrEnum):
+    """How the runs of a training are found in MLflow."""
+
+    DISCOVER = "Discover"
+
+
+class Tracking(Model):
+    """How the training and MLflow meet."""
+
+    run: RunDiscovery = Field(
+        RunDiscovery.DISCOVER,
+        description="Discover: the script starts its runs itself, in any way and in any experiment; they carry "
+        "the pod's identity as tags and are found by it.",
+    )
+
+
+class TrainingRunSpec(Model):
+    """What to train, with what, and where to record it."""
+
+    image: str | None = Field(None, min_length=1, max_length=1024, description="Image the training runs in.")
+    command: list[ShortString] | None = Field(
+        None, min_length=1, max_length=256, description="Program and its first arguments; default: the image's."
+    )
+    args: list[Annotated[str, Field(max_length=16384)]] | None = Field(
+        None,
+        max_length=1024,
+        description="Arguments. $(params.NAME) is replaced by that parameter's value.",
+    )
+    working_dir: str | None = Field(
+        None,
+        max_length=4096,
+        description="Folder the command starts in; default: the image's. `runyard run` starts it in the "
+        "manifest's own folder.",
+    )
+    parameters: dict[str, Parameter] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Scalars by name: numbers, strings, booleans. Each replaces $(params.NAME) in args and env, "
+        "and is in the environment as PARAM_NAME.",
+    )
+    experiment: str | None = Field(
+        None, min_length=1, max_length=500, description="MLflow experiment; default: the namespace's name."
+    )
+    env: list[EnvVar] | None = Field(
+        None,
+        max_length=256,
+        description="Environment of the training container, as in a pod. $(params.NAME) is replaced in values.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            "x-kubernetes-validations": [
+                rule(
+                    f"self.all(e, !(e.name in {list(RESERVED_ENVIRONMENT)}))",
+                    "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: "
+                    "leave them out",
+                )
+            ],
+        },
+    )
+    env_from: list[EnvFromSource] | None = Field(
+        None, max_length=64, description="ConfigMaps and Secrets whose keys become environment, as in a pod."
+    )
+    resources: ResourceRequirements | None = Field(
+        None, description="Requests and limits of the training container, as in a pod."
+    )
+    volumes: list[Volume] | None = Field(None, max_length=64, description="Volumes, as in a pod.")
+    volume_mounts: list[VolumeMount] | None = Field(
+        None, max_length=64, description="Where the training container sees volumes, as in a pod."
+    )
+    service_account_name: str | None = Field(
+        None, max_length=253, description="Service account of the pod; its token is not mounted unless asked for."
+    )
+    node_selector: dict[str, str] | None = Field(None, description="Labels a node must have.")
+    tolerations: list[Toleration] | None = Field(None, max_length=64, description="Taints that are tolerated.")
+    pod_template: PodTemplateSpec | None = Field(
+        None,
+        description="A pod template laid under the fields above, for everything else. Its container named "
+        '"training" is the training container.',
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",
+                    "must be Never, or left out: every attempt is a pod of its own",
+                    ".spec.restartPolicy",
+                )
+            ]
+        },
+    )
+    backoff_limit: int = Field(
+        0, ge=0, le=100, description="How many times a failed attempt is tried again, each in a new pod."
+    )
+    active_deadline_seconds: int | None = Field(
+        None, ge=1, description="Seconds after which the training is stopped and has failed, retries included."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        None, ge=0, description="Seconds after the end until the Job and its pods are removed; default: kept."
+    )
+    suspend: bool = Field(False, description="true: no pod runs until it is set to false.")
+    tracking: Tracking = Field(default_factory=Tracking, description="How the training and MLflow meet.")
+
+
+SPEC_RULES = (
+    rule(
+        "has(self.image) || (has(self.podTemplate) && has(self.podTemplate.spec)"
+        " && has(self.podTemplate.spec.containers)"
+        f" && self.podTemplate.spec.containers.exists(c, c.name == '{TRAINING_CONTAINER}' && has(c.image)))",
+        'say which image to train in, here or in podTemplate for its container named "training"',
+        ".image",
+    ),
+)
+
+
+class Phase(StrEnum):
+    """The state in one word, for people; programs read the conditions."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+
+
+class Outcome(StrEnum):
+    """How one attempt stands or ended."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more can happen to the attempt."""
+        return self not in {Outcome.PENDING, Outcome.RUNNING}
+
+
+class Reason(StrEnum):
+    """Why something ended as it did."""
+
+    COMPLETED = "Completed"
+    ERROR = "Error"
+    OOM_KILLED = "OOMKilled"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    IMAGE_PULL = "ImagePull"
+    INVALID_SPEC = "InvalidSpec"
+    CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+    JOB_DELETED = "JobDeleted"
+    POD_DELETED = "PodDeleted"
+
+
+class Condition(Model):
+    """A metav1.Condition."""
+
+    type: str = Field(max_length=316)
+    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
+    reason: str = Field(max_length=1024)
+    message: str = Field("", max_length=32768)
+    last_transition_time: Time
+    observed_generation: int | None = None
+
+
+class Attempt(Model):
+    """One pod of the training, and what became of it."""
+
+    pod: str = Field(description="Name of the pod.")
+    uid: str = Field(description="UID of the pod; its runs carry it as the tag runyard.dev/pod.")
+    node: str | None = None
+    outcome: Outcome
+    reason: str | None = Field(None, description="Cause of the end, in one word.")
+    exit_code: int | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    message: str | None = Field(None, description="What the kubelet or the Job said of it.")
+    run_id: str | None = Field(None, description="The attempt's MLflow run.")
+    recorded_at: Time | None = Field(
+        None, description="When MLflow was brought to agree with the outcome, log included."
+    )
+
+
+class TrackingStatus(Model):
+    """Where MLflow has it: the run of the last attempt."""
+
+    experiment_id: str | None = None
+    run_id: str | None = None
+    url: str | None = None
+
+
+class TrainingRunStatus(Model):
+    """What came of it, as the operator last saw it."""
+
+    observed_generation: int | None = None
+    phase: Phase | None = None
+    message: str | None = Field(None, description="What is being waited for, or why it failed, in a sentence.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    duration: str | None = Field(None, description="From start to completion, for people.")
+    job: str | None = Field(None, description="Name of the Job.")
+    attempts: list[Attempt] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
+        description="The last ten attempts, oldest first.",
+    )
+    tracking: TrackingStatus | None = None
+    metrics: dict[str, str] | None = Field(
+        None, description="Final values of at most 16 metrics of the run, with all their digits."
+    )
+    image_digest: str | None = Field(None, description="Digest of the image that ran.")
+
+    def condition(self, name: str) -> Condition | None:
+        """Return the condition of that type, if it is there."""
+        return next((found for found in self.conditions if found.type == name), None)
+
+
+class ObjectMeta(Model):
+    """The part of metav1.ObjectMeta that is used here."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    deletion_timestamp: Time | None = None
+
+
+class TrainingRun(Model):
+    """One training, asked for once."""
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: TrainingRunSpec
+    status: TrainingRunStatus = Field(default_factory=TrainingRunStatus)
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment the runs go to unless the script says otherwise."""
+        return self.spec.experiment or self.metadata.namespace
+
+
+def field_names(model: type[BaseModel]) -> dict[str, str]:
+    """Map a model's attribute names to the names on the wire."""
+    return {name: field.alias or name for name, field in model.model_fields.items()}

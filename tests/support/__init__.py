@@ -1,0 +1,1 @@
+"""What tests and generators share: real servers, and waiting for conditions."""

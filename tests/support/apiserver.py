@@ -1,0 +1,144 @@
+"""A real Kubernetes API server on this machine, with its etcd and nothing else: no controllers, no nodes."""
+
+import json
+import socket
+import ssl
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.programs import program
+from tests.support.waiting import wait_for
+
+TOKEN = "admin-of-a-test-server"  # noqa: S105 the server is this process's own and listens on loopback
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """A running server: its address and a kubeconfig with every right."""
+
+    url: str
+    kubeconfig: Path
+
+    def get(self, path: str) -> dict[str, object]:
+        """GET a path and parse the answer.
+
+        Raises:
+            urllib.error.URLError: the server refused or is not there yet.
+
+        """
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+        with urllib.request.urlopen(request, context=_unverified(), timeout=10) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text[:1] == b"{" else {"text": text.decode()}
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against the server; the caller looks at the exit code."""
+        command = [program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+
+    def is_ready(self) -> bool:
+        """Whether the server says that it is ready."""
+        try:
+            return self.get("/readyz")["text"] == "ok"
+        except OSError:
+            return False
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server for the length of a with block."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@contextmanager
+def api_server() -> Iterator[ApiServer]:
+    """Start etcd and kube-apiserver in a folder of their own; stop both at the end."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiserver-")))
+        client, peer, port = free_port(), free_port(), free_port()
+        etcd = f"http://127.0.0.1:{client}"
+        key = home / "service-account.pem"
+        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)  # noqa: S603, S607
+        (home / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
+        stack.enter_context(
+            running(
+                [
+                    program("etcd"),
+                    f"--data-dir={home / 'etcd'}",
+                    f"--listen-client-urls={etcd}",
+                    f"--advertise-client-urls={etcd}",
+                    f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                    "--unsafe-no-fsync",
+                ],
+                home / "etcd.log",
+            )
+        )
+        server = stack.enter_context(
+            running(
+                [
+                    program("kube-apiserver"),
+                    f"--etcd-servers={etcd}",
+                    f"--cert-dir={home / 'certs'}",
+                    "--bind-address=127.0.0.1",
+                    f"--secure-port={port}",
+                    "--service-cluster-ip-range=10.0.0.0/24",
+                    "--service-account-issuer=https://kubernetes.default.svc",
+                    f"--service-account-key-file={key}",
+                    f"--service-account-signing-key-file={key}",
+                    f"--token-auth-file={home / 'tokens.csv'}",
+                    "--authorization-mode=RBAC",
+                    # Nothing here makes the default service account that pods would wait for.
+                    "--disable-admission-plugins=ServiceAccount",
+                ],
+                home / "kube-apiserver.log",
+            )
+        )
+        found = ApiServer(f"https://127.0.0.1:{port}", home / "kubeconfig")
+        found.kubeconfig.write_text(_kubeconfig(found.url))
+
+        def ready() -> bool:
+            if server.poll() is not None:
+                raise RuntimeError((home / "kube-apiserver.log").read_text()[-2000:])
+            return found.is_ready()
+
+        wait_for("the API server is ready", ready, timeout_seconds=60)
+        yield found
+
+
+def _kubeconfig(url: str) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "admin", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "current-context": "test",
+        }
+    )

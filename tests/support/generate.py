@@ -1,0 +1,49 @@
+"""Write what is derived from the resource's types: the CRD in the chart, and the schema in the package.
+
+    python -m tests.support.generate          write the files
+    python -m tests.support.generate --check  exit 1, naming the files, if they are not what would be written
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from runyard.api.crd import custom_resource_definition
+from runyard.api.model import JsonObject
+from tests.support.apiserver import api_server
+
+ROOT = Path(__file__).parents[2]
+
+
+def files() -> dict[Path, str]:
+    """Return each derived file's path, from the root, and its text."""
+    with api_server() as server:
+        document = cast("dict[str, dict[str, dict[str, JsonObject]]]", server.get("/openapi/v3/api/v1"))
+    definition = custom_resource_definition(document["components"]["schemas"])
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]  # type: ignore[index, call-overload]
+    return {
+        Path("charts/runyard/files/crds/trainingruns.yaml"): yaml.safe_dump(definition, sort_keys=False, width=110),
+        Path("src/runyard/api/trainingruns.schema.json"): json.dumps(schema, indent=1) + "\n",
+    }
+
+
+def main() -> int:
+    """Write or check; return the exit code."""
+    stale = {path: text for path, text in files().items() if not _holds(ROOT / path, text)}
+    for path, text in stale.items():
+        print(path)  # noqa: T201
+        if "--check" not in sys.argv:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(text)
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
