@@ -1,0 +1,1 @@
+"""Tracked training: run it, and know what truly came of it."""

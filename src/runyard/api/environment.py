@@ -1,0 +1,48 @@
+"""The environment a training runs in, the same in a pod and on a laptop."""
+
+import json
+from collections.abc import Mapping
+
+from runyard.api import parameters
+from runyard.api.model import JsonObject
+from runyard.api.parameters import substituted
+from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
+from runyard.api.trainingrun import TrainingRun
+
+# The default makes a script hang for four minutes at an unreachable server.
+_REQUEST_RETRIES = "3"
+
+
+def identity_tags(run: TrainingRun, pod_uid: str) -> dict[str, str]:
+    """Return the tags by which every run of an attempt is found again."""
+    metadata = run.metadata
+    return {UID_TAG: metadata.uid, NAME_TAG: metadata.name, NAMESPACE_TAG: metadata.namespace, POD_TAG: pod_uid}
+
+
+def own_variables(run: TrainingRun, tracking_uri: str, pod_uid: str) -> dict[str, str]:
+    """Return the variables that Runyard sets, by name."""
+    return {
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MLFLOW_EXPERIMENT_NAME": run.experiment,
+        "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid)),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
+        **parameters.environment(run.spec.parameters),
+    }
+
+
+def user_variables(run: TrainingRun) -> list[JsonObject]:
+    """Return `spec.env` with parameters put in."""
+    return [_with_parameters(variable, run) for variable in run.spec.env or []]
+
+
+def arguments(run: TrainingRun) -> list[str] | None:
+    """Return `spec.args` with parameters put in; None where the image's own apply."""
+    if run.spec.args is None:
+        return None
+    return [substituted(text, run.spec.parameters) for text in run.spec.args]
+
+
+def _with_parameters(variable: Mapping[str, object], run: TrainingRun) -> JsonObject:
+    value = variable.get("value")
+    changed = {"value": substituted(value, run.spec.parameters)} if isinstance(value, str) else {}
+    return {**variable, **changed}  # type: ignore[dict-item]

@@ -1,0 +1,63 @@
+"""Parameters of a training: their text, and where they are put in."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from runyard.api.trainingrun import TrainingRunSpec
+from runyard.errors import Problem
+
+_REFERENCE = re.compile(r"\$\(params\.([^)]*)\)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def text_of(value: JsonValue) -> str:
+    """Return a parameter as a command line has it: strings as they are, the others as JSON writes them."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def substituted(text: str, parameters: Mapping[str, JsonValue]) -> str:
+    """Replace each $(params.NAME); every other $(…) is left to Kubernetes."""
+    return _REFERENCE.sub(lambda found: text_of(parameters[found[1]]), text)
+
+
+def environment(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Return the PARAM_… variables."""
+    return {f"PARAM_{name}": text_of(value) for name, value in parameters.items()}
+
+
+def problems(spec: TrainingRunSpec) -> list[Problem]:
+    """Find what is wrong with the parameters and with their uses, which a schema cannot say."""
+    return [*_bad_parameters(spec), *_bad_references(spec)]
+
+
+def _bad_parameters(spec: TrainingRunSpec) -> Iterator[Problem]:
+    for name, value in spec.parameters.items():
+        if not _NAME.fullmatch(name):
+            yield Problem(
+                f"spec.parameters.{name}",
+                f'Invalid value: "{name}": a parameter\'s name is letters, digits and underscores, '
+                "and does not begin with a digit",
+            )
+        if value is None or isinstance(value, list | dict):
+            yield Problem(f"spec.parameters.{name}", "Invalid value: give it a number, a string or a boolean")
+
+
+def _bad_references(spec: TrainingRunSpec) -> Iterator[Problem]:
+    for path, text in _texts(spec):
+        for name in _REFERENCE.findall(text):
+            if name not in spec.parameters:
+                known = ", ".join(spec.parameters) or "none"
+                yield Problem(
+                    path, f'Invalid value: "$(params.{name})": spec.parameters has no "{name}"; it has: {known}'
+                )
+
+
+def _texts(spec: TrainingRunSpec) -> Iterator[tuple[str, str]]:
+    for index, argument in enumerate(spec.args or []):
+        yield f"spec.args[{index}]", argument
+    for index, variable in enumerate(spec.env or []):
+        if isinstance(value := variable.get("value"), str):
+            yield f"spec.env[{index}].value", value

@@ -1,0 +1,123 @@
+"""What MLflow should say of an attempt, given what became of its pod.
+
+A tracking server believes what a script last told it; the pod's end is what happened. `corrections` is the
+difference between the two.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runyard.api.trainingrun import Attempt, Outcome
+
+UID_TAG = "runyard.dev/uid"
+NAME_TAG = "runyard.dev/name"
+NAMESPACE_TAG = "runyard.dev/namespace"
+POD_TAG = "runyard.dev/pod"
+OUTCOME_TAG = "runyard.dev/outcome"
+REASON_TAG = "runyard.dev/reason"
+EXIT_CODE_TAG = "runyard.dev/exit-code"
+PARENT_TAG = "mlflow.parentRunId"
+
+MANIFEST_ARTIFACT = "runyard/trainingrun.yaml"
+STATUS_METRICS = 16
+
+
+class RunStatus(StrEnum):
+    """MLflow's words for the state of a run."""
+
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow takes the run to be still going on."""
+        return self in {RunStatus.SCHEDULED, RunStatus.RUNNING}
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run, as far as its outcome goes."""
+
+    id: str
+    experiment_id: str
+    status: RunStatus
+    start_time_ms: int
+    artifact_uri: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a run must be told to agree with its pod."""
+
+    run: Run
+    status: RunStatus
+    tags: Mapping[str, str]
+    end_time_ms: int
+
+    @property
+    def changes_status(self) -> bool:
+        """Whether the run says something else of its end."""
+        return self.run.status is not self.status
+
+    @property
+    def new_tags(self) -> dict[str, str]:
+        """The tags that the run has not got, or has with another value."""
+        return {key: value for key, value in self.tags.items() if self.run.tags.get(key) != value}
+
+
+def log_artifact(pod: str) -> str:
+    """Return where the log's tail lies among a run's artifacts."""
+    return f"runyard/log-{pod}.txt"
+
+
+def final_status(outcome: Outcome) -> RunStatus:
+    """Return how MLflow calls an attempt's end; an attempt that is going on is RUNNING."""
+    return {
+        Outcome.SUCCEEDED: RunStatus.FINISHED,
+        Outcome.FAILED: RunStatus.FAILED,
+        Outcome.CANCELLED: RunStatus.KILLED,
+    }.get(outcome, RunStatus.RUNNING)
+
+
+def primary(runs: Sequence[Run]) -> Run | None:
+    """Return the run that stands for the attempt: the last that was started and has no parent among them."""
+    ids = {run.id for run in runs}
+    roots = [run for run in runs if run.tags.get(PARENT_TAG) not in ids]
+    return max(roots, key=lambda run: (run.start_time_ms, run.id), default=None)
+
+
+def corrections(runs: Sequence[Run], attempt: Attempt) -> list[Correction]:
+    """Return what each run of an ended attempt should say; those that say it already are not among them.
+
+    The primary run ends as the pod did. The others keep the end that the script gave them, since a child of a
+    grid may well have finished before the script failed; those still open end as the pod did.
+    """
+    wanted = final_status(attempt.outcome)
+    chief = primary(runs)
+    tags = outcome_tags(attempt)
+    ended_ms = int(attempt.finished_at.timestamp() * 1000) if attempt.finished_at else 0
+    needed = [
+        Correction(run, wanted if run is chief or run.status.is_open else run.status, tags, ended_ms) for run in runs
+    ]
+    return [found for found in needed if found.changes_status or found.new_tags]
+
+
+def outcome_tags(attempt: Attempt) -> dict[str, str]:
+    """Return the tags that say how an attempt ended."""
+    tags = {OUTCOME_TAG: attempt.outcome.value}
+    if attempt.reason:
+        tags[REASON_TAG] = attempt.reason
+    if attempt.exit_code is not None:
+        tags[EXIT_CODE_TAG] = str(attempt.exit_code)
+    return tags
+
+
+def status_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return the first sixteen metrics by name, as text that gives the same float back."""
+    return {name: repr(metrics[name]) for name in sorted(metrics)[:STATUS_METRICS]}

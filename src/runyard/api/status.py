@@ -1,0 +1,197 @@
+"""The status of a TrainingRun, made from what is known of its Job and its attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from runyard.api.trainingrun import (
+    Attempt,
+    Condition,
+    Outcome,
+    Phase,
+    Reason,
+    TrackingStatus,
+    TrainingRun,
+    TrainingRunStatus,
+)
+from runyard.errors import Problem
+
+ATTEMPTS_KEPT = 10
+
+ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
+
+
+class JobState(StrEnum):
+    """How a Job stands."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the Job has ended."""
+        return self in {JobState.COMPLETE, JobState.FAILED}
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What is known of the Job, or of the local processes that stand for one."""
+
+    state: JobState
+    name: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class TrackingFacts:
+    """What was last heard from MLflow."""
+
+    url: str | None = None
+    experiment_id: str | None = None
+    metrics: dict[str, str] | None = None
+    problem: str | None = None
+
+
+def is_final(status: TrainingRunStatus) -> bool:
+    """Whether the outcome is known; it never changes after that."""
+    found = status.condition(SUCCEEDED)
+    return found is not None and found.status != "Unknown"
+
+
+def is_settled(run: TrainingRun) -> bool:
+    """Whether nothing is left to do: the outcome is known and MLflow agrees with it."""
+    tracked = run.status.condition(TRACKED)
+    return is_final(run.status) and tracked is not None and tracked.status == "True"
+
+
+def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
+    """Return the status of a resource that cannot be run as it is."""
+    message = "; ".join(map(str, problems))
+    conditions = _Conditions(run, now)
+    conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
+    conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
+    conditions.set(SUCCEEDED, "False", Reason.INVALID_SPEC, message)
+    conditions.set(TRACKED, "True", "NothingToRecord", "no pod ran")
+    return run.status.model_copy(
+        update={
+            "observed_generation": run.metadata.generation,
+            "phase": Phase.FAILED,
+            "message": message,
+            "conditions": conditions.found,
+            "completion_time": run.status.completion_time or now,
+        }
+    )
+
+
+def assemble(
+    run: TrainingRun, job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts, now: datetime
+) -> TrainingRunStatus:
+    """Return the status that the facts amount to; the same facts give the same status."""
+    last = attempts[-1] if attempts else None
+    phase = _phase(job, attempts)
+    reason, message = _verdict(job, last)
+    conditions = _Conditions(run, now)
+    conditions.set(ACCEPTED, "True", "Accepted")
+    conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
+    conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
+    conditions.set(TRACKED, *_tracked(job, attempts, tracking))
+    completed = job.finished_at if job.state.is_final else None
+    previous = run.status.tracking or TrackingStatus()
+    run_id = (last.run_id if last else None) or previous.run_id
+    return TrainingRunStatus(
+        observed_generation=run.metadata.generation,
+        phase=phase,
+        message=message,
+        conditions=conditions.found,
+        start_time=job.started_at or run.status.start_time,
+        completion_time=completed,
+        duration=_duration(job.started_at or run.status.start_time, completed),
+        job=job.name,
+        attempts=list(attempts[-ATTEMPTS_KEPT:]),
+        tracking=TrackingStatus(
+            experiment_id=tracking.experiment_id or previous.experiment_id,
+            run_id=run_id,
+            url=tracking.url or previous.url,
+        )
+        if run_id
+        else None,
+        metrics=tracking.metrics or run.status.metrics,
+        image_digest=run.status.image_digest,
+    )
+
+
+class _Conditions:
+    """The conditions being written: a transition time moves only when the status does."""
+
+    def __init__(self, run: TrainingRun, now: datetime) -> None:
+        self._run, self._now = run, now
+        self.found: list[Condition] = []
+
+    def set(self, kind: str, status: str, reason: str, message: str = "") -> None:
+        before = self._run.status.condition(kind)
+        since = before.last_transition_time if before and before.status == status else self._now
+        self.found.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=message,
+                last_transition_time=since,
+                observed_generation=self._run.metadata.generation,
+            )
+        )
+
+
+def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
+    match job.state:
+        case JobState.COMPLETE:
+            return Phase.SUCCEEDED
+        case JobState.FAILED:
+            return Phase.FAILED
+        case JobState.SUSPENDED:
+            return Phase.SUSPENDED
+    return Phase.RUNNING if any(found.outcome is Outcome.RUNNING for found in attempts) else Phase.PENDING
+
+
+def _succeeded(job: JobFacts) -> str:
+    return {JobState.COMPLETE: "True", JobState.FAILED: "False"}.get(job.state, "Unknown")
+
+
+def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
+    """Return why it ended, or what it waits for: the Job's word first, then the last attempt's."""
+    match job.state:
+        case JobState.COMPLETE:
+            return Reason.COMPLETED, None
+        case JobState.FAILED:
+            reason = job.reason or (last.reason if last else None) or Reason.ERROR
+            return reason, job.message or (last.message if last else None)
+        case JobState.SUSPENDED:
+            return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
+    if last and last.outcome.is_final:
+        return "Retrying", f"attempt {last.pod} ended: {last.reason}"
+    return (last.outcome.value if last else Outcome.PENDING.value), job.message or (last.message if last else None)
+
+
+def _tracked(job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts) -> tuple[str, str, str]:
+    if tracking.problem:
+        return "False", "TrackingUnavailable", tracking.problem
+    if job.state.is_final and all(found.recorded_at for found in attempts):
+        return "True", "Recorded", f"MLflow agrees with {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}"
+    return "Unknown", "InProgress", ""
+
+
+def _duration(start: datetime | None, end: datetime | None) -> str | None:
+    """Return a duration as kubectl writes ages: its two largest units."""
+    if start is None or end is None:
+        return None
+    seconds = int((end - start).total_seconds())
+    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("m", seconds // 60 % 60), ("s", seconds % 60)]
+    first = next((index for index, (_, count) in enumerate(units) if count), len(units) - 1)
+    return "".join(f"{count}{unit}" for unit, count in units[first : first + 2] if count) or "0s"

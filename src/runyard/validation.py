@@ -1,0 +1,214 @@
+"""Checks of a manifest without a cluster, in the words of a cluster's API server.
+
+The schema and the rules are the CustomResourceDefinition's own; only the sentences around them are made here.
+tests/operator/test_refusals.py holds both answers side by side.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TypeAlias, cast
+
+import cel
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import ValidationError
+from pydantic import JsonValue
+
+from runyard.api import parameters
+from runyard.api.crd import schema
+from runyard.api.model import JsonObject
+from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
+from runyard.errors import InvalidManifest, Problem, UnknownField, UnreadableManifest
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_METADATA_FIELDS = {
+    *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid"),
+    *("resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    *("managedFields", "selfLink"),
+}
+
+
+def parse(manifest: JsonValue) -> TrainingRun:
+    """Check a manifest as the API server would and return the resource.
+
+    Raises:
+        UnreadableManifest: it is not a TrainingRun of this version.
+        UnknownField: it has fields that are not in the schema.
+        InvalidManifest: a value is wrong; all that are wrong are named together.
+
+    """
+    if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (API_VERSION, KIND):
+        found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
+        message = f"this is {found}, not a {KIND} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {KIND}"
+        raise UnreadableManifest(message)
+    if unknown := sorted(_unknown_fields(manifest)):
+        raise UnknownField(unknown)
+    resource = cast("JsonObject", _without_nulls(manifest, schema()))
+    metadata = resource.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    found_problems = [*_name_problems(name), *_schema_problems(resource)]
+    if not found_problems:
+        found_problems = list(_rule_problems(resource, schema(), ()))
+    if found_problems:
+        raise InvalidManifest(name, found_problems)
+    run = TrainingRun.model_validate(resource)
+    if bad := parameters.problems(run.spec):
+        raise InvalidManifest(name, bad)
+    return run
+
+
+def dotted(path: Path) -> str:
+    """Write a path as Kubernetes does: spec.env[0].name."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _child_schemas(node: JsonObject, value: JsonValue) -> Iterator[tuple[str | int, JsonValue, JsonObject | None]]:
+    """Pair each child of a value with its schema; None where the schema knows no such field."""
+    if isinstance(value, list):
+        items = node.get("items")
+        yield from ((index, item, cast("JsonObject", items)) for index, item in enumerate(value) if items)
+    if isinstance(value, dict):
+        properties = cast("dict[str, JsonObject]", node.get("properties", {}))
+        others = node.get("additionalProperties")
+        for key, child in value.items():
+            yield key, child, properties.get(key, cast("JsonObject | None", others))
+
+
+def _unknown_fields(manifest: JsonObject) -> Iterator[str]:
+    def below(node: JsonObject, value: JsonValue, path: Path) -> Iterator[str]:
+        if node.get("x-kubernetes-preserve-unknown-fields") or ("properties" not in node and not _has_children(node)):
+            return
+        for key, child, child_schema in _child_schemas(node, value):
+            if child_schema is None:
+                yield dotted((*path, key))
+            else:
+                yield from below(child_schema, child, (*path, key))
+
+    yield from below(schema(), manifest, ())
+    metadata = manifest.get("metadata")
+    if isinstance(metadata, dict):
+        yield from (f"metadata.{key}" for key in metadata if key not in _METADATA_FIELDS)
+
+
+def _has_children(node: JsonObject) -> bool:
+    return "items" in node or "additionalProperties" in node
+
+
+def _without_nulls(value: JsonValue, node: JsonObject) -> JsonValue:
+    """A null is a field left out, as on the server, except where values are of any type."""
+    if node.get("x-kubernetes-preserve-unknown-fields"):
+        return value
+    children = [(key, child, found) for key, child, found in _child_schemas(node, value) if found is not None]
+    if isinstance(value, dict) and children:
+        return {
+            str(key): _without_nulls(child, found)
+            for key, child, found in children
+            if child is not None or found.get("x-kubernetes-preserve-unknown-fields")
+        }
+    if isinstance(value, list):
+        return [_without_nulls(child, found) for _, child, found in children]
+    return value
+
+
+def _name_problems(name: str) -> Iterator[Problem]:
+    if not name:
+        yield Problem("metadata.name", "Required value: name or generateName is required")
+    elif not _SUBDOMAIN.fullmatch(name):
+        yield Problem(
+            "metadata.name",
+            f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
+            "characters, '-' or '.', and must start and end with an alphanumeric character",
+        )
+
+
+def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
+    errors = sorted(Draft4Validator(schema()).iter_errors(resource), key=lambda error: [str(p) for p in error.path])
+    for error in errors:
+        yield _worded(error)
+    yield from _repeated_keys(resource)
+
+
+def _worded(error: ValidationError) -> Problem:
+    """Say a JSON schema's error as Kubernetes says it."""
+    path = dotted(tuple(error.absolute_path))
+    limit = error.validator_value
+    value = cast("JsonValue", error.instance)
+    shown = json.dumps(value)
+    match error.validator:
+        case "required":
+            missing = next(name for name in cast("list[str]", limit) if name not in cast("JsonObject", value))
+            return Problem(f"{path}.{missing}" if path else missing, "Required value")
+        case "type" | "anyOf":
+            wanted = limit if error.validator == "type" else "integer or string"
+            kind = _type_name(value)
+            return Problem(path, f'Invalid value: "{kind}": {path} in body must be of type {wanted}: "{kind}"')
+        case "enum":
+            choices = ", ".join(json.dumps(choice) for choice in cast("list[str]", limit))
+            return Problem(path, f"Unsupported value: {shown}: supported values: {choices}")
+        case "minimum":
+            return Problem(path, f"Invalid value: {shown}: {path} in body should be greater than or equal to {limit}")
+        case "maximum":
+            return Problem(path, f"Invalid value: {shown}: {path} in body should be less than or equal to {limit}")
+        case "minLength":
+            return Problem(path, f"Invalid value: {shown}: {path} in body should be at least {limit} chars long")
+        case "maxLength":
+            return Problem(path, f"Too long: may not be more than {limit} bytes")
+        case "pattern":
+            return Problem(path, f"Invalid value: {shown}: {path} in body should match '{limit}'")
+        case "minItems":
+            size = len(cast("list[JsonValue]", value))
+            return Problem(path, f"Invalid value: {size}: {path} in body should have at least {limit} items")
+        case "maxItems" | "maxProperties":
+            size = len(cast("list[JsonValue]", value))
+            return Problem(path, f"Too many: {size}: must have at most {limit} items")
+        case _:
+            return Problem(path, f"Invalid value: {error.message}")
+
+
+def _type_name(value: JsonValue) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case None:
+            return "null"
+
+
+def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
+    """Two items of a list that is keyed, such as `env`, may not have the same key."""
+
+    def below(node: JsonObject, value: JsonValue, path: Path) -> Iterator[Problem]:
+        keys = cast("list[str]", node.get("x-kubernetes-list-map-keys", []))
+        seen: list[JsonObject] = []
+        for key, child, child_schema in _child_schemas(node, value):
+            if keys and isinstance(child, dict):
+                identity = {name: child[name] for name in keys if name in child}
+                if identity in seen:
+                    yield Problem(dotted((*path, key)), f"Duplicate value: {json.dumps(identity, separators=(',', ':'))}")
+                seen.append(identity)
+            if child_schema is not None:
+                yield from below(child_schema, child, (*path, key))
+
+    yield from below(schema(), resource, ())
+
+
+def _rule_problems(value: JsonValue, node: JsonObject, path: Path) -> Iterator[Problem]:
+    for rule in cast("list[dict[str, str]]", node.get("x-kubernetes-validations", [])):
+        if cel.evaluate(rule["rule"], {"self": value}) is not True:
+            where = dotted(path) + rule.get("fieldPath", "")
+            yield Problem(where, f'Invalid value: "{_type_name(value)}": {rule["message"]}')
+    for key, child, child_schema in _child_schemas(node, value):
+        if child_schema is not None:
+            yield from _rule_problems(child, child_schema, (*path, key))
