@@ -24,8 +24,8 @@ from sklearn.model_selection import train_test_split
 GRID = ("n_estimators", "max_depth", "min_samples_split")
 METRICS = ("accuracy", "f1_score", "precision", "recall")
 
-# MLflow writes models with skops: where a pickle is a program to run, a skops file is data, rebuilt from types
-# that were vouched for. Most are known to skops; scikit-learn's compiled tree is not, and a forest needs it.
+# MLflow writes models with skops: a pickle is a program to run, a skops file is data, rebuilt from types that
+# were vouched for. Most are known to skops; scikit-learn's compiled tree is not, and a forest needs it.
 SKOPS_TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
 
 # Left to itself, MLflow finds a model's requirements by loading it in a new interpreter: nine seconds a
@@ -164,9 +164,7 @@ def show(cells: Iterable[object]) -> None:
 def train_grid(grid: dict[str, list[int | None]], seed: int) -> None:
     wines = load_wines(seed)
     combinations = list(itertools.product(*grid.values()))
-    print(
-        f"{len(combinations)} forests, trained on {len(wines.train)} wines, judged on {len(wines.test)} others"
-    )
+    print(f"{len(combinations)} forests, trained on {len(wines.train)} wines, judged on {len(wines.test)}")
     show(GRID + METRICS)
 
     forests = []
