@@ -47,6 +47,7 @@ class JobFacts:
     message: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    image_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def assemble(
         if run_id
         else None,
         metrics=tracking.metrics or run.status.metrics,
-        image_digest=run.status.image_digest,
+        image_digest=job.image_digest or run.status.image_digest,
     )
 
 

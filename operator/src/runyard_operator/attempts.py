@@ -1,0 +1,137 @@
+"""What became of each pod: its state as an attempt, and the cause of its end."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from runyard.api.trainingrun import Attempt, Outcome, Reason
+from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
+
+_IMAGE_WAITS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_DISRUPTIONS = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "TerminationByKubelet": Reason.EVICTED,
+}
+
+
+def observed(pods: Iterable[Pod], before: Sequence[Attempt], job: Job | None, now: datetime) -> list[Attempt]:
+    """Return all attempts, oldest first: those whose pods are there, and those that are remembered.
+
+    What was final stays as it was; a remembered pod that is gone without an end seen has ended unseen.
+    """
+    present = {pod.metadata.uid: pod for pod in pods}
+    known = {attempt.uid: attempt for attempt in before}
+    attempts = [
+        attempt if attempt.outcome.is_final else _vanished(attempt, job, now)
+        for attempt in before
+        if attempt.uid not in present
+    ]
+    for pod in sorted(present.values(), key=lambda pod: (pod.metadata.creation_timestamp or now, pod.metadata.name)):
+        earlier = known.get(pod.metadata.uid)
+        attempts.append(earlier if earlier and earlier.outcome.is_final else _of_pod(pod, earlier, job, now))
+    return attempts
+
+
+def image_wait(pod: Pod) -> str | None:
+    """Return what the kubelet says of an image it cannot get; None where no image is waited for."""
+    for container in [*pod.status.init_container_statuses, *pod.status.container_statuses]:
+        waiting = container.state.waiting
+        if waiting and waiting.reason in _IMAGE_WAITS:
+            return f"{waiting.reason}: {waiting.message}".removesuffix(": ")
+    return None
+
+
+def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
+    terminated = pod.training.state.terminated if pod.training else None
+    running = pod.training.state.running if pod.training else None
+    started = (terminated or running).started_at if (terminated or running) else None  # type: ignore[union-attr]
+    base = Attempt(
+        pod=pod.metadata.name,
+        uid=pod.metadata.uid,
+        node=pod.spec.node_name,
+        outcome=Outcome.PENDING,
+        started_at=started or pod.status.start_time or pod.metadata.creation_timestamp,
+        message=earlier.message if earlier else None,
+        run_id=earlier.run_id if earlier else None,
+    )
+    if pod.status.phase == "Succeeded":
+        return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
+    if pod.status.phase == "Failed":
+        outcome, reason = _cause(pod, terminated, job)
+        return _ended(base, outcome, reason, terminated, now, pod.status.message)
+    if running is not None:
+        return base.model_copy(update={"outcome": Outcome.RUNNING, "message": None})
+    return base.model_copy(update={"message": _waits_for(pod) or base.message})
+
+
+def _ended(
+    base: Attempt,
+    outcome: Outcome,
+    reason: str,
+    terminated: Terminated | None,
+    now: datetime,
+    message: str = "",
+) -> Attempt:
+    said = message or (_last_line(terminated.message) if terminated and outcome is not Outcome.SUCCEEDED else "")
+    return base.model_copy(
+        update={
+            "outcome": outcome,
+            "reason": str(reason),
+            "exit_code": terminated.exit_code if terminated else None,
+            "finished_at": (terminated.finished_at if terminated else None) or now,
+            "message": said or (None if outcome is Outcome.SUCCEEDED else base.message),
+        }
+    )
+
+
+def _cause(pod: Pod, terminated: Terminated | None, job: Job | None) -> tuple[Outcome, str]:
+    if terminated and terminated.reason == "OOMKilled":
+        return Outcome.FAILED, Reason.OOM_KILLED
+    if disruption := pod.condition("DisruptionTarget"):
+        return Outcome.CANCELLED, _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
+    if pod.status.reason == "Evicted":
+        return Outcome.CANCELLED, Reason.EVICTED
+    if pod.metadata.deletion_timestamp or pod.status.reason == "DeadlineExceeded":
+        return _why_stopped(job)
+    return Outcome.FAILED, Reason.ERROR
+
+
+def _why_stopped(job: Job | None) -> tuple[Outcome, str]:
+    """Return why a pod was deleted: what the Job says of itself, else someone did it by hand."""
+    if job is None or job.metadata.deletion_timestamp:
+        return Outcome.CANCELLED, Reason.CANCELLED
+    if reason := job.metadata.annotations.get(FAILED_BECAUSE):
+        return Outcome.FAILED, reason
+    ending = job.condition("FailureTarget") or job.condition("Failed")
+    if ending and ending.reason == "DeadlineExceeded":
+        return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
+    if job.spec.suspend:
+        return Outcome.CANCELLED, Reason.SUSPENDED
+    return Outcome.CANCELLED, Reason.POD_DELETED
+
+
+def _vanished(attempt: Attempt, job: Job | None, now: datetime) -> Attempt:
+    outcome, reason = _why_stopped(job)
+    return attempt.model_copy(
+        update={
+            "outcome": outcome,
+            "reason": str(reason),
+            "finished_at": now,
+            "message": attempt.message or "the pod is gone, and its end was not seen",
+        }
+    )
+
+
+def _waits_for(pod: Pod) -> str | None:
+    if image := image_wait(pod):
+        return image
+    if unscheduled := pod.condition("PodScheduled", "False"):
+        return f"{unscheduled.reason}: {unscheduled.message}"
+    waiting = pod.training.state.waiting if pod.training else None
+    if waiting and waiting.message:
+        return f"{waiting.reason}: {waiting.message}"
+    return None
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")[:1024]

@@ -1,0 +1,220 @@
+"""Everything the operator says to the Kubernetes API server.
+
+The official client is used for what is hard (credentials, TLS, token rotation); objects stay the JSON that they
+are, since its models would be built only to be taken apart again.
+"""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import cast
+from uuid import uuid4
+
+import aiohttp
+from kubernetes.aio import client
+from pydantic import BaseModel, ConfigDict
+
+from runyard.api.model import JsonObject
+from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun, TrainingRunStatus
+from runyard.errors import Problem
+from runyard_operator.events import Event
+from runyard_operator.objects import UID_LABEL, Job, Pod
+
+REPORTER = "runyard-operator"
+_TIMEOUT_SECONDS = 30.0
+_READ_BYTES = 1 << 16
+
+
+class ClusterError(Exception):
+    """The API server refused; the text says which call and its words."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Keep the HTTP status beside the text."""
+        self.status = status
+        super().__init__(message)
+
+
+class JobRefused(Exception):
+    """The API server will not have the Job as it stands: the spec asks for something impossible."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        """Keep what was said, path by path."""
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Cause(_Lenient):
+    message: str = ""
+    field: str = ""
+
+
+class _Details(_Lenient):
+    causes: list[_Cause] = []
+
+
+class _Refusal(_Lenient):
+    """A metav1.Status."""
+
+    message: str = ""
+    details: _Details | None = None
+
+
+class Cluster:
+    """The API server, seen as the few things that are asked of it.
+
+    A refusal is a `ClusterError`; a server that cannot be reached is aiohttp's `ClientError`.
+    """
+
+    def __init__(self, api: client.ApiClient) -> None:
+        """Use an authenticated client; it is the caller's to close."""
+        self._api = api
+
+    async def training_run(self, namespace: str, name: str) -> JsonObject | None:
+        """Read the resource; None where there is none."""
+        return await self._read(_training_run_path(namespace, name))
+
+    async def job(self, namespace: str, name: str) -> Job | None:
+        """Read a Job; None where there is none."""
+        found = await self._read(f"{_jobs_path(namespace)}/{name}")
+        return Job.model_validate(found) if found else None
+
+    async def pods(self, namespace: str, uid: str) -> tuple[Pod, ...]:
+        """List the pods of a resource, by its UID."""
+        found = await self._read(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": f"{UID_LABEL}={uid}"})
+        return tuple(Pod.model_validate(item) for item in cast("list[JsonObject]", (found or {})["items"]))
+
+    async def create_job(self, namespace: str, manifest: JsonObject) -> None:
+        """Create a Job, unless it is there already.
+
+        Raises:
+            JobRefused: the API server says that it is invalid.
+
+        """
+        async with await self._send("POST", _jobs_path(namespace), body=manifest) as answer:
+            if answer.status == HTTPStatus.CONFLICT:
+                return
+            if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
+                raise JobRefused(_problems(await answer.text()))
+            await _raise_for_status(answer)
+
+    async def patch_job(self, namespace: str, name: str, patch: JsonObject) -> None:
+        """Merge a patch into a Job; one that is gone needs none."""
+        await self._patch(f"{_jobs_path(namespace)}/{name}", patch)
+
+    async def patch_status(self, run: TrainingRun, status: TrainingRunStatus) -> None:
+        """Write the status; what is unset is removed. A resource that is gone, or is another now, needs none."""
+        # The UID makes the server refuse a namesake that was created since.
+        patch: JsonObject = {"metadata": {"uid": run.metadata.uid}, "status": _for_merge(status)}
+        path = f"{_training_run_path(run.metadata.namespace, run.metadata.name)}/status"
+        await self._patch(path, patch, HTTPStatus.CONFLICT)
+
+    async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
+        """Read the last bytes of a container's log; None where the kubelet has no log of it."""
+        # The API server can cut a log only at its beginning by bytes, or at its end by lines: ask for more lines
+        # than can matter, and keep the end while reading.
+        query = {"container": container, "tailLines": str(limit_bytes)}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        async with await self._send("GET", path, query) as answer:
+            if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR}:
+                return None
+            await _raise_for_status(answer)
+            tail = b""
+            async for chunk in answer.content.iter_chunked(_READ_BYTES):
+                tail = (tail + chunk)[-limit_bytes:]
+            return tail
+
+    async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
+        """Write an event on the resource."""
+        namespace = run.metadata.namespace
+        body: JsonObject = {
+            "metadata": {"name": f"{run.metadata.name[:200]}.{uuid4().hex[:16]}", "namespace": namespace},
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": f"{GROUP}/{REPORTER}",
+            "reportingInstance": REPORTER,
+            "action": event.action,
+            "reason": event.reason,
+            "note": event.note[:1024],
+            "type": event.kind,
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": run.metadata.name,
+                "namespace": namespace,
+                "uid": run.metadata.uid,
+            },
+        }
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        async with await self._send("POST", path, body=body) as answer:
+            await _raise_for_status(answer)
+
+    async def _read(self, path: str, query: dict[str, str] | None = None) -> JsonObject | None:
+        async with await self._send("GET", path, query) as answer:
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return None
+            await _raise_for_status(answer)
+            return cast("JsonObject", await answer.json())
+
+    async def _patch(self, path: str, patch: JsonObject, *accepted: HTTPStatus) -> None:
+        content_type = "application/merge-patch+json"
+        async with await self._send("PATCH", path, body=patch, content_type=content_type) as answer:
+            if answer.status not in {HTTPStatus.NOT_FOUND, *accepted}:
+                await _raise_for_status(answer)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+    ) -> aiohttp.ClientResponse:
+        request = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "*/*", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+        return cast("aiohttp.ClientResponse", answer.response)
+
+
+def _training_run_path(namespace: str, name: str) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+
+
+def _jobs_path(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+async def _raise_for_status(answer: aiohttp.ClientResponse) -> None:
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        text = await answer.text()
+        message = f"the API server answered {answer.status} to {answer.method} {answer.url.path}: {text[:500]}"
+        raise ClusterError(message, answer.status)
+
+
+def _for_merge(status: TrainingRunStatus) -> JsonObject:
+    """Return the status as a merge patch: a null at the top removes a field, one further in is left out."""
+    whole = status.model_dump(mode="json", by_alias=True)
+    known = status.to_json()
+    return {key: known.get(key) for key in whole}
+
+
+def _problems(text: str) -> list[Problem]:
+    """Return the API server's complaints, with the paths a person wrote in place of the Job's."""
+    refusal = _Refusal.model_validate_json(text)
+    causes = refusal.details.causes if refusal.details else []
+    return [Problem(_own_path(cause.field), cause.message) for cause in causes] or [Problem("spec", refusal.message)]
+
+
+def _own_path(path: str) -> str:
+    training = "spec.template.spec.containers[0]."
+    if path.startswith(training):
+        return f"spec.{path.removeprefix(training)}"
+    return path.replace("spec.template.", "spec.podTemplate.", 1)

@@ -1,0 +1,83 @@
+"""The operator's process."""
+
+import asyncio
+import logging
+import sys
+
+import aiohttp
+import kopf
+from kubernetes.aio import client, config
+
+from runyard_operator import handlers, settings
+from runyard_operator.cluster import Cluster
+from runyard_operator.objects import UID_LABEL
+from runyard_operator.queue import ReconcileQueue
+from runyard_operator.reconcile import Key, NotRecorded, Reconciler
+from runyard_operator.tracking import Tracking
+
+log = logging.getLogger("runyard_operator")
+
+_WORKERS = 16
+_MLFLOW_CONNECTIONS = 16
+
+
+def main() -> None:
+    """Run until told to stop."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
+    )
+    for chatty in ("kopf", "aiohttp.access"):  # they tell of every event and of every probe
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    asyncio.run(_run(settings.from_environment()))
+
+
+async def _run(found: settings.Settings) -> None:
+    await _load_credentials()
+    connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
+    async with client.ApiClient() as api, aiohttp.ClientSession(connector=connector) as session:
+        tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
+        reconciler = Reconciler(Cluster(api), tracking, found)
+        queue = ReconcileQueue(reconciler.reconcile, _report)
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, queue, reconciler)
+        async with asyncio.TaskGroup() as group:
+            workers = group.create_task(queue.run(_WORKERS))
+            await kopf.operator(
+                registry=registry,
+                settings=_kopf_settings(),
+                standalone=True,
+                clusterwide=not found.namespaces,
+                namespaces=found.namespaces,
+                liveness_endpoint=f"http://0.0.0.0:{found.health_port}/healthz",
+            )
+            workers.cancel()
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    chosen = kopf.OperatorSettings()
+    # A watch that the network dropped says nothing for ever: have the server end it, and read all anew.
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.watching.connect_timeout = 10
+    # A handler's own filter is applied to what has already come over the wire.
+    chosen.watching.label_selectors["batch", "v1", "jobs"] = UID_LABEL
+    chosen.watching.label_selectors["", "v1", "pods"] = UID_LABEL
+    # The resources are known by name; watching the cluster's namespaces and definitions would want rights to both.
+    chosen.scanning.disabled = True
+    # Our own events tell the story; kopf's would tell of handlers.
+    chosen.posting.enabled = False
+    return chosen
+
+
+def _report(key: Key, error: Exception) -> None:
+    if isinstance(error, NotRecorded):
+        log.warning("%s/%s: not recorded yet: %s", key.namespace, key.name, error)
+    else:
+        log.error("%s/%s: %s: %s", key.namespace, key.name, type(error).__name__, error, exc_info=error)
+
+
+async def _load_credentials() -> None:
+    try:
+        config.load_incluster_config()
+    except config.ConfigException:
+        await config.load_kube_config()

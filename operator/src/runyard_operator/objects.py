@@ -1,0 +1,147 @@
+"""Jobs and pods as the API server has them, as far as an outcome depends on them."""
+
+from pydantic import Field
+
+from runyard.api.model import Model, Time
+from runyard.api.trainingrun import TRAINING_CONTAINER
+
+# Written on a Job together with the deadline that ends it, so that its reason and its end are one step.
+FAILED_BECAUSE = "runyard.dev/failed-because"
+NAME_ANNOTATION = "runyard.dev/name"
+UID_LABEL = "runyard.dev/uid"
+
+
+class OwnerReference(Model):
+    """The owner of an object."""
+
+    uid: str
+
+
+class Metadata(Model):
+    """The part of an object's metadata that is used here."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    owner_references: list[OwnerReference] = Field(default_factory=list)
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
+
+
+class ObjectCondition(Model):
+    """A condition of a Job or of a pod."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: Time | None = None
+
+
+class JobSpec(Model):
+    """What can change in a Job."""
+
+    suspend: bool = False
+    backoff_limit: int | None = None
+    active_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+
+
+class JobStatus(Model):
+    """How a Job stands."""
+
+    conditions: list[ObjectCondition] = Field(default_factory=list)
+    start_time: Time | None = None
+    completion_time: Time | None = None
+
+
+class Job(Model):
+    """A batch/v1 Job."""
+
+    metadata: Metadata
+    spec: JobSpec = Field(default_factory=JobSpec)
+    status: JobStatus = Field(default_factory=JobStatus)
+
+    def condition(self, kind: str) -> ObjectCondition | None:
+        """Return the condition of that type if it is true."""
+        return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+
+    def is_owned_by(self, uid: str) -> bool:
+        """Whether the Job belongs to the resource with that UID."""
+        return any(owner.uid == uid for owner in self.metadata.owner_references)
+
+
+class Terminated(Model):
+    """How a container ended."""
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    started_at: Time | None = None
+    finished_at: Time | None = None
+
+
+class Running(Model):
+    """Since when a container runs."""
+
+    started_at: Time | None = None
+
+
+class Waiting(Model):
+    """What a container waits for."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(Model):
+    """One of the three."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Model):
+    """A container of a pod."""
+
+    name: str
+    state: ContainerState = Field(default_factory=ContainerState)
+    image_id: str = Field("", alias="imageID")
+
+
+class PodSpec(Model):
+    """Where a pod runs."""
+
+    node_name: str | None = None
+
+
+class PodStatus(Model):
+    """How a pod stands."""
+
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    conditions: list[ObjectCondition] = Field(default_factory=list)
+    container_statuses: list[ContainerStatus] = Field(default_factory=list)
+    init_container_statuses: list[ContainerStatus] = Field(default_factory=list)
+    start_time: Time | None = None
+
+
+class Pod(Model):
+    """A v1 Pod."""
+
+    metadata: Metadata
+    spec: PodSpec = Field(default_factory=PodSpec)
+    status: PodStatus = Field(default_factory=PodStatus)
+
+    @property
+    def training(self) -> ContainerStatus | None:
+        """The training container, once the kubelet has said anything of it."""
+        return next((c for c in self.status.container_statuses if c.name == TRAINING_CONTAINER), None)
+
+    def condition(self, kind: str, status: str = "True") -> ObjectCondition | None:
+        """Return the condition of that type if it has that status."""
+        return next((c for c in self.status.conditions if c.type == kind and c.status == status), None)

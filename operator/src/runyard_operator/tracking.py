@@ -1,0 +1,249 @@
+"""Everything the operator says to MLflow, over its REST API."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, Field
+
+from runyard.api.model import JsonObject
+from runyard.api.records import POD_TAG, UID_TAG, Correction, Run, RunStatus
+
+_API = "api/2.0/mlflow"
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=3, sock_read=10)
+_PAGE = 1000
+_AT_ONCE = 8
+
+
+class TrackingError(Exception):
+    """MLflow did not answer, or refused; the text says which call and what came back."""
+
+    def __init__(self, message: str, status: int | None = None, code: str = "") -> None:
+        """Keep the HTTP status and MLflow's own error code beside the text."""
+        self.status, self.code = status, code
+        super().__init__(message)
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _KeyValue(_Lenient):
+    key: str
+    value: str = ""
+
+
+class _Metric(_Lenient):
+    key: str
+    value: float
+
+
+class _RunInfo(_Lenient):
+    run_id: str
+    experiment_id: str
+    status: RunStatus = RunStatus.RUNNING
+    start_time: int = 0
+    artifact_uri: str = ""
+
+
+class _RunData(_Lenient):
+    tags: list[_KeyValue] = Field(default_factory=list)
+    metrics: list[_Metric] = Field(default_factory=list)
+
+
+class _Run(_Lenient):
+    info: _RunInfo
+    data: _RunData = Field(default_factory=_RunData)
+
+    def plain(self) -> Run:
+        return Run(
+            self.info.run_id,
+            self.info.experiment_id,
+            self.info.status,
+            self.info.start_time,
+            self.info.artifact_uri,
+            {tag.key: tag.value for tag in self.data.tags},
+            {metric.key: metric.value for metric in self.data.metrics},
+        )
+
+
+class Tracking:
+    """An MLflow server. Every failure to reach or persuade it is a `TrackingError`."""
+
+    def __init__(self, session: aiohttp.ClientSession, uri: str, public_url: str) -> None:
+        """Use a session that is the caller's to close; `public_url` is where people open the UI."""
+        self._session, self._uri, self._public_url = session, uri, public_url
+
+    def url_of(self, run: Run) -> str:
+        """Return the address of a run's page."""
+        return f"{self._public_url}/#/experiments/{run.experiment_id}/runs/{run.id}"
+
+    async def runs_of_pod(self, pod_uid: str) -> list[Run]:
+        """Find the runs of an attempt, in whichever experiments they are."""
+        return await self._search(f"tags.`{POD_TAG}` = '{pod_uid}'")
+
+    async def runs_of_resource(self, uid: str) -> list[Run]:
+        """Find all runs of a TrainingRun."""
+        return await self._search(f"tags.`{UID_TAG}` = '{uid}'")
+
+    async def run(self, run_id: str) -> Run:
+        """Read a run."""
+        answer = await self._call("GET", f"{_API}/runs/get", params={"run_id": run_id})
+        return _Run.model_validate(answer["run"]).plain()
+
+    async def create_run(
+        self, experiment: str, name: str, tags: Mapping[str, str], started_at: datetime
+    ) -> Run:
+        """Create a run in an experiment, which is created if it is not there."""
+        answer = await self._call(
+            "POST",
+            f"{_API}/runs/create",
+            json={
+                "experiment_id": await self._experiment_id(experiment),
+                "run_name": name,
+                "start_time": int(started_at.timestamp() * 1000),
+                "tags": [{"key": key, "value": value} for key, value in tags.items()],
+            },
+        )
+        return _Run.model_validate(answer["run"]).plain()
+
+    async def apply(self, corrections: list[Correction]) -> None:
+        """Make runs say what they should, and read each back.
+
+        Raises:
+            TrackingError: also where a run still says something else afterwards.
+
+        """
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(correction: Correction) -> None:
+            async with limit:
+                await self._correct(correction)
+
+        await asyncio.gather(*(one(correction) for correction in corrections))
+
+    async def upload(self, run: Run, path: str, content: bytes) -> None:
+        """Store an artifact of a run through the server's proxy."""
+        scheme, _, root = run.artifact_uri.partition(":")
+        if scheme != "mlflow-artifacts":
+            raise TrackingError(
+                f"run {run.id} keeps its artifacts at {run.artifact_uri}, which only its own client reaches: "
+                "start MLflow with --serve-artifacts"
+            )
+        # The part after the scheme may begin with //host/.
+        stripped = root.split("/", 3)[3] if root.startswith("//") else root.lstrip("/")
+        where = f"api/2.0/mlflow-artifacts/artifacts/{quote(f'{stripped}/{path}')}"
+        await self._call("PUT", where, data=content)
+
+    async def _correct(self, correction: Correction) -> None:
+        run_id = correction.run.id
+        if tags := correction.new_tags:
+            await self._call(
+                "POST",
+                f"{_API}/runs/log-batch",
+                json={"run_id": run_id, "tags": [{"key": key, "value": value} for key, value in tags.items()]},
+            )
+        if not correction.changes_status:
+            return
+        await self._call(
+            "POST",
+            f"{_API}/runs/update",
+            json={"run_id": run_id, "status": correction.status.value, "end_time": correction.end_time_ms},
+        )
+        # An update with a status that MLflow does not know is answered with success and ignored.
+        found = (await self.run(run_id)).status
+        if found is not correction.status:
+            raise TrackingError(f"run {run_id} says {found} after it was set to {correction.status}")
+
+    async def _search(self, expression: str) -> list[Run]:
+        experiments = [found async for found in self._experiment_ids()]
+        if not experiments:
+            return []
+        runs: list[Run] = []
+        token = None
+        while True:
+            answer = await self._call(
+                "POST",
+                f"{_API}/runs/search",
+                json={
+                    "experiment_ids": experiments,
+                    "filter": expression,
+                    "max_results": _PAGE,
+                    **({"page_token": token} if token else {}),
+                },
+            )
+            runs += [_Run.model_validate(found).plain() for found in answer.get("runs", [])]
+            token = answer.get("next_page_token")
+            if not token:
+                return runs
+
+    async def _experiment_ids(self) -> AsyncIterator[str]:
+        token = None
+        while True:
+            answer = await self._call(
+                "POST",
+                f"{_API}/experiments/search",
+                json={"max_results": _PAGE, **({"page_token": token} if token else {})},
+            )
+            for found in answer.get("experiments", []):
+                yield str(found["experiment_id"])
+            token = answer.get("next_page_token")
+            if not token:
+                return
+
+    async def _experiment_id(self, name: str) -> str:
+        async def existing() -> str:
+            answer = await self._call("GET", f"{_API}/experiments/get-by-name", params={"experiment_name": name})
+            return str(answer["experiment"]["experiment_id"])
+
+        try:
+            return await existing()
+        except TrackingError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        try:
+            return str((await self._call("POST", f"{_API}/experiments/create", json={"name": name}))["experiment_id"])
+        except TrackingError as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return await existing()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: JsonObject | None = None,
+        data: bytes | None = None,
+    ) -> dict[str, Any]:
+        url = f"{self._uri}/{path}"
+        try:
+            async with self._session.request(
+                method, url, params=params, json=json, data=data, timeout=_TIMEOUT
+            ) as answer:
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    text = await answer.text()
+                    raise _refusal(method, path, answer.status, text)
+                found: dict[str, Any] = await answer.json(content_type=None) or {}
+                return found
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            what = str(error) or type(error).__name__
+            raise TrackingError(f"MLflow at {self._uri} did not answer {method} {path}: {what}") from error
+
+
+def _refusal(method: str, path: str, status: int, text: str) -> TrackingError:
+    try:
+        body = _Refusal.model_validate_json(text)
+    except ValueError:
+        body = _Refusal(message=text[:200])
+    return TrackingError(f"MLflow answered {status} to {method} {path}: {body.message}", status, body.error_code)
+
+
+class _Refusal(_Lenient):
+    error_code: str = ""
+    message: str = ""
