@@ -26,6 +26,8 @@ def own_variables(run: TrainingRun, tracking_uri: str, pod_uid: str) -> dict[str
         "MLFLOW_EXPERIMENT_NAME": run.experiment,
         "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
+        # What a script printed before it was killed is then in its log.
+        "PYTHONUNBUFFERED": "1",
         **parameters.environment(run.spec.parameters),
     }
 

@@ -1,0 +1,38 @@
+"""The command line: `runyard …`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from runyard.cli.run import run
+from runyard.errors import RunyardError
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+app.command()(run)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"runyard {version('runyard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: FBT002
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Tracked training: run it, and know what truly came of it."""
+
+
+def main() -> None:
+    """Run the command; an error is one sentence on standard error and an exit code."""
+    try:
+        app()
+    except RunyardError as error:
+        typer.echo(f"runyard: {error}", err=True)
+        sys.exit(error.exit_code)

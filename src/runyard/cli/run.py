@@ -1,0 +1,116 @@
+"""`runyard run`: a TrainingRun on this machine."""
+
+import json
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from runyard import local, manifest
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
+
+_INTERRUPTED = 130
+
+
+class Output(StrEnum):
+    """What is printed."""
+
+    TEXT = "text"
+    YAML = "yaml"
+    JSON = "json"
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="A manifest with one TrainingRun.", show_default=False)],
+    store: Annotated[
+        Path, typer.Option(help="Folder of the embedded MLflow: an SQLite database and the artifacts.")
+    ] = Path(".runyard"),
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server to log to, in place of the embedded one."),
+    ] = None,
+    output: Annotated[
+        Output,
+        typer.Option("--output", "-o", help="text: the training's output, the status, a summary; or the status alone."),
+    ] = Output.TEXT,
+) -> None:
+    """Run a TrainingRun as a process on this machine, and say what came of it.
+
+    The command starts in the manifest's folder, in this environment; the image is not used. Exit codes: 0 the
+    training succeeded, 1 it failed, 2 the manifest is wrong, 130 it was interrupted.
+    """
+    wanted = manifest.read(file)
+    tracking: local.Tracking = (
+        local.Server(tracking_uri) if tracking_uri else local.Embedded(store.absolute())
+    )
+    stream = sys.stdout.buffer if output is Output.TEXT else sys.stderr.buffer
+
+    def echo(line: bytes) -> None:
+        stream.write(line)
+        stream.flush()
+
+    result = local.run(wanted, file.absolute().parent, tracking, echo)
+    body = result.to_json()
+    match output:
+        case Output.JSON:
+            typer.echo(json.dumps(body, indent=2))
+        case Output.YAML:
+            typer.echo(_yaml(body), nl=False)
+        case Output.TEXT:
+            typer.echo(f"---\n{_yaml(body)}---")
+            _summarise(result, tracking)
+    raise typer.Exit(_exit_code(result))
+
+
+def _yaml(body: object) -> str:
+    return yaml.safe_dump(body, sort_keys=True, allow_unicode=True, width=110)
+
+
+def _exit_code(result: TrainingRun) -> int:
+    last = result.status.attempts[-1]
+    if last.outcome is Outcome.SUCCEEDED:
+        return 0
+    return _INTERRUPTED if last.reason == Reason.CANCELLED else 1
+
+
+def _summarise(result: TrainingRun, tracking: local.Tracking) -> None:
+    console = Console(highlight=False)
+    status = result.status
+    colour = "green" if status.phase == "Succeeded" else "red"
+    console.print(f"\n[bold]{result.metadata.name}[/bold]: [{colour}]{status.phase}[/{colour}] in {status.duration}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"):
+        table.add_column(heading, no_wrap=True)
+    for attempt in status.attempts:
+        table.add_row(*_row(attempt))
+    console.print(table)
+    if status.message:
+        console.print(f"\n{status.message}", markup=False)
+    if status.metrics:
+        console.print()
+        metrics = Table(box=None, pad_edge=False, header_style="dim")
+        metrics.add_column("METRIC", no_wrap=True)
+        metrics.add_column("VALUE", justify="right", no_wrap=True)
+        for name, value in status.metrics.items():
+            metrics.add_row(name, f"{float(value):.6g}")
+        console.print(metrics)
+    console.print(f"\nOpen the UI:  {_ui(tracking)}", markup=False, soft_wrap=True)
+
+
+def _row(attempt: Attempt) -> tuple[str, ...]:
+    code = "" if attempt.exit_code is None else str(attempt.exit_code)
+    return (attempt.pod, attempt.outcome, attempt.reason or "", code, attempt.run_id or "")
+
+
+def _ui(tracking: local.Tracking) -> str:
+    if isinstance(tracking, local.Server):
+        return tracking.uri
+    beside = Path(sys.executable).parent / "mlflow"
+    program = "mlflow" if shutil.which("mlflow") else str(beside)
+    return f"{program} ui --backend-store-uri {tracking.uri}"
