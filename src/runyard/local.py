@@ -16,6 +16,7 @@ from uuid import uuid4
 import yaml
 
 from runyard.api import environment
+from runyard.api.model import JsonObject
 from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, primary, status_metrics
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
 from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, TrainingRun
@@ -92,7 +93,9 @@ def run(
 
     """
     if not wanted.spec.command:
-        message = "spec.command: Required value: `runyard run` starts it on this machine, where no image says what to run"
+        message = (
+            "spec.command: Required value: `runyard run` starts it on this machine, where no image says what to run"
+        )
         raise NothingToRun(message)
     given = wanted.metadata
     identity = {"uid": str(uuid4()), "namespace": given.namespace or "default", "generation": 1}
@@ -162,18 +165,25 @@ def _variables(resource: TrainingRun, tracking: Tracking, uid: str) -> dict[str,
     return found
 
 
-def _template_environment(resource: TrainingRun) -> Iterator[dict[str, object]]:
-    """Yield the environment that podTemplate gives the training container."""
+def _template_environment(resource: TrainingRun) -> list[JsonObject]:
+    """Return the environment that podTemplate gives the training container."""
     pod = (resource.spec.pod_template or {}).get("spec")
     containers = pod.get("containers") if isinstance(pod, dict) else None
-    for container in containers if isinstance(containers, list) else []:
-        if isinstance(container, dict) and container.get("name") == TRAINING_CONTAINER:
-            variables = container.get("env")
-            yield from (dict(item) for item in variables if isinstance(item, dict)) if isinstance(variables, list) else ()
+    training = [
+        container
+        for container in (containers if isinstance(containers, list) else [])
+        if isinstance(container, dict) and container.get("name") == TRAINING_CONTAINER
+    ]
+    variables = training[0].get("env") if training else None
+    return [item for item in (variables if isinstance(variables, list) else []) if isinstance(item, dict)]
 
 
 def _execute(
-    command: list[str], folder: Path, variables: dict[str, str], ends_at: float | None, echo: Callable[[bytes], None]
+    command: list[str],
+    folder: Path,
+    variables: dict[str, str],
+    ends_at: float | None,
+    echo: Callable[[bytes], None],
 ) -> tuple[_End, bytes]:
     tail = bytearray()
     try:

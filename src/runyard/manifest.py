@@ -16,7 +16,11 @@ from runyard.errors import UnreadableManifest
 class _Loader(yaml.SafeLoader):
     """YAML as kubectl takes it: a key given twice is an error, times are text, and y and n are booleans."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002 as in the class above
+    ) -> dict[Hashable, object]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -65,7 +69,7 @@ def document(path: Path) -> JsonValue:
         message = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise UnreadableManifest(message) from error
     try:
-        found = [item for item in yaml.load_all(text, _Loader) if item is not None]  # noqa: S506 a safe loader's child
+        found = [item for item in yaml.load_all(text, _Loader) if item is not None]
     except yaml.YAMLError as error:
         message = f"{path} is not YAML: {' '.join(str(error).split())}"
         raise UnreadableManifest(message) from error

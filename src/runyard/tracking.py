@@ -36,7 +36,7 @@ class Store:
     def ensure_experiment(self, name: str) -> str:
         """Return the experiment's ID; create it if it is not there."""
         found = self._client.get_experiment_by_name(name)
-        return found.experiment_id if found else self._client.create_experiment(name)
+        return str(found.experiment_id if found else self._client.create_experiment(name))
 
     def runs_of_pod(self, pod_uid: str) -> list[Run]:
         """Find the runs of an attempt, in whichever experiments they are."""

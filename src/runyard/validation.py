@@ -25,7 +25,13 @@ Path: TypeAlias = tuple[str | int, ...]
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _METADATA_FIELDS = {
     *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid"),
-    *("resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    *(
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ),
     *("managedFields", "selfLink"),
 }
 
@@ -39,7 +45,10 @@ def parse(manifest: JsonValue) -> TrainingRun:
         InvalidManifest: a value is wrong; all that are wrong are named together.
 
     """
-    if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (API_VERSION, KIND):
+    if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (
+        API_VERSION,
+        KIND,
+    ):
         found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
         message = f"this is {found}, not a {KIND} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {KIND}"
         raise UnreadableManifest(message)
@@ -131,59 +140,52 @@ def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
     yield from _repeated_keys(resource)
 
 
+_WORDS: dict[str, str] = {
+    "enum": "Unsupported value: {value}: supported values: {choices}",
+    "minimum": "Invalid value: {value}: {path} in body should be greater than or equal to {limit}",
+    "maximum": "Invalid value: {value}: {path} in body should be less than or equal to {limit}",
+    "minLength": "Invalid value: {value}: {path} in body should be at least {limit} chars long",
+    "maxLength": "Too long: may not be more than {limit} bytes",
+    "pattern": "Invalid value: {value}: {path} in body should match '{limit}'",
+    "minItems": "Invalid value: {size}: {path} in body should have at least {limit} items",
+    "maxItems": "Too many: {size}: must have at most {limit} items",
+    "maxProperties": "Too many: {size}: must have at most {limit} items",
+    "type": 'Invalid value: "{kind}": {path} in body must be of type {limit}: "{kind}"',
+    "anyOf": 'Invalid value: "{kind}": {path} in body must be of type integer,string: "{kind}"',
+}
+
+
 def _worded(error: ValidationError) -> Problem:
     """Say a JSON schema's error as Kubernetes says it."""
     path = dotted(tuple(error.absolute_path))
-    limit = error.validator_value
-    value = cast("JsonValue", error.instance)
-    shown = json.dumps(value)
-    match error.validator:
-        case "required":
-            missing = next(name for name in cast("list[str]", limit) if name not in cast("JsonObject", value))
-            return Problem(f"{path}.{missing}" if path else missing, "Required value")
-        case "type" | "anyOf":
-            wanted = limit if error.validator == "type" else "integer or string"
-            kind = _type_name(value)
-            return Problem(path, f'Invalid value: "{kind}": {path} in body must be of type {wanted}: "{kind}"')
-        case "enum":
-            choices = ", ".join(json.dumps(choice) for choice in cast("list[str]", limit))
-            return Problem(path, f"Unsupported value: {shown}: supported values: {choices}")
-        case "minimum":
-            return Problem(path, f"Invalid value: {shown}: {path} in body should be greater than or equal to {limit}")
-        case "maximum":
-            return Problem(path, f"Invalid value: {shown}: {path} in body should be less than or equal to {limit}")
-        case "minLength":
-            return Problem(path, f"Invalid value: {shown}: {path} in body should be at least {limit} chars long")
-        case "maxLength":
-            return Problem(path, f"Too long: may not be more than {limit} bytes")
-        case "pattern":
-            return Problem(path, f"Invalid value: {shown}: {path} in body should match '{limit}'")
-        case "minItems":
-            size = len(cast("list[JsonValue]", value))
-            return Problem(path, f"Invalid value: {size}: {path} in body should have at least {limit} items")
-        case "maxItems" | "maxProperties":
-            size = len(cast("list[JsonValue]", value))
-            return Problem(path, f"Too many: {size}: must have at most {limit} items")
-        case _:
-            return Problem(path, f"Invalid value: {error.message}")
+    value, limit = cast("JsonValue", error.instance), error.validator_value
+    if error.validator == "required":
+        missing = next(name for name in cast("list[str]", limit) if name not in cast("JsonObject", value))
+        return Problem(f"{path}.{missing}" if path else missing, "Required value")
+    words = _WORDS[str(error.validator)].format(
+        path=path,
+        limit=limit,
+        value=json.dumps(value),
+        kind=_type_name(value),
+        size=len(value) if isinstance(value, list | dict) else "",
+        choices=", ".join(map(json.dumps, limit)) if isinstance(limit, list) else "",
+    )
+    return Problem(path, words)
+
+
+_TYPE_NAMES: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
 
 
 def _type_name(value: JsonValue) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-        case None:
-            return "null"
+    return _TYPE_NAMES[type(value)]
 
 
 def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
@@ -196,7 +198,10 @@ def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
             if keys and isinstance(child, dict):
                 identity = {name: child[name] for name in keys if name in child}
                 if identity in seen:
-                    yield Problem(dotted((*path, key)), f"Duplicate value: {json.dumps(identity, separators=(',', ':'))}")
+                    yield Problem(
+                        dotted((*path, key)),
+                        f"Duplicate value: {json.dumps(identity, separators=(',', ':'))}",
+                    )
                 seen.append(identity)
             if child_schema is not None:
                 yield from below(child_schema, child, (*path, key))

@@ -1,7 +1,7 @@
 """Write what is derived from the resource's types: the CRD in the chart, and the schema in the package.
 
-    python -m tests.support.generate          write the files
-    python -m tests.support.generate --check  exit 1, naming the files, if they are not what would be written
+python -m tests.support.generate          write the files
+python -m tests.support.generate --check  exit 1, naming the files, if they are not what would be written
 """
 
 import json
@@ -25,7 +25,7 @@ def files() -> dict[Path, str]:
     definition = custom_resource_definition(document["components"]["schemas"])
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]  # type: ignore[index, call-overload]
     return {
-        Path("charts/runyard/files/crds/trainingruns.yaml"): yaml.safe_dump(definition, sort_keys=False, width=110),
+        Path("charts/runyard/files/crds/trainingruns.yaml"): yaml.safe_dump(definition, sort_keys=False, width=120),
         Path("src/runyard/api/trainingruns.schema.json"): json.dumps(schema, indent=1) + "\n",
     }
 

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-CACHE = Path(os.environ.get("RUNYARD_CACHE", Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "runyard"))
+CACHE = Path(
+    os.environ.get("RUNYARD_CACHE", Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "runyard")
+)
 
 
 def program(name: str) -> str:

@@ -6,7 +6,13 @@ from datetime import datetime
 from runyard.api.trainingrun import Attempt, Outcome, Reason
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
 
-_IMAGE_WAITS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_IMAGE_WAITS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "RegistryUnavailable",
+}
 _DISRUPTIONS = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "EvictionByEvictionAPI": Reason.EVICTED,

@@ -118,7 +118,11 @@ class Cluster:
         query = {"container": container, "tailLines": str(limit_bytes)}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         async with await self._send("GET", path, query) as answer:
-            if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR}:
+            if answer.status in {
+                HTTPStatus.NOT_FOUND,
+                HTTPStatus.BAD_REQUEST,
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+            }:
                 return None
             await _raise_for_status(answer)
             tail = b""

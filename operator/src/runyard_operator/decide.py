@@ -56,7 +56,10 @@ def job_facts(job: Job, pods: tuple[Pod, ...] = ()) -> JobFacts:
         reason = job.metadata.annotations.get(FAILED_BECAUSE)
         message = None
         if reason is None and failed.reason == "DeadlineExceeded":
-            reason, message = Reason.DEADLINE_EXCEEDED, "spec.activeDeadlineSeconds passed before the training ended"
+            reason, message = (
+                Reason.DEADLINE_EXCEEDED,
+                "spec.activeDeadlineSeconds passed before the training ended",
+            )
         return JobFacts(JobState.FAILED, name, reason, message, started, failed.last_transition_time, digest)
     state = JobState.SUSPENDED if job.spec.suspend else JobState.RUNNING
     return JobFacts(state, name, None, None, started, None, digest)

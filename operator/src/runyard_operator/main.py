@@ -23,9 +23,7 @@ _MLFLOW_CONNECTIONS = 16
 
 def main() -> None:
     """Run until told to stop."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
     for chatty in ("kopf", "aiohttp.access"):  # they tell of every event and of every probe
         logging.getLogger(chatty).setLevel(logging.WARNING)
     asyncio.run(_run(settings.from_environment()))

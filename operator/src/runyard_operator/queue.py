@@ -19,7 +19,9 @@ class ReconcileQueue(Generic[Key]):
     that failed together do not come back together.
     """
 
-    def __init__(self, work: Callable[[Key], Awaitable[timedelta | None]], failed: Callable[[Key, Exception], None]) -> None:
+    def __init__(
+        self, work: Callable[[Key], Awaitable[timedelta | None]], failed: Callable[[Key, Exception], None]
+    ) -> None:
         """Use `work` for each key (it may ask to be called again after a while); `failed` is told of exceptions."""
         self._work, self._failed = work, failed
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
@@ -69,7 +71,7 @@ class ReconcileQueue(Generic[Key]):
             self._failed(key, error)
             count = self._failures.get(key, 0)
             self._failures[key] = count + 1
-            longest = min(_FIRST_RETRY_SECONDS * 2**min(count, 16), _LONGEST_RETRY_SECONDS)
+            longest = min(_FIRST_RETRY_SECONDS * 2 ** min(count, 16), _LONGEST_RETRY_SECONDS)
             return timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311 spreading, not secrecy
         self._failures.pop(key, None)
         return pause

@@ -21,7 +21,14 @@ from runyard.api.records import (
     status_metrics,
 )
 from runyard.api.status import TrackingFacts, assemble, is_final, is_settled, refused
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
+from runyard.api.trainingrun import (
+    TRAINING_CONTAINER,
+    Attempt,
+    Outcome,
+    Reason,
+    TrainingRun,
+    TrainingRunStatus,
+)
 from runyard.errors import Problem
 from runyard_operator import events, jobs
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
@@ -261,5 +268,10 @@ def _as_applied(body: JsonObject) -> bytes:
     if isinstance(annotations, dict):
         annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
     manifest = {key: body[key] for key in ("apiVersion", "kind", "spec") if key in body}
-    ordered = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": kept, "spec": manifest["spec"]}
+    ordered = {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "metadata": kept,
+        "spec": manifest["spec"],
+    }
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True).encode()

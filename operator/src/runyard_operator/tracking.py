@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from runyard.api.model import JsonObject
 from runyard.api.records import POD_TAG, UID_TAG, Correction, Run, RunStatus
@@ -95,9 +95,7 @@ class Tracking:
         answer = await self._call("GET", f"{_API}/runs/get", params={"run_id": run_id})
         return _Run.model_validate(answer["run"]).plain()
 
-    async def create_run(
-        self, experiment: str, name: str, tags: Mapping[str, str], started_at: datetime
-    ) -> Run:
+    async def create_run(self, experiment: str, name: str, tags: Mapping[str, str], started_at: datetime) -> Run:
         """Create a run in an experiment, which is created if it is not there."""
         answer = await self._call(
             "POST",
@@ -145,7 +143,10 @@ class Tracking:
             await self._call(
                 "POST",
                 f"{_API}/runs/log-batch",
-                json={"run_id": run_id, "tags": [{"key": key, "value": value} for key, value in tags.items()]},
+                json={
+                    "run_id": run_id,
+                    "tags": [{"key": key, "value": value} for key, value in tags.items()],
+                },
             )
         if not correction.changes_status:
             return
@@ -160,7 +161,7 @@ class Tracking:
             raise TrackingError(f"run {run_id} says {found} after it was set to {correction.status}")
 
     async def _search(self, expression: str) -> list[Run]:
-        experiments = [found async for found in self._experiment_ids()]
+        experiments: list[JsonValue] = [found async for found in self._experiment_ids()]
         if not experiments:
             return []
         runs: list[Run] = []

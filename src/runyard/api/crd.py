@@ -54,7 +54,10 @@ _KEPT = (
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
 )
-_INT_OR_STRING = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+_INT_OR_STRING: JsonObject = {
+    "x-kubernetes-int-or-string": True,
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+}
 _QUANTITY_PATTERN = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
@@ -78,7 +81,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
 
     """
     spec = _structural(_schema_of(TrainingRunSpec), kubernetes, described=True)
-    spec["x-kubernetes-validations"] = list[JsonValue](SPEC_RULES)
+    spec["x-kubernetes-validations"] = [*SPEC_RULES]
     template = _object(_object(spec["properties"])["podTemplate"])
     _relax_template(template)
     properties: JsonObject = {
@@ -95,8 +98,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
         "properties": properties,
     }
     columns: list[JsonValue] = [
-        {"name": name, "type": kind, "jsonPath": path, "priority": priority}
-        for name, kind, path, priority in _COLUMNS
+        {"name": name, "type": kind, "jsonPath": path, "priority": priority} for name, kind, path, priority in _COLUMNS
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -16,7 +16,12 @@ _REQUEST_RETRIES = "3"
 def identity_tags(run: TrainingRun, pod_uid: str) -> dict[str, str]:
     """Return the tags by which every run of an attempt is found again."""
     metadata = run.metadata
-    return {UID_TAG: metadata.uid, NAME_TAG: metadata.name, NAMESPACE_TAG: metadata.namespace, POD_TAG: pod_uid}
+    return {
+        UID_TAG: metadata.uid,
+        NAME_TAG: metadata.name,
+        NAMESPACE_TAG: metadata.namespace,
+        POD_TAG: pod_uid,
+    }
 
 
 def own_variables(run: TrainingRun, tracking_uri: str, pod_uid: str) -> dict[str, str]:

@@ -51,7 +51,8 @@ def _bad_references(spec: TrainingRunSpec) -> Iterator[Problem]:
             if name not in spec.parameters:
                 known = ", ".join(spec.parameters) or "none"
                 yield Problem(
-                    path, f'Invalid value: "$(params.{name})": spec.parameters has no "{name}"; it has: {known}'
+                    path,
+                    f'Invalid value: "$(params.{name})": spec.parameters has no "{name}"; it has: {known}',
                 )
 
 

@@ -184,7 +184,11 @@ def _tracked(job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts
     if tracking.problem:
         return "False", "TrackingUnavailable", tracking.problem
     if job.state.is_final and all(found.recorded_at for found in attempts):
-        return "True", "Recorded", f"MLflow agrees with {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}"
+        return (
+            "True",
+            "Recorded",
+            f"MLflow agrees with {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}",
+        )
     return "Unknown", "InProgress", ""
 
 
@@ -193,6 +197,11 @@ def _duration(start: datetime | None, end: datetime | None) -> str | None:
     if start is None or end is None:
         return None
     seconds = int((end - start).total_seconds())
-    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("m", seconds // 60 % 60), ("s", seconds % 60)]
+    units = [
+        ("d", seconds // 86400),
+        ("h", seconds // 3600 % 24),
+        ("m", seconds // 60 % 60),
+        ("s", seconds % 60),
+    ]
     first = next((index for index, (_, count) in enumerate(units) if count), len(units) - 1)
     return "".join(f"{count}{unit}" for unit, count in units[first : first + 2] if count) or "0s"

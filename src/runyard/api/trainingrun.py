@@ -7,7 +7,7 @@ These types are the source of the CustomResourceDefinition, of its documentation
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, Field, JsonValue, WithJsonSchema
+from pydantic import Field, JsonValue, WithJsonSchema
 
 from runyard.api.model import JsonObject, Model, Time
 
@@ -37,14 +37,15 @@ PodTemplateSpec: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v
 # A structural schema cannot say "a number, a string or a boolean" of a map's values; it can say "neither a list
 # nor an object with anything in it", and `parameters` says the rest.
 Parameter: TypeAlias = Annotated[
-    JsonValue, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0})
+    JsonValue,
+    WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0}),
 ]
 ShortString: TypeAlias = Annotated[str, Field(max_length=1024)]
 
 
-def rule(expression: str, message: str, field: str = "") -> dict[str, str]:
+def rule(expression: str, message: str, field: str = "") -> dict[str, JsonValue]:
     """Build one CEL rule; `field` is the path, below the rule's own, that an error is reported at."""
-    found = {"rule": expression, "message": message}
+    found: dict[str, JsonValue] = {"rule": expression, "message": message}
     return {**found, "fieldPath": field} if field else found
 
 
@@ -69,7 +70,10 @@ class TrainingRunSpec(Model):
 
     image: str | None = Field(None, min_length=1, max_length=1024, description="Image the training runs in.")
     command: list[ShortString] | None = Field(
-        None, min_length=1, max_length=256, description="Program and its first arguments; default: the image's."
+        None,
+        min_length=1,
+        max_length=256,
+        description="Program and its first arguments; default: the image's.",
     )
     args: list[Annotated[str, Field(max_length=16384)]] | None = Field(
         None,
@@ -118,7 +122,9 @@ class TrainingRunSpec(Model):
         None, max_length=64, description="Where the training container sees volumes, as in a pod."
     )
     service_account_name: str | None = Field(
-        None, max_length=253, description="Service account of the pod; its token is not mounted unless asked for."
+        None,
+        max_length=253,
+        description="Service account of the pod; its token is not mounted unless asked for.",
     )
     node_selector: dict[str, str] | None = Field(None, description="Labels a node must have.")
     tolerations: list[Toleration] | None = Field(None, max_length=64, description="Taints that are tolerated.")
@@ -140,12 +146,14 @@ class TrainingRunSpec(Model):
         0, ge=0, le=100, description="How many times a failed attempt is tried again, each in a new pod."
     )
     active_deadline_seconds: int | None = Field(
-        None, ge=1, description="Seconds after which the training is stopped and has failed, retries included."
+        None,
+        ge=1,
+        description="Seconds after which the training is stopped and has failed, retries included.",
     )
     ttl_seconds_after_finished: int | None = Field(
         None, ge=0, description="Seconds after the end until the Job and its pods are removed; default: kept."
     )
-    suspend: bool = Field(False, description="true: no pod runs until it is set to false.")
+    suspend: bool = Field(default=False, description="true: no pod runs until it is set to false.")
     tracking: Tracking = Field(default_factory=Tracking, description="How the training and MLflow meet.")
 
 
@@ -292,8 +300,3 @@ class TrainingRun(Model):
     def experiment(self) -> str:
         """The MLflow experiment the runs go to unless the script says otherwise."""
         return self.spec.experiment or self.metadata.namespace
-
-
-def field_names(model: type[BaseModel]) -> dict[str, str]:
-    """Map a model's attribute names to the names on the wire."""
-    return {name: field.alias or name for name, field in model.model_fields.items()}

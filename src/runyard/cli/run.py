@@ -46,9 +46,7 @@ def run(
     training succeeded, 1 it failed, 2 the manifest is wrong, 130 it was interrupted.
     """
     wanted = manifest.read(file)
-    tracking: local.Tracking = (
-        local.Server(tracking_uri) if tracking_uri else local.Embedded(store.absolute())
-    )
+    tracking: local.Tracking = local.Server(tracking_uri) if tracking_uri else local.Embedded(store.absolute())
     stream = sys.stdout.buffer if output is Output.TEXT else sys.stderr.buffer
 
     def echo(line: bytes) -> None:
@@ -69,7 +67,7 @@ def run(
 
 
 def _yaml(body: object) -> str:
-    return yaml.safe_dump(body, sort_keys=True, allow_unicode=True, width=110)
+    return yaml.safe_dump(body, sort_keys=True, allow_unicode=True, width=120)
 
 
 def _exit_code(result: TrainingRun) -> int:
