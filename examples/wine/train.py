@@ -7,7 +7,7 @@ import argparse
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from sklearn.model_selection import train_test_split
 
 GRID = ("n_estimators", "max_depth", "min_samples_split")
 METRICS = ("accuracy", "f1_score", "precision", "recall")
+ROW = "{!s:>12} {!s:>9} {!s:>17} {:>8.4f} {:>8.4f} {:>9.4f} {:>6.4f}"
 
 # MLflow writes models with skops: a pickle is a program to run, a skops file is data, rebuilt from types that
 # were vouched for. Most are known to skops; scikit-learn's compiled tree is not, and a forest needs it.
@@ -44,7 +45,7 @@ class Wines(NamedTuple):
 
 
 class Forest(NamedTuple):
-    """What the table and the parent run show of a trained forest."""
+    """What the parent run says of a forest, if it is the best."""
 
     name: str
     run_id: str
@@ -53,21 +54,20 @@ class Forest(NamedTuple):
 
 
 def integer(text: str, minimum: int = 0) -> int:
+    """Parse a whole number, as argparse asks: what is wrong with it ends in the usage error."""
     maximum = 2**32 - 1  # of a seed; nobody waits for a larger forest
     if not text.strip().isdecimal() or not minimum <= int(text) <= maximum:
-        message = f"{text!r} is not a whole number from {minimum} to {maximum}"
-        raise argparse.ArgumentTypeError(message)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
     return int(text)
 
 
 def comma_list(minimum: int, *words: str) -> Callable[[str], list[int | None]]:
     """Give the argparse type of a list like `3,none`: integers, and words that stand for None."""
-    return lambda text: [
-        None if each.strip() in words else integer(each, minimum) for each in text.split(",")
-    ]
+    return lambda text: [None if each.strip() in words else integer(each, minimum) for each in text.split(",")]
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the grid and the seed from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Lists are separated by commas; every combination is trained.",
@@ -84,6 +84,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_wines(seed: int) -> Wines:
+    """Load and divide the wines."""
     data = load_wine(as_frame=True)
     # With a smaller test set most of the grid reaches 1.0, and there is no best forest to name.
     train, test, train_classes, test_classes = train_test_split(
@@ -93,6 +94,7 @@ def load_wines(seed: int) -> Wines:
 
 
 def judge(truth: pd.Series, predicted: pd.Series) -> dict[str, float]:
+    """Compute the metrics; but for accuracy, each class counts alike, however many wines it has."""
     precision, recall, f1_score, _ = metrics.precision_recall_fscore_support(
         truth, predicted, average="macro", zero_division=0
     )
@@ -101,6 +103,7 @@ def judge(truth: pd.Series, predicted: pd.Series) -> dict[str, float]:
 
 
 def log_feature_importance(forest: RandomForestClassifier) -> None:
+    """Log how much each feature matters to the forest, most first, as numbers and as a picture."""
     importance = pd.Series(forest.feature_importances_, forest.feature_names_in_, name="importance")
     importance = importance.sort_values(ascending=False)
     mlflow.log_text(importance.to_csv(index_label="feature"), "feature_importance.csv")
@@ -113,6 +116,7 @@ def log_feature_importance(forest: RandomForestClassifier) -> None:
 
 
 def log_confusion_matrix(truth: pd.Series, predicted: pd.Series, names: list[str]) -> None:
+    """Log which classes the forest takes for which, as numbers and as a picture."""
     counts = pd.DataFrame(metrics.confusion_matrix(truth, predicted), index=names, columns=names)
     mlflow.log_text(counts.to_csv(index_label="true class"), "confusion_matrix.csv")
 
@@ -144,28 +148,12 @@ def train_forest(params: dict[str, int | None], wines: Wines) -> dict[str, float
     return scores
 
 
-def log_best(best: Forest, forests: list[Forest]) -> None:
-    """Put the best forest on the parent run, its metrics under their own names so that grids compare too."""
-    mlflow.log_params({f"best_{name}": value for name, value in best.params.items()})
-    mlflow.log_metrics(best.scores)
-    summary = f"Best of {len(forests)} by f1_score: {best.name}"
-    mlflow.set_tags({"best_run_id": best.run_id, "mlflow.note.content": summary})
-    rows = [{"name": each.name, "run_id": each.run_id, **each.params, **each.scores} for each in forests]
-    table = pd.DataFrame(rows, dtype=object).sort_values("f1_score", ascending=False, kind="stable")
-    mlflow.log_text(table.to_csv(index=False, na_rep="None"), "forests.csv")
-
-
-def show(cells: Iterable[object]) -> None:
-    """Print a row of the table at once: a log is read while it grows, and outlives a pod only if written."""
-    texts = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells)
-    print(*(text.rjust(len(title)) for title, text in zip(GRID + METRICS, texts, strict=True)), flush=True)
-
-
 def train_grid(grid: dict[str, list[int | None]], seed: int) -> None:
+    """Train every combination, each in a child of one parent run, and name the best on the parent."""
     wines = load_wines(seed)
     combinations = list(itertools.product(*grid.values()))
     print(f"{len(combinations)} forests, trained on {len(wines.train)} wines, judged on {len(wines.test)}")
-    show(GRID + METRICS)
+    print(*GRID, *METRICS, flush=True)
 
     forests = []
     with mlflow.start_run(run_name="forest-grid") as parent:
@@ -177,14 +165,21 @@ def train_grid(grid: dict[str, list[int | None]], seed: int) -> None:
             with mlflow.start_run(run_name=name, nested=True) as child:
                 scores = train_forest({**params, "random_state": seed}, wines)
             forests.append(Forest(name, child.info.run_id, params, scores))
-            show((*values, *scores.values()))
+            # Flushed line by line: a log is read while it grows, and only what was written outlives a pod.
+            print(ROW.format(*values, *scores.values()), flush=True)
+
         # Of equals max takes the first, and grids are written from small to large: the simpler forest.
         best = max(forests, key=lambda forest: forest.scores["f1_score"])
-        log_best(best, forests)
-    print(f"Best by f1_score: {best.name}, run {best.run_id}, under parent run {parent.info.run_id}")
+        mlflow.log_params({f"best_{name}": value for name, value in best.params.items()})
+        # Under their own names, so that two grids compare as two forests do.
+        mlflow.log_metrics(best.scores)
+        summary = f"Best of {len(forests)} by f1_score: {best.name}"
+        mlflow.set_tags({"best_run_id": best.run_id, "mlflow.note.content": summary})
+    print(f"{summary}, run {best.run_id}, under parent run {parent.info.run_id}")
 
 
 def main() -> None:
+    """Train the grid that the command line asks for."""
     arguments = parse_arguments()
     mpl.use("Agg")
     # MLflow prints two lines of links at the end of each run and a warning for each model if pip is absent.
