@@ -1,7 +1,7 @@
 """What became of each pod: its state as an attempt, and the cause of its end."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from runyard.api.trainingrun import Attempt, Outcome, Reason
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
@@ -63,7 +63,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     if pod.status.phase == "Succeeded":
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
-        outcome, reason = _cause(pod, terminated, job)
+        outcome, reason = _cause(pod, terminated, job, now)
         return _ended(base, outcome, reason, terminated, now, pod.status.message)
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING, "message": None})
@@ -90,7 +90,7 @@ def _ended(
     )
 
 
-def _cause(pod: Pod, terminated: Terminated | None, job: Job | None) -> tuple[Outcome, str]:
+def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: datetime) -> tuple[Outcome, str]:
     if terminated and terminated.reason == "OOMKilled":
         return Outcome.FAILED, Reason.OOM_KILLED
     if disruption := pod.condition("DisruptionTarget"):
@@ -98,26 +98,32 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None) -> tuple[Ou
     if pod.status.reason == "Evicted":
         return Outcome.CANCELLED, Reason.EVICTED
     if pod.metadata.deletion_timestamp or pod.status.reason == "DeadlineExceeded":
-        return _why_stopped(job)
+        return _why_stopped(job, now)
     return Outcome.FAILED, Reason.ERROR
 
 
-def _why_stopped(job: Job | None) -> tuple[Outcome, str]:
+def _why_stopped(job: Job | None, now: datetime) -> tuple[Outcome, str]:
     """Return why a pod was deleted: what the Job says of itself, else someone did it by hand."""
     if job is None or job.metadata.deletion_timestamp:
         return Outcome.CANCELLED, Reason.CANCELLED
     if reason := job.metadata.annotations.get(FAILED_BECAUSE):
         return Outcome.FAILED, reason
     ending = job.condition("FailureTarget") or job.condition("Failed")
-    if ending and ending.reason == "DeadlineExceeded":
+    if (ending and ending.reason == "DeadlineExceeded") or _is_overdue(job, now):
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     if job.spec.suspend:
         return Outcome.CANCELLED, Reason.SUSPENDED
     return Outcome.CANCELLED, Reason.POD_DELETED
 
 
+def _is_overdue(job: Job, now: datetime) -> bool:
+    """Whether the deadline has passed: the Job controller deletes the pods before it says so."""
+    limit, started = job.spec.active_deadline_seconds, job.status.start_time
+    return limit is not None and started is not None and now >= started + timedelta(seconds=limit)
+
+
 def _vanished(attempt: Attempt, job: Job | None, now: datetime) -> Attempt:
-    outcome, reason = _why_stopped(job)
+    outcome, reason = _why_stopped(job, now)
     return attempt.model_copy(
         update={
             "outcome": outcome,

@@ -189,7 +189,7 @@ class Reconciler:
         if found is None:
             why = attempt.message or "the pod was gone before it could be read"
             return f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n".encode()
-        return found
+        return found or f"The log of pod {attempt.pod} is empty.\n".encode()
 
     async def _bury(self, key: Key) -> None:
         """Close what a deleted resource left open, once its pods are gone."""

@@ -1,0 +1,141 @@
+"""The parts of a cluster that a bare API server lacks, played by a test: the Job controller and the kubelet."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.support.apiserver import ApiServer
+from tests.support.waiting import wait_for
+
+
+@dataclass(frozen=True)
+class Actors:
+    """A namespace, and what can be done in it."""
+
+    server: ApiServer
+    namespace: str
+
+    def apply(self, name: str, **spec: Any) -> dict[str, Any]:
+        """Apply a TrainingRun; return it as stored."""
+        manifest = {
+            "apiVersion": "runyard.dev/v1alpha1",
+            "kind": "TrainingRun",
+            "metadata": {"name": name},
+            "spec": {"image": "example/image:1", "command": ["python", "train.py"], **spec},
+        }
+        self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+        return self.get("trainingrun", name)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Read an object."""
+        found: dict[str, Any] = json.loads(self._kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """List objects."""
+        found: list[dict[str, Any]] = json.loads(self._kubectl("get", kind, "-o", "json"))["items"]
+        return found
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object at once."""
+        self._kubectl("delete", kind, name, "--grace-period=0", "--force", "--wait=false")
+
+    def wait_for_job(self, name: str) -> dict[str, Any]:
+        """Wait for the Job of a TrainingRun."""
+
+        def found() -> dict[str, Any] | None:
+            jobs = [job for job in self.items("jobs") if job["metadata"]["annotations"]["runyard.dev/name"] == name]
+            assert len(jobs) < 2, "more than one Job of one TrainingRun"
+            return jobs[0] if jobs else None
+
+        return wait_for(f"the Job of {name}", found)
+
+    def wait_for_phase(self, name: str, phase: str) -> dict[str, Any]:
+        """Wait until a TrainingRun is in a phase and MLflow has been told where that is final; return its status."""
+
+        def reached() -> dict[str, Any] | None:
+            status: dict[str, Any] = self.get("trainingrun", name).get("status", {})
+            final = phase in {"Succeeded", "Failed"}
+            settled = not final or condition(status, "Tracked")["status"] == "True"
+            return status if status.get("phase") == phase and settled else None
+
+        return wait_for(f"{name} is {phase}", reached)
+
+    def create_pod(self, job: dict[str, Any], suffix: str) -> dict[str, Any]:
+        """Create a pod of a Job, as the Job controller would."""
+        template = job["spec"]["template"]
+        name = f"{job['metadata']['name']}-{suffix}"
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                **template["metadata"],
+                "name": name,
+                "ownerReferences": [
+                    {
+                        "apiVersion": "batch/v1",
+                        "kind": "Job",
+                        "name": job["metadata"]["name"],
+                        "uid": job["metadata"]["uid"],
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": template["spec"],
+        }
+        self._kubectl("create", "-f", "-", stdin=json.dumps(pod))
+        return self.get("pod", name)
+
+    def set_pod(self, pod: dict[str, Any], phase: str, state: dict[str, Any], **status: Any) -> None:
+        """Write a pod's status, as the kubelet would."""
+        container = {
+            "name": "training",
+            "state": state,
+            "image": "example/image:1",
+            "imageID": "example/image@sha256:0123",
+            "ready": False,
+            "restartCount": 0,
+        }
+        body = {"status": {"phase": phase, "containerStatuses": [container], **status}}
+        self._patch("pod", pod["metadata"]["name"], body)
+
+    def end_pod(self, pod: dict[str, Any], exit_code: int, reason: str = "", message: str = "") -> None:
+        """End a pod's training container."""
+        terminated = {
+            "exitCode": exit_code,
+            "reason": reason or ("Completed" if exit_code == 0 else "Error"),
+            "message": message,
+            "startedAt": "2026-01-02T03:04:05Z",
+            "finishedAt": "2026-01-02T03:05:05Z",
+        }
+        self.set_pod(pod, "Succeeded" if exit_code == 0 else "Failed", {"terminated": terminated})
+
+    def end_job(self, job: dict[str, Any], kind: str, reason: str = "") -> None:
+        """Write a Job's end, as the Job controller would: in two steps, which the API server checks."""
+        now = "2026-01-02T03:06:00Z"
+        first = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}[kind]
+        entries = [
+            {"type": name, "status": "True", "reason": reason, "message": "", "lastTransitionTime": now}
+            for name in (first, kind)
+        ]
+        status: dict[str, Any] = {"startTime": "2026-01-02T03:04:00Z", "conditions": entries}
+        if kind == "Complete":
+            status |= {"completionTime": now, "succeeded": 1}
+        self._patch("job", job["metadata"]["name"], {"status": status})
+
+    def _patch(self, kind: str, name: str, body: dict[str, Any]) -> None:
+        self._kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps(body))
+
+    def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.server.kubectl("-n", self.namespace, *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return a condition of a status; an empty one where there is none."""
+    return next(
+        (found for found in status.get("conditions", []) if found["type"] == kind), {"status": "", "reason": ""}
+    )

@@ -1,0 +1,62 @@
+"""One API server, one MLflow and one operator process for all tests of this folder."""
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.operator.actors import Actors
+from tests.support.apiserver import ApiServer, api_server, free_port, running
+from tests.support.mlflow_server import MlflowRest, mlflow_server
+from tests.support.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ApiServer]:
+    with api_server() as found:
+        applied = found.kubectl(
+            "apply", "--server-side", "-f", str(ROOT / "charts/runyard/files/crds/trainingruns.yaml")
+        )
+        assert applied.returncode == 0, applied.stderr
+        wait_for(
+            "the CRD is served",
+            lambda: found.kubectl("get", "trainingruns").returncode == 0,
+        )
+        yield found
+
+
+@pytest.fixture(scope="session")
+def mlflow() -> Iterator[MlflowRest]:
+    with mlflow_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def operator(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run the operator as the program that it is; yields its log."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    os.environ.update(
+        {
+            "KUBECONFIG": str(server.kubeconfig),
+            "RUNYARD_TRACKING_URI": mlflow.url,
+            "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.example",
+            "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "2",
+            "RUNYARD_HEALTH_PORT": str(free_port()),
+        }
+    )
+    with running([str(Path(sys.executable).parent / "runyard-operator")], log):
+        yield log
+
+
+@pytest.fixture
+def actors(server: ApiServer, operator: Path) -> Iterator[Actors]:
+    """A namespace of the test's own, in which it plays the Job controller and the kubelet."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    assert server.kubectl("create", "namespace", namespace).returncode == 0
+    yield Actors(server, namespace)
+    assert "Traceback" not in operator.read_text()

@@ -1,0 +1,234 @@
+"""The operator's process between a real API server and a real MLflow, in a cluster without nodes."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.operator.actors import Actors, condition
+from tests.support.mlflow_server import MlflowRest, tags_of
+from tests.support.waiting import wait_for
+
+
+def start_run(mlflow: MlflowRest, pod: dict[str, Any], *, parent: str | None = None) -> str:
+    """Start a run as a script in that pod would."""
+    tags = {
+        "runyard.dev/uid": pod["metadata"]["labels"]["runyard.dev/uid"],
+        "runyard.dev/pod": pod["metadata"]["uid"],
+        **({"mlflow.parentRunId": parent} if parent else {}),
+    }
+    body = {
+        "experiment_id": "0",
+        "start_time": int(time.time() * 1000),
+        "tags": [{"key": key, "value": value} for key, value in tags.items()],
+    }
+    found: str = mlflow.call("mlflow/runs/create", body)["run"]["info"]["run_id"]
+    return found
+
+
+@pytest.fixture
+def pod(actors: Actors) -> dict[str, Any]:
+    """A pod of the TrainingRun `a`, running."""
+    actors.apply("a", backoffLimit=1, experiment="an experiment")
+    found = actors.create_pod(actors.wait_for_job("a"), "one")
+    actors.set_pod(found, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
+    actors.wait_for_phase("a", "Running")
+    return found
+
+
+def test_a_success_is_recorded_on_both_sides(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    run_id = start_run(mlflow, pod)
+    mlflow.call(
+        "mlflow/runs/log-metric", {"run_id": run_id, "key": "f1", "value": 0.1 + 0.2, "timestamp": 1, "step": 0}
+    )
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+
+    status = actors.wait_for_phase("a", "Succeeded")
+
+    [attempt] = status["attempts"]
+    assert (attempt["outcome"], attempt["reason"], attempt["exitCode"]) == ("Succeeded", "Completed", 0)
+    assert attempt["runId"] == status["tracking"]["runId"] == run_id
+    assert status["tracking"]["url"] == f"http://mlflow.example/#/experiments/0/runs/{run_id}"
+    assert status["metrics"] == {"f1": "0.30000000000000004"}
+    assert status["imageDigest"] == "example/image@sha256:0123"
+    assert (status["startTime"], status["completionTime"], status["duration"]) == (
+        "2026-01-02T03:04:00Z",
+        "2026-01-02T03:06:00Z",
+        "2m",
+    )
+    assert condition(status, "Succeeded")["status"] == "True"
+    run = mlflow.run(run_id)
+    assert run["info"]["status"] == "FINISHED"
+    assert run["info"]["end_time"] == 1767323105000
+    assert tags_of(run)["runyard.dev/outcome"] == "Succeeded"
+    assert "is empty" in mlflow.artifact(run, f"runyard/log-{pod['metadata']['name']}.txt").decode()
+    manifest = mlflow.artifact(run, "runyard/trainingrun.yaml").decode()
+    assert "experiment: an experiment" in manifest
+    assert "last-applied" not in manifest
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kubelet_reason", "reason"),
+    [(3, "", "Error"), (137, "", "Error"), (137, "OOMKilled", "OOMKilled")],
+)
+def test_a_failure_corrects_what_the_script_said(
+    actors: Actors, mlflow: MlflowRest, exit_code: int, kubelet_reason: str, reason: str
+) -> None:
+    actors.apply("a")
+    job = actors.wait_for_job("a")
+    pod = actors.create_pod(job, "one")
+    said_finished = start_run(mlflow, pod)
+    mlflow.call("mlflow/runs/update", {"run_id": said_finished, "status": "FINISHED", "end_time": 1})
+    actors.end_pod(pod, exit_code, kubelet_reason, "first line\nlast line\n")
+    actors.end_job(job, "Failed", "BackoffLimitExceeded")
+
+    status = actors.wait_for_phase("a", "Failed")
+
+    [attempt] = status["attempts"]
+    assert (attempt["outcome"], attempt["reason"], attempt["exitCode"]) == ("Failed", reason, exit_code)
+    assert attempt["message"] == status["message"] == "last line"
+    assert condition(status, "Succeeded") | {"lastTransitionTime": ""} == {
+        "type": "Succeeded",
+        "status": "False",
+        "reason": reason,
+        "message": "last line",
+        "lastTransitionTime": "",
+        "observedGeneration": 1,
+    }
+    run = mlflow.run(said_finished)
+    assert run["info"]["status"] == "FAILED"
+    tags = tags_of(run)
+    assert (tags["runyard.dev/reason"], tags["runyard.dev/exit-code"]) == (reason, str(exit_code))
+
+
+def test_each_attempt_has_a_run_of_its_own(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    actors.end_pod(pod, 1)
+    first = wait_for(
+        "the first attempt is recorded",
+        lambda: actors.get("trainingrun", "a")["status"]["attempts"][0].get("recordedAt"),
+    )
+    assert first
+    job = actors.wait_for_job("a")
+    second = actors.create_pod(job, "two")
+    second_run = start_run(mlflow, second)
+    actors.end_pod(second, 0)
+    actors.end_job(job, "Complete")
+
+    status = actors.wait_for_phase("a", "Succeeded")
+
+    assert [found["outcome"] for found in status["attempts"]] == ["Failed", "Succeeded"]
+    assert status["tracking"]["runId"] == second_run
+    made = mlflow.run(status["attempts"][0]["runId"])
+    assert made["info"]["status"] == "FAILED", "a script that started no run gets one"
+    assert tags_of(made)["runyard.dev/pod"] == pod["metadata"]["uid"]
+    assert len(mlflow.runs(f"tags.`runyard.dev/uid` = '{pod['metadata']['labels']['runyard.dev/uid']}'")) == 2
+
+
+def test_children_keep_the_end_they_had(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    parent = start_run(mlflow, pod)
+    done, still_open = start_run(mlflow, pod, parent=parent), start_run(mlflow, pod, parent=parent)
+    mlflow.call("mlflow/runs/update", {"run_id": done, "status": "FINISHED", "end_time": 1})
+    actors.end_pod(pod, 1)
+    actors.end_job(actors.wait_for_job("a"), "Failed", "BackoffLimitExceeded")
+
+    status = actors.wait_for_phase("a", "Failed")
+
+    assert status["tracking"]["runId"] == parent
+    found = {run_id: mlflow.run(run_id)["info"]["status"] for run_id in (parent, done, still_open)}
+    assert found == {parent: "FAILED", done: "FINISHED", still_open: "FAILED"}
+
+
+def test_an_image_that_cannot_be_had_ends_the_job(actors: Actors, mlflow: MlflowRest) -> None:
+    actors.apply("a")
+    job = actors.wait_for_job("a")
+    pod = actors.create_pod(job, "one")
+    actors.set_pod(pod, "Pending", {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})
+
+    ended = wait_for("the Job is told to end", lambda: _deadline(actors, job))
+
+    assert ended["metadata"]["annotations"]["runyard.dev/failed-because"] == "ImagePull"
+    assert actors.get("trainingrun", "a")["status"]["message"] == "ImagePullBackOff: no such image"
+    actors.delete("pod", pod["metadata"]["name"])
+    actors.end_job(job, "Failed", "DeadlineExceeded")
+    status = actors.wait_for_phase("a", "Failed")
+    assert (status["attempts"][0]["reason"], status["message"]) == ("ImagePull", "ImagePullBackOff: no such image")
+    run = mlflow.run(status["tracking"]["runId"])
+    assert run["info"]["status"] == "FAILED"
+    assert "no such image" in mlflow.artifact(run, f"runyard/log-{pod['metadata']['name']}.txt").decode()
+
+
+def _deadline(actors: Actors, job: dict[str, Any]) -> dict[str, Any] | None:
+    found = actors.get("job", job["metadata"]["name"])
+    return found if found["spec"].get("activeDeadlineSeconds") == 1 else None
+
+
+def test_a_deadline_is_the_reason(actors: Actors, mlflow: MlflowRest) -> None:
+    actors.apply("a", activeDeadlineSeconds=60)
+    job = actors.wait_for_job("a")
+    assert job["spec"]["activeDeadlineSeconds"] == 60
+    pod = actors.create_pod(job, "one")
+    actors.set_pod(pod, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
+    actors.wait_for_phase("a", "Running")
+    run_id = start_run(mlflow, pod)
+    actors.end_job(job, "Failed", "DeadlineExceeded")
+    actors.delete("pod", pod["metadata"]["name"])
+
+    status = actors.wait_for_phase("a", "Failed")
+
+    assert condition(status, "Succeeded")["reason"] == "DeadlineExceeded"
+    assert mlflow.run(run_id)["info"]["status"] == "FAILED"
+
+
+def test_deleting_the_resource_kills_its_open_runs(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    run_id = start_run(mlflow, pod)
+    actors.delete("trainingrun", "a")
+    # The garbage collector's part.
+    actors.delete("job", actors.items("jobs")[0]["metadata"]["name"])
+    actors.delete("pod", pod["metadata"]["name"])
+
+    wait_for("the run is killed", lambda: mlflow.run(run_id)["info"]["status"] == "KILLED")
+
+    tags = tags_of(mlflow.run(run_id))
+    assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
+
+
+def test_suspend_reaches_the_job(actors: Actors) -> None:
+    actors.apply("a", suspend=True)
+    assert actors.wait_for_job("a")["spec"]["suspend"] is True
+    actors.wait_for_phase("a", "Suspended")
+    actors.apply("a", suspend=False)
+    wait_for("the Job resumes", lambda: not actors.wait_for_job("a")["spec"]["suspend"])
+    actors.wait_for_phase("a", "Pending")
+
+
+def test_a_spec_that_no_job_can_have_says_so_with_its_path(actors: Actors) -> None:
+    actors.apply("a", resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}})
+    actors.apply("b", args=["$(params.missing)"])
+    failed = actors.wait_for_phase("a", "Failed")
+    assert condition(failed, "Accepted")["message"] == (
+        'spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'
+    )
+    assert condition(actors.wait_for_phase("b", "Failed"), "Accepted")["message"] == (
+        'spec.args[0]: Invalid value: "$(params.missing)": spec.parameters has no "missing"; it has: none'
+    )
+    assert actors.items("jobs") == []
+
+
+def test_events_tell_the_story_once(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    start_run(mlflow, pod)
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+
+    def told() -> list[str] | None:
+        reasons = sorted(event["reason"] for event in actors.items("events"))
+        return reasons if "Tracked" in reasons else None
+
+    assert wait_for("the last event", told) == [
+        "AttemptStarted",
+        "AttemptSucceeded",
+        "JobCreated",
+        "Succeeded",
+        "Tracked",
+    ]

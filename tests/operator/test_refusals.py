@@ -1,0 +1,75 @@
+"""What `kubectl apply` refuses, `runyard run` refuses with the same words."""
+
+from pathlib import Path
+
+import pytest
+
+from runyard import manifest
+from runyard.errors import InvalidManifest, RunyardError, UnknownField
+from tests.support.apiserver import ApiServer
+
+SPECS = {
+    "no image": "{}",
+    "unknown fields": "{image: x, foo: 1, env: [{name: a, vlaue: b}], podTemplate: {spec: {containers: [], nope: 1}}}",
+    "wrong types": "{image: 3, backoffLimit: x, suspend: 'yes', parameters: 3, env: 7}",
+    "a list for a spec": "[]",
+    "parameters that are no scalars": "{image: x, parameters: {a: 1, b: [1], c: {d: 1}}}",
+    "below the minimum": "{image: x, backoffLimit: -1, activeDeadlineSeconds: 0, ttlSecondsAfterFinished: -1}",
+    "above the maximum": "{image: x, backoffLimit: 101}",
+    "not one of the choices": "{image: x, tracking: {run: Guess}}",
+    "empty": "{image: '', command: [], experiment: ''}",
+    "not a quantity": "{image: x, resources: {requests: {cpu: plenty}}}",
+    "given twice": "{image: x, env: [{name: a, value: '1'}, {name: a, value: '2'}]}",
+    "without its key": "{image: x, env: [{value: '1'}]}",
+    "numbers for strings": "{image: x, args: [1], nodeSelector: {a: 1}, env: [{name: a, value: 3}]}",
+    "a fraction": "{image: x, backoffLimit: 1.5}",
+    "reserved environment": "{image: x, env: [{name: MLFLOW_RUN_CONTEXT, value: x}]}",
+    "restarts in place": "{podTemplate: {spec: {restartPolicy: Always, containers: [{name: training}]}}}",
+    "an image elsewhere than in the training container": "{podTemplate: {spec: {containers: [{name: a, image: x}]}}}",
+}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+def test_both_refuse_with_the_same_words(spec: str, server: ApiServer, tmp_path: Path) -> None:
+    file = tmp_path / "trainingrun.yaml"
+    file.write_text(f"apiVersion: runyard.dev/v1alpha1\nkind: TrainingRun\nmetadata: {{name: refused}}\nspec: {spec}\n")
+    refused = server.kubectl("create", "-f", str(file))
+    assert refused.returncode == 1
+
+    with pytest.raises(RunyardError) as found:
+        manifest.read(file)
+
+    assert found.value.exit_code == 2
+    if isinstance(found.value, UnknownField):
+        assert str(found.value) in refused.stderr
+    else:
+        assert isinstance(found.value, InvalidManifest)
+        assert {str(problem) for problem in found.value.problems} == _lines(refused.stderr)
+
+
+def _lines(text: str) -> set[str]:
+    """Return each complaint of the API server, without the note that more might follow."""
+    body = text.split("is invalid: ", 1)[1].strip()
+    lines = [line.removeprefix("* ") for line in body.splitlines()] if body.startswith("* ") else [body]
+    return {line for line in lines if not line.startswith("<nil>")}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "{image: x}",
+        "{image: x, command: null, experiment: null}",
+        "{image: x, parameters: {a: 1, b: 0.1, c: true, d: text}, args: [$(params.a)]}",
+        "{image: x, resources: {requests: {cpu: 1, memory: 1Gi}}}",
+        "{podTemplate: {spec: {restartPolicy: Never, containers: [{name: training, image: x}]}}}",
+        "{image: x, podTemplate: {metadata: {labels: {a: b}}, spec: {imagePullSecrets: [{name: a}]}}}",
+    ],
+)
+def test_both_accept(spec: str, server: ApiServer, tmp_path: Path) -> None:
+    file = tmp_path / "trainingrun.yaml"
+    file.write_text(
+        f"apiVersion: runyard.dev/v1alpha1\nkind: TrainingRun\nmetadata: {{name: accepted}}\nspec: {spec}\n"
+    )
+    accepted = server.kubectl("create", "--dry-run=server", "-f", str(file))
+    assert accepted.returncode == 0, accepted.stderr
+    assert manifest.read(file).metadata.name == "accepted"

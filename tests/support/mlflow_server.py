@@ -1,0 +1,90 @@
+"""A real MLflow server on this machine, on SQLite, with its artifacts proxied as in the cluster."""
+
+import json
+import os
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.apiserver import free_port, running
+from tests.support.waiting import wait_for
+
+
+@dataclass(frozen=True)
+class MlflowRest:
+    """An MLflow server, asked over REST as any client could."""
+
+    url: str
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """POST a body, or GET without one."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/api/2.0/{path}", data=data, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Read a run."""
+        found: dict[str, Any] = self.call(f"mlflow/runs/get?run_id={run_id}")["run"]
+        return found
+
+    def runs(self, expression: str = "") -> list[dict[str, Any]]:
+        """Search in all experiments."""
+        experiments = self.call("mlflow/experiments/search", {"max_results": 1000})["experiments"]
+        body = {
+            "experiment_ids": [found["experiment_id"] for found in experiments],
+            "filter": expression,
+            "max_results": 1000,
+        }
+        found: list[dict[str, Any]] = self.call("mlflow/runs/search", body).get("runs", [])
+        return found
+
+    def artifact(self, run: dict[str, Any], path: str) -> bytes:
+        """Read an artifact through the proxy."""
+        root = run["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
+        url = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(f'{root}/{path}')}"
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
+
+    def is_up(self) -> bool:
+        """Whether the server answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def tags_of(run: dict[str, Any]) -> dict[str, str]:
+    """Return a run's tags by name."""
+    return {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
+
+
+@contextmanager
+def mlflow_server(port: int | None = None, home: Path | None = None) -> Iterator[MlflowRest]:
+    """Start a server; with the same port and folder it comes back with what it held."""
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        folder = home or Path(scratch)
+        server = MlflowRest(f"http://127.0.0.1:{port or free_port()}")
+        command = [
+            str(Path(sys.executable).parent / "mlflow"),
+            "server",
+            f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}",
+            f"--artifacts-destination={folder / 'artifacts'}",
+            f"--port={urllib.parse.urlparse(server.url).port}",
+            "--workers=1",
+        ]
+        os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        with running(command, folder / "server.log"):
+            wait_for("MLflow answers", server.is_up, timeout_seconds=60)
+            yield server
