@@ -42,9 +42,14 @@ class Embedded:
     folder: Path
 
     @property
+    def database(self) -> Path:
+        """The SQLite database."""
+        return self.folder / "mlflow.db"
+
+    @property
     def uri(self) -> str:
         """The tracking URI."""
-        return f"sqlite:///{self.folder / 'mlflow.db'}"
+        return f"sqlite:///{self.database}"
 
     def open(self) -> Store:
         """Open the store, made if it is not there."""

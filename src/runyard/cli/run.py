@@ -1,7 +1,6 @@
 """`runyard run`: a TrainingRun on this machine."""
 
 import json
-import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -109,6 +108,11 @@ def _row(attempt: Attempt) -> tuple[str, ...]:
 def _ui(tracking: local.Tracking) -> str:
     if isinstance(tracking, local.Server):
         return tracking.uri
-    beside = Path(sys.executable).parent / "mlflow"
-    program = "mlflow" if shutil.which("mlflow") else str(beside)
-    return f"{program} ui --backend-store-uri {tracking.uri}"
+    program = Path(sys.executable).parent / "mlflow"
+    return f"{_short(program)} ui --backend-store-uri sqlite:///{_short(tracking.database)}"
+
+
+def _short(path: Path) -> Path:
+    """Return the path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,66 @@
+# `make` lists what there is. Everything heavy that is built goes to $(CACHE), keyed by version.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(RUNYARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runyard)
+UV_VERSION := 0.13.8
+UV := $(CACHE)/bin/uv-$(UV_VERSION)/bin/uv
+PYTHON ?= python3
+TESTBED := $(PYTHON) tests/testbed/testbed.py
+RUN := $(UV) run --frozen --no-sync
+export UV_NO_PROGRESS ?= 1
+
+.PHONY: help demo cluster test check tools generate format down clean charts operator docs images examples
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(UV) ## Train the wine example on this machine, tracked: no cluster, no root.
+	$(UV) sync --quiet --frozen --no-dev --extra local --inexact
+	$(UV) run --frozen --no-sync runyard run examples/wine/trainingrun.yaml
+
+cluster: ## Bring up a kind cluster with Runyard in it, and train the wine example there.
+	$(TESTBED) up
+	$(TESTBED) images
+	eval "$$($(TESTBED) env)" && tests/testbed/install
+
+test: .venv/ready tools cluster ## Everything: static checks, unit, chart, API server, cluster, browser.
+	$(MAKE) --no-print-directory static
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests
+
+check: .venv/ready ## The fast part: static checks and unit tests.
+	$(MAKE) --no-print-directory static
+	$(RUN) pytest tests/unit
+
+.PHONY: static
+static: .venv/ready
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports --no-cache
+
+tools: ## Make the programs that API server and chart tests need (Kubernetes, etcd, helm).
+	$(TESTBED) tools kube-apiserver etcd kubectl helm >/dev/null
+
+generate: .venv/ready tools ## Write what is derived from the resource's types: the CRD, the schema.
+	$(RUN) python -m tests.support.generate
+
+format: .venv/ready ## Format the code, and mend what the linter can.
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+down: ## Remove the cluster; what was built is kept.
+	$(TESTBED) down
+
+clean: ## Remove what was made in this folder.
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .runyard
+
+# pip needs no environment, and no right to the system's packages, to put one program into a folder.
+$(UV):
+	$(PYTHON) -m pip install --quiet --no-cache-dir --root-user-action ignore --target "$(dir $(@D))" uv==$(UV_VERSION)
+
+# Tests run against what a user installs: wheels, not the source tree.
+.venv/ready: $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
+	$(UV) sync --quiet --frozen --no-editable --all-packages
+	touch $@
