@@ -35,11 +35,12 @@ def choose_columns(page: Page, *names: str) -> None:
 
 
 def test_experiment_lists_the_parent_and_its_children(page: Page, runs: WineRuns) -> None:
-    page.goto("/")
-    page.get_by_role("button", name="Model training").click()
-    page.get_by_role("link", name="wine", exact=True).first.click()
-    expect(row_of(page, runs.parent).get_by_role("link", name=runs.parent.name, exact=True)).to_be_visible()
+    page.goto(f"/#/experiments/{runs.parent.experiment_id}/runs?workflowType=machine_learning")
     close_assistant(page)
+    search = page.get_by_placeholder("metrics.rmse")
+    search.fill(f"tags.`runyard.dev/uid` = '{runs.parent.tags['runyard.dev/uid']}'")
+    search.press("Enter")
+    expect(page.get_by_text(f"{1 + len(runs.children)} matching runs")).to_be_visible()
     row_of(page, runs.parent).get_by_role("button").first.click()
     choose_columns(page, *METRICS, "runyard.dev/outcome")
 
@@ -63,7 +64,9 @@ def test_parent_run_shows_what_was_asked_and_what_came_out(page: Page, runs: Win
         assert number_in(row.get_by_role("cell").last) == runs.parent.metrics[name]
     for name, value in runs.parent.params.items():
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
-        expect(row).to_contain_text(value)
+        expect(row.get_by_role("cell").last).to_have_text(value)
+    latest = runs.children[0]
+    expect(page.get_by_role("link", name=re.compile(rf"^{latest.name},?$"))).to_be_visible()
     for name in ("runyard.dev/uid", "runyard.dev/name", "runyard.dev/outcome", "runyard.dev/reason"):
         expect(page.get_by_text(f"{name}: {runs.parent.tags[name]}")).to_be_visible()
 
