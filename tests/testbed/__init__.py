@@ -1,0 +1,1 @@
+"""A real Kubernetes cluster for the tests, also where no container registry can be reached."""

@@ -1,0 +1,157 @@
+"""The test bed's commands: see README.md."""
+
+import argparse
+import shlex
+import shutil
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from tests.testbed import cluster, docker, programs
+from tests.testbed.cluster import Route
+from tests.testbed.parts import CLUSTER, CLUSTER_PROGRAMS, IMAGES, PARTS, PROGRAMS, PYTHON, Part, Program, key, missing
+from tests.testbed.shell import CACHE, TestbedError, alone, duration, say, step
+
+ROOT = Path(__file__).parents[2]
+OWN_IMAGES = ("mlflow", "operator", "runtime", "minio")
+Step = tuple[str, float, Callable[[], None]]
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="testbed.py", description="A real Kubernetes cluster for the tests.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    tools_parser = commands.add_parser("tools", help="make programs, all of them if none is named; print their folders")
+    tools_parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROGRAMS))
+    for name, text in (
+        ("env", "print variables for eval: PATH, KUBECONFIG, and with a cluster RUNYARD_VALUES"),
+        ("up", "bring the cluster up, with all that it needs"),
+        ("images", "build the project's images and load them into the cluster"),
+        ("down", "remove the cluster; what was built is kept"),
+    ):
+        commands.add_parser(name, help=text)
+    chosen = parser.parse_args(arguments)
+    try:
+        match chosen.command:
+            case "tools":
+                tools(chosen.names)
+            case "env":
+                env()
+            case "up":
+                up()
+            case "images":
+                images()
+            case _:
+                down()
+    except TestbedError as error:
+        say(f"testbed: {error}")
+        return 1
+    return 0
+
+
+def tools(names: list[str]) -> None:
+    """Make programs; print the folder of each once.
+
+    Raises:
+        TestbedError: a name is not in the table, or a build failed.
+
+    """
+    unknown = [name for name in names if name not in PROGRAMS]
+    if unknown:
+        raise TestbedError(f"no program is called {', '.join(unknown)}; there are {', '.join(PROGRAMS)}")
+    wanted = names or list(PROGRAMS)
+    if missing(wanted, _has_program):
+        with alone():
+            _perform([_making(part) for part in missing(wanted, _has_program)])
+    for folder in dict.fromkeys((CACHE / PROGRAMS[name].path).parent for name in wanted):
+        print(folder)  # noqa: T201
+
+
+def env() -> None:
+    """Print shell assignments."""
+    variables = programs.environment()
+    way = cluster.existing_route()
+    if way:
+        variables["RUNYARD_VALUES"] = str(way.values)
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")  # noqa: T201
+
+
+def up() -> None:
+    """Bring the cluster up, making only what is not there."""
+    start = time.monotonic()
+    with alone():
+        docker.ensure_daemon()
+        way = cluster.route()
+        parts = _missing(way, CLUSTER_PROGRAMS if way is Route.REGISTRY else CLUSTER)
+        steps = [_making(part) for part in parts]
+        if PARTS.get(way.node_image) in parts or not cluster.exists(way):
+            steps.append((f"creating the cluster {cluster.NAME}", 0.6, lambda: cluster.create(way)))
+        steps.append(("ingress, network policies, volumes", 0.3, lambda: cluster.complete(way)))
+        _perform(steps)
+        docker.prune()
+    say(f"the cluster is up after {duration(time.monotonic() - start)}: KUBECONFIG={cluster.KUBECONFIG}")
+
+
+def images() -> None:
+    """Build the project's images, and load those whose content the cluster does not have."""
+    with alone():
+        way = cluster.route()
+        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        own = [_own_image(name, version, way) for name in OWN_IMAGES]
+        steps = [_making(part) for part in _missing(way, () if way is Route.REGISTRY else (PYTHON, "minio"))]
+        steps += [(f"building {image.tags[0]}", image.minutes, partial(docker.build, image)) for image in own]
+        tags = [tag for image in own for tag in image.tags]
+        steps.append(("loading images into the cluster", 0.5, lambda: cluster.load(tags)))
+        _perform(steps)
+        docker.prune()
+    for image in own:
+        say(f"{image.tags[0]} {docker.megabytes(image.tags[0]):.0f} MB")
+
+
+def down() -> None:
+    """Remove the cluster."""
+    with alone():
+        if docker.is_running():
+            cluster.delete()
+
+
+def _own_image(name: str, version: str, way: Route) -> docker.Build:
+    dockerfile = ROOT / "images" / name / "Dockerfile"
+    # The examples' manifests name the runtime without a version.
+    tags = (f"runyard/{name}:{version}", *([f"runyard/{name}:latest"] if name == "runtime" else []))
+    if name == "minio" and way is Route.PACKAGES:
+        folder = (CACHE / PROGRAMS["minio"].path).parent
+        return docker.Build(folder, tags, dockerfile, {"BINARY": "prebuilt"})
+    return docker.Build(ROOT, tags, dockerfile, {"BASE": way.python_image})
+
+
+def _has_program(name: str) -> bool:
+    return name in PROGRAMS and programs.is_made(PROGRAMS[name])
+
+
+def _missing(way: Route, wanted: Iterable[str]) -> list[Part]:
+    if way is Route.REGISTRY:
+        return missing(wanted, lambda name: _has_program(name) or shutil.which(name) is not None)
+    made = docker.made_images()
+    return missing(wanted, lambda name: _has_program(name) or (name in IMAGES and made.get(name) == key(IMAGES[name])))
+
+
+def _making(part: Part) -> Step:
+    make: Callable[[], None] = (
+        (lambda: programs.make(part)) if isinstance(part, Program) else (lambda: docker.make(part))
+    )
+    return f"building {part.name}", part.minutes, make
+
+
+def _perform(steps: list[Step]) -> None:
+    for number, (title, minutes, act) in enumerate(steps, 1):
+        with step(title, number, len(steps), minutes):
+            act()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,205 @@
+"""The kind cluster: made, brought back, closed off, and given images."""
+
+import enum
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tests.testbed.docker import can_pull
+from tests.testbed.parts import HERE, NODE, PYTHON, VERSIONS
+from tests.testbed.programs import environment
+from tests.testbed.shell import CACHE, TestbedError, answer, run
+
+NAME = "runyard"
+CONTAINER = f"{NAME}-control-plane"
+KUBECONFIG = CACHE / "kubeconfig"
+# What kind 0.33.0 makes a node from when nothing else is said.
+KIND_NODE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+READY_SECONDS = 90
+
+
+class Route(enum.Enum):
+    """Where images come from."""
+
+    REGISTRY = "registry"
+    PACKAGES = "packages"
+
+    @property
+    def python_image(self) -> str:
+        """The base of the project's images."""
+        return "python:3.12-slim" if self is Route.REGISTRY else PYTHON
+
+    @property
+    def node_image(self) -> str:
+        """What the cluster's node is made from."""
+        return KIND_NODE if self is Route.REGISTRY else NODE
+
+    @property
+    def values(self) -> Path:
+        """Helm values for the chart in this cluster."""
+        return HERE / ("values-registry.yaml" if self is Route.REGISTRY else "values.yaml")
+
+
+class Node(enum.Enum):
+    """What is there of the cluster."""
+
+    ABSENT = "absent"
+    STALE = "stale"
+    RUNNING = "running"
+
+
+def node_state(inspected: Mapping[str, object] | None, wanted_image_id: str | None) -> Node:
+    """Judge the node's container, as `docker inspect` shows it.
+
+    A node that does not run is not started again: Docker does that by itself after a restart, so one that stays down is
+    broken. A node of another image is of another version. Without `wanted_image_id` any image will do.
+    """
+    if inspected is None:
+        return Node.ABSENT
+    state = inspected["State"]
+    runs = isinstance(state, Mapping) and state["Running"] is True
+    return Node.RUNNING if runs and wanted_image_id in {None, inspected["Image"]} else Node.STALE
+
+
+def route() -> Route:
+    """Find where images come from: what is said, else what the cluster that exists was made with, else by trying."""
+    said = os.environ.get("RUNYARD_TESTBED_ROUTE")
+    if said:
+        return Route(said)
+    return existing_route() or (Route.REGISTRY if can_pull(KIND_NODE) else Route.PACKAGES)
+
+
+def existing_route() -> Route | None:
+    """Return how the cluster that exists was made."""
+    node = _inspected()
+    if node is None:
+        return None
+    config = node["Config"]
+    image = config["Image"] if isinstance(config, Mapping) else None
+    return Route.PACKAGES if image == NODE else Route.REGISTRY
+
+
+def exists(way: Route) -> bool:
+    """Whether the cluster runs, on the node image that it should have."""
+    return node_state(_inspected(), _image_id(way)) is Node.RUNNING and _is_ready(READY_SECONDS)
+
+
+def create(way: Route) -> None:
+    """Make the cluster, in place of one that is no longer good."""
+    delete()
+    config: dict[str, object] = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [
+            {
+                "role": "control-plane",
+                # The ingress controller's NodePort.
+                "extraPortMappings": [{"containerPort": 30080, "hostPort": 8080, "listenAddress": "127.0.0.1"}],
+            }
+        ],
+    }
+    if way is Route.PACKAGES:
+        # The kubelet then tolerates the sysctls and scores that a restricted machine refuses.
+        config["featureGates"] = {"KubeletInUserNamespace": True}
+        # The node image carries its network configuration.
+        config["networking"] = {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/16"}
+    command = ["kind", "create", "cluster", f"--name={NAME}", f"--image={way.node_image}", "--config=-", "--wait=120s"]
+    run([*command, f"--kubeconfig={KUBECONFIG}"], env=environment(), stdin=json.dumps(config))
+
+
+def delete() -> None:
+    """Remove the cluster, whatever is left of it."""
+    run(["kind", "delete", "cluster", f"--name={NAME}", f"--kubeconfig={KUBECONFIG}"], env=environment())
+
+
+def complete(way: Route) -> None:
+    """Bring everything beside the bare cluster into its state: closed off, ingress, network policies, kubeconfig."""
+    if way is Route.PACKAGES:
+        _close_off()
+    _write_kubeconfig()
+    for manifest in manifests(way):
+        _kubectl("apply", "-f", "-", stdin=manifest)
+    # A pod made before its namespace's service account exists is refused.
+    _wait(
+        "the default service account", lambda: _asked("-n", "default", "get", "serviceaccount", "default") is not None
+    )
+    kinds = "deployments,daemonsets"
+    for namespace in ("kube-system", "local-path-storage"):
+        _kubectl("-n", namespace, "rollout", "status", kinds, "--timeout=120s")
+
+
+def manifests(way: Route) -> list[str]:
+    """Return what is applied to a new cluster."""
+    traefik = (HERE / "manifests" / "traefik.yaml").read_text()
+    if way is Route.PACKAGES:
+        return [traefik, (HERE / "manifests" / "kube-router.yaml").read_text()]
+    pulled = traefik.replace("testbed/traefik:1", f"traefik:v{VERSIONS['traefik']}")
+    return [pulled.replace("imagePullPolicy: Never", "imagePullPolicy: IfNotPresent")]
+
+
+def load(tags: Iterable[str]) -> None:
+    """Put images into the node; those that it has already are left out."""
+    run(["kind", "load", "docker-image", f"--name={NAME}", *tags], env=environment())
+
+
+def _close_off() -> None:
+    """Reject what the cluster sends out of the machine; a restarted machine has lost the rule."""
+    networks = json.loads(answer(["docker", "network", "inspect", "kind"]) or "[]")
+    for subnet in (part["Subnet"] for network in networks for part in network["IPAM"]["Config"]):
+        if ":" not in subnet:
+            rule = ["DOCKER-USER", "-s", subnet, "!", "-d", subnet, "-j", "REJECT"]
+            if answer(["iptables", "-C", *rule]) is None:
+                run(["iptables", "-I", *rule])
+
+
+def _write_kubeconfig() -> None:
+    text = subprocess.run(
+        [_found("kind"), "get", "kubeconfig", f"--name={NAME}"], capture_output=True, text=True, check=True
+    ).stdout
+    fresh = KUBECONFIG.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    fresh.replace(KUBECONFIG)
+
+
+def _inspected() -> dict[str, object] | None:
+    found: list[dict[str, object]] = json.loads(answer(["docker", "container", "inspect", CONTAINER]) or "[]")
+    return found[0] if found else None
+
+
+def _image_id(way: Route) -> str | None:
+    if way is Route.REGISTRY:
+        return None
+    return (answer(["docker", "image", "inspect", "--format={{.Id}}", NODE]) or "none").strip()
+
+
+def _is_ready(timeout_seconds: float) -> bool:
+    try:
+        _wait("the API server", lambda: _asked("get", "--raw=/readyz") is not None, timeout_seconds)
+    except TestbedError:
+        return False
+    return True
+
+
+def _wait(what: str, is_there: Callable[[], bool], timeout_seconds: float = READY_SECONDS) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise TestbedError(f"{what} did not come in {timeout_seconds:.0f} s")
+        time.sleep(0.5)
+
+
+def _kubectl(*arguments: str, stdin: str | None = None) -> None:
+    run([_found("kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments], stdin=stdin)
+
+
+def _asked(*arguments: str) -> str | None:
+    return answer([_found("kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments])
+
+
+def _found(program: str) -> str:
+    return shutil.which(program, path=environment()["PATH"]) or program

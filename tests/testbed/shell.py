@@ -1,0 +1,129 @@
+"""Running other programs, saying what goes on, and one test bed command at a time."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+CACHE = Path(
+    os.environ.get("RUNYARD_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "runyard")
+)
+HEARTBEAT_SECONDS = 30
+TAIL_LINES = 20
+
+
+class TestbedError(Exception):
+    """Something that the test bed cannot do; the message says what to do about it."""
+
+    __test__ = False
+
+
+def say(text: str) -> None:
+    """Print a line of progress; standard output is kept for results."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in a form to read.
+
+    >>> duration(83.4)
+    '1 min 23 s'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def estimate(minutes: float) -> str:
+    """Return about how long something takes.
+
+    >>> estimate(7), estimate(0.3)
+    ('about 7 min', 'about 20 s')
+    """
+    return f"about {minutes:.0f} min" if minutes >= 1 else f"about {max(1, round(minutes * 6)) * 10} s"
+
+
+@contextmanager
+def step(title: str, number: int, total: int, minutes: float) -> Iterator[None]:
+    """Say that a step begins, that it still goes on, and how long it took."""
+    place = f"[{number}/{total}]"
+    say(f"{place} {title} ({estimate(minutes)}) …")
+    start = time.monotonic()
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            say(f"{place} … still {title}, {duration(time.monotonic() - start)}")
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        heart.join()
+    say(f"{place} done in {duration(time.monotonic() - start)}")
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+) -> None:
+    """Run a program that must succeed; its output is shown only if it fails.
+
+    Raises:
+        TestbedError: it failed; the message ends with the last lines it printed.
+
+    """
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        input=stdin,
+        stdin=None if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
+        raise TestbedError(f"{' '.join(words[:4])} … ended with {done.returncode}:\n{tail}")
+
+
+def answer(command: Sequence[str | Path], timeout_seconds: float = 30) -> str | None:
+    """Return what a program prints, or None if it is not there, fails, or takes too long."""
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the cache's lock: a second command waits until the first has ended, however it ends."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another test bed command to end …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
