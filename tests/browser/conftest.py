@@ -25,6 +25,7 @@ SCREENSHOTS = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] /
 
 @pytest.fixture(scope="session")
 def mlflow_url() -> str:
+    """Where people open MLflow. On plain localhost it would open a chat panel beside each page, over the columns."""
     return os.environ.get("RUNYARD_MLFLOW_URL", "http://mlflow.localhost:8080").rstrip("/")
 
 

@@ -20,11 +20,6 @@ def number_in(cell: Locator) -> float:
     return float(cell.inner_text())
 
 
-def close_assistant(page: Page) -> None:
-    """MLflow's chat panel opens by itself beside every first page."""
-    page.get_by_role("button", name="Close", exact=True).click()
-
-
 def choose_columns(page: Page, *names: str) -> None:
     page.get_by_role("button", name="Columns", exact=True).click()
     for name in names:
@@ -36,7 +31,6 @@ def choose_columns(page: Page, *names: str) -> None:
 
 def test_experiment_lists_the_parent_and_its_children(page: Page, runs: WineRuns) -> None:
     page.goto(f"/#/experiments/{runs.parent.experiment_id}/runs?workflowType=machine_learning")
-    close_assistant(page)
     search = page.get_by_placeholder("metrics.rmse")
     search.fill(f"tags.`runyard.dev/uid` = '{runs.parent.tags['runyard.dev/uid']}'")
     search.press("Enter")
@@ -54,7 +48,6 @@ def test_experiment_lists_the_parent_and_its_children(page: Page, runs: WineRuns
 
 def test_parent_run_shows_what_was_asked_and_what_came_out(page: Page, runs: WineRuns) -> None:
     page.goto(runs.parent.page)
-    close_assistant(page)
     expect(page.get_by_role("heading", name=runs.parent.name)).to_be_visible()
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     best = max(runs.children, key=lambda run: run.metrics["f1_score"])
@@ -73,7 +66,6 @@ def test_parent_run_shows_what_was_asked_and_what_came_out(page: Page, runs: Win
 
 def test_log_can_be_read_among_the_artifacts(page: Page, runs: WineRuns) -> None:
     page.goto(runs.parent.page)
-    close_assistant(page)
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("runyard", exact=True).click()
     page.get_by_text(re.compile(r"^log-.+\.txt$")).click()
