@@ -1,0 +1,20 @@
+{{- define "runyard.egressDns" -}}
+- to:
+  - namespaceSelector: {}
+  ports:
+  - {port: 53, protocol: UDP}
+  - {port: 53, protocol: TCP}
+{{- end -}}
+
+{{/* The API server has no labels by which a policy could name it. */}}
+{{- define "runyard.egressApiServer" -}}
+- ports:
+  - {port: 443, protocol: TCP}
+  - {port: 6443, protocol: TCP}
+{{- end -}}
+
+{{/* A peer of this release: a dict of "root" and "component". */}}
+{{- define "runyard.peer" -}}
+- podSelector:
+    matchLabels: {{- include "runyard.selector" . | nindent 6 }}
+{{- end -}}
