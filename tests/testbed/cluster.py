@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tests.testbed.docker import can_pull
-from tests.testbed.parts import HERE, NODE, PYTHON, VERSIONS
+from tests.testbed.parts import HERE, NODE, POSTGRES, PYTHON, VERSIONS
 from tests.testbed.programs import environment
 from tests.testbed.shell import CACHE, TestbedError, answer, run
 
@@ -118,9 +118,10 @@ def delete() -> None:
 
 def complete(way: Route) -> None:
     """Bring everything beside the bare cluster into its state: closed off, ingress, network policies, kubeconfig."""
+    _write_kubeconfig()
     if way is Route.PACKAGES:
         _close_off()
-    _write_kubeconfig()
+        load([POSTGRES])
     for manifest in manifests(way):
         _kubectl("apply", "-f", "-", stdin=manifest)
     # A pod made before its namespace's service account exists is refused.
