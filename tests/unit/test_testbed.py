@@ -1,0 +1,286 @@
+"""The test bed's pure part: what is missing for a goal, what an image is keyed by, which programs are found."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_for
+from tests.testbed import docker, parts, programs, runc_bounded, shell
+from tests.testbed.cluster import KIND_NODE, Node, Route, manifests, node_state
+from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
+
+KUBE_PROXY = next(tag for tag in IMAGES if "kube-proxy" in tag)
+
+
+def missing(wanted: tuple[str, ...], made: set[str]) -> list[str]:
+    return [part.name for part in parts.missing(wanted, lambda name: name in made)]
+
+
+def test_nothing_is_missing_when_the_wanted_is_made() -> None:
+    assert missing(CLUSTER, set(CLUSTER)) == []
+
+
+def test_a_program_is_missing_alone() -> None:
+    assert missing(("etcd", "kubectl"), {"kubectl"}) == ["etcd"]
+
+
+def test_a_finished_image_does_not_ask_for_what_it_was_made_from() -> None:
+    assert missing((NODE,), {NODE}) == []
+
+
+def test_images_lost_with_their_programs_kept_are_all_that_is_made_again() -> None:
+    assert set(missing(CLUSTER, set(PROGRAMS))) == set(IMAGES)
+
+
+def test_from_nothing_each_part_is_made_once_and_after_what_it_needs() -> None:
+    order = missing(CLUSTER, set())
+    assert len(order) == len(set(order))
+    for name in order:
+        assert all(order.index(needed) < order.index(name) for needed in parts.needs(PARTS[name]))
+
+
+def test_a_cluster_does_not_need_what_only_other_goals_do() -> None:
+    assert {"minio", "uv"}.isdisjoint(missing(CLUSTER, set()))
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(KeyError):
+        missing(("kubctl",), set())
+
+
+def with_recipe(tag: str, files: Mapping[str, bytes]) -> Callable[[Image], Mapping[str, bytes]]:
+    return lambda image: files if image.tag == tag else {"Dockerfile": b"FROM scratch"}
+
+
+def test_a_key_is_the_same_for_the_same_inputs() -> None:
+    assert parts.key(IMAGES[NODE]) == parts.key(IMAGES[NODE])
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"Dockerfile": b"FROM other"}, {"Dockerfile": b"FROM scratch", "more": b""}, {"Containerfile": b"FROM scratch"}],
+    ids=["content", "another file", "name"],
+)
+def test_a_key_changes_with_the_recipe(files: dict[str, bytes]) -> None:
+    before = with_recipe(POSTGRES, {"Dockerfile": b"FROM scratch"})
+    assert parts.key(IMAGES[POSTGRES], before) != parts.key(IMAGES[POSTGRES], with_recipe(POSTGRES, files))
+
+
+@pytest.mark.parametrize("tag", [PYTHON, POSTGRES, KUBE_PROXY, NODE])
+def test_a_change_of_the_base_reaches_every_image_on_it(tag: str) -> None:
+    before, after = (with_recipe(DEBIAN, {"Dockerfile": text}) for text in (b"FROM scratch", b"FROM other"))
+    assert parts.key(IMAGES[tag], before) != parts.key(IMAGES[tag], after)
+
+
+def test_a_change_of_an_image_inside_the_node_reaches_the_node_alone() -> None:
+    before, after = (with_recipe(KUBE_PROXY, {"Dockerfile": text}) for text in (b"FROM scratch", b"FROM other"))
+    changed = {tag for tag in IMAGES if parts.key(IMAGES[tag], before) != parts.key(IMAGES[tag], after)}
+    assert changed == {KUBE_PROXY, NODE}
+
+
+def test_a_new_version_of_a_program_reaches_the_images_that_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {tag: parts.key(image) for tag, image in IMAGES.items()}
+    monkeypatch.setitem(parts.VERSIONS, "traefik", "99.0.0")
+    changed = {tag for tag, image in IMAGES.items() if parts.key(image) != before[tag]}
+    assert changed == {"testbed/traefik:1", NODE}
+
+
+def test_what_the_machine_adds_to_an_image_is_among_its_inputs(tmp_path: Path) -> None:
+    authorities = tmp_path / "ca.crt"
+    image = Image("x", 1, recipe="busybox", host_files=(authorities,))
+    assert set(parts.inputs(image)) == {"Dockerfile"}
+    authorities.write_text("one")
+    assert parts.inputs(image)["ca.crt"] == b"one"
+
+
+def test_the_path_has_the_versions_of_the_table_first_and_each_once() -> None:
+    cache = Path("/cache")
+    there = {cache / "bin/helm-0.0.1", *(cache / f"bin/{name}-{parts.VERSIONS[name]}" for name in ("helm", "kind"))}
+    path = parts.search_path(cache, there.__contains__, "/usr/bin:/bin")
+    helm, kind = (f"/cache/bin/{name}-{parts.VERSIONS[name]}" for name in ("helm", "kind"))
+    assert path.split(":") == [kind, helm, "/usr/bin", "/bin"]
+    assert parts.search_path(cache, there.__contains__, path) == path
+
+
+def test_programs_lie_where_the_rest_of_the_project_looks() -> None:
+    assert PROGRAMS["kubectl"].path == Path(f"bin/kubernetes-{parts.VERSIONS['kubernetes']}/kubectl")
+    assert PROGRAMS["uv"].path == Path(f"bin/uv-{parts.VERSIONS['uv']}/bin/uv")
+    makefile = (parts.HERE.parents[1] / "Makefile").read_text()
+    assert f"UV_VERSION := {parts.VERSIONS['uv']}\n" in makefile
+
+
+@pytest.mark.parametrize(
+    ("family", "module"),
+    [
+        ("kubernetes", "k8s.io/kubernetes"),
+        ("etcd", "go.etcd.io/etcd/server/v3"),
+        ("coredns", "github.com/coredns/coredns"),
+        ("crictl", "sigs.k8s.io/cri-tools"),
+        ("kube-router", "github.com/cloudnativelabs/kube-router"),
+        ("traefik", "github.com/traefik/traefik/v3"),
+    ],
+)
+def test_a_module_is_pinned_to_the_version_in_the_table(family: str, module: str) -> None:
+    required = (parts.HERE / "go" / family / "go.mod").read_text()
+    assert re.search(
+        rf"^(require )?\s*{re.escape(module)} v{re.escape(parts.VERSIONS[family])}$", required, re.MULTILINE
+    )
+
+
+def test_minio_is_the_same_wherever_it_is_built() -> None:
+    dockerfile = (parts.HERE.parents[1] / "images" / "minio" / "Dockerfile").read_text()
+    assert f"ARG MINIO=v{parts.VERSIONS['minio']}\n" in dockerfile
+
+
+def test_the_node_runs_the_pause_image_that_it_holds() -> None:
+    pause = next(tag for tag in IMAGES if "/pause:" in tag)
+    assert f'sandbox_image = "{pause}"' in (parts.HERE / "images" / "node" / "containerd.toml").read_text()
+
+
+@pytest.mark.parametrize("way", list(Route))
+def test_a_new_cluster_is_given_images_that_it_can_have(way: Route) -> None:
+    named = {tag for text in manifests(way) for tag in re.findall(r"image: (\S+)", text)}
+    if way is Route.PACKAGES:
+        assert named <= set(IMAGES[NODE].holds)
+    else:
+        assert named == {f"traefik:v{parts.VERSIONS['traefik']}"}
+        assert "imagePullPolicy: Never" not in "".join(manifests(way))
+
+
+def inspected(image_id: str, *, running: bool) -> dict[str, object]:
+    return {"State": {"Running": running}, "Image": image_id}
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "state"),
+    [
+        (None, "a", Node.ABSENT),
+        (inspected("a", running=False), "a", Node.STALE),
+        (inspected("b", running=True), "a", Node.STALE),
+        (inspected("a", running=True), "a", Node.RUNNING),
+        (inspected("b", running=True), None, Node.RUNNING),
+    ],
+    ids=["absent", "down", "another image", "good", "any image will do"],
+)
+def test_a_node_is_kept_only_if_it_runs_on_the_wanted_image(
+    found: dict[str, object] | None, wanted: str | None, state: Node
+) -> None:
+    assert node_state(found, wanted) is state
+
+
+def test_each_route_names_its_own_images_and_values() -> None:
+    assert Route.REGISTRY.node_image == KIND_NODE
+    assert Route.PACKAGES.python_image == PYTHON
+    assert all(way.values.exists() for way in Route)
+
+
+def test_packages_are_asked_for_by_what_is_not_found() -> None:
+    assert docker.missing_packages(["dockerd", "iptables"]) == ["debootstrap"]
+    assert docker.missing_packages(docker.PACKAGES) == []
+
+
+def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "CACHE", tmp_path)
+    go = tmp_path / "path" / "go"
+    go.parent.mkdir()
+    go.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho half >"$2"\necho out of memory\nexit 2\n')
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+    etcd = PROGRAMS["etcd"]
+    with pytest.raises(shell.TestbedError, match=r"ended with 2:\nout of memory"):
+        programs.make(etcd)
+    assert not programs.is_made(etcd)
+    go.write_text(go.read_text().replace("exit 2", "exit 0"))
+    programs.make(etcd)
+    assert (tmp_path / etcd.path).read_text() == "half\n"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_kubernetes_programs_are_stamped_as_kubeadm_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "CACHE", tmp_path)
+    commands: list[list[str]] = []
+
+    def build(command: list[str | Path], **_: object) -> None:
+        commands.append([str(word) for word in command])
+        Path(command[command.index("-o") + 1]).touch()
+
+    monkeypatch.setattr(programs, "run", build)
+    programs.make(PROGRAMS["kubeadm"])
+    programs.make(PROGRAMS["etcd"])
+    stamps = ["component-base/version.gitVersion=v" in " ".join(command) for command in commands]
+    assert stamps == [True, False]
+
+
+def holding_the_lock(cache: Path) -> subprocess.Popen[str]:
+    script = "from tests.testbed.shell import alone\nwith alone(): print('in', flush=True); input()"
+    pipe = subprocess.PIPE
+    command, root = [sys.executable, "-c", script], parts.HERE.parents[1]
+    env = {"RUNYARD_CACHE": str(cache)}
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=root, env=env)
+
+
+def test_a_second_command_waits_for_the_first(tmp_path: Path) -> None:
+    with holding_the_lock(tmp_path) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "in\n"
+        with holding_the_lock(tmp_path) as second:
+            assert second.stderr
+            assert second.stderr.readline().startswith("waiting")
+            # The lock goes with its holder, however that ends.
+            first.kill()
+            assert second.communicate("\n", timeout=10)[0] == "in\n"
+
+
+def test_a_step_says_that_it_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "HEARTBEAT_SECONDS", 0.01)
+    said = ""
+
+    def has_gone_on() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "[3/14] … still building kube-apiserver, 0 s\n" in said
+
+    with shell.step("building kube-apiserver", 3, 14, 5):
+        wait_for("a line that the step goes on", has_gone_on)
+    assert said.startswith("[3/14] building kube-apiserver (about 5 min) …\n")
+    assert capsys.readouterr().err.endswith("[3/14] done in 0 s\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["--root", "/run", "create", "--bundle", "/b", "id"], Path("/b/config.json")),
+        (["exec", "--process", "/run/p", "id"], Path("/run/p")),
+        (["kill", "id", "9"], None),
+    ],
+)
+def test_runc_is_about_to_read_a_bundle_or_a_process(arguments: list[str], file: Path | None) -> None:
+    assert runc_bounded.specification(arguments) == file
+
+
+def test_a_container_is_given_no_capability_that_the_machine_lacks() -> None:
+    # Every one of the kernel's 41 but CAP_SYS_RESOURCE, the 25th.
+    have = runc_bounded.bounding_set(f"Name:\tx\nCapBnd:\t{(1 << 41) - 1 - (1 << 24):016x}\n")
+    process = {"args": ["sh"], "capabilities": {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"]}}
+    kept = {"args": ["sh"], "capabilities": {"bounding": ["CAP_CHOWN"]}}
+    assert runc_bounded.bounded({"process": process, "root": {}}, have) == {"process": kept, "root": {}}
+    assert runc_bounded.bounded(process, have) == kept
+    assert runc_bounded.bounded({"args": ["sh"]}, have) == {"args": ["sh"]}
+
+
+def test_the_commands_run_before_any_environment_exists(tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(parts.HERE / "testbed.py"), "env"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"RUNYARD_CACHE": str(tmp_path)})
+    assert f"export KUBECONFIG={tmp_path}/kubeconfig" in done.stdout
+
+
+def test_an_unknown_tool_is_refused_with_those_that_exist() -> None:
+    command = [sys.executable, str(parts.HERE / "testbed.py"), "tools", "kubctl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("testbed: no program is called kubctl; there are kube-apiserver,")
+    assert "Traceback" not in done.stderr
