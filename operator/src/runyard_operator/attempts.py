@@ -21,21 +21,25 @@ _DISRUPTIONS = {
 
 
 def observed(pods: Iterable[Pod], before: Sequence[Attempt], job: Job | None, now: datetime) -> list[Attempt]:
-    """Return all attempts, oldest first: those whose pods are there, and those that are remembered.
+    """Return all attempts, oldest first: those that are remembered, and those whose pods are new.
 
     What was final stays as it was; a remembered pod that is gone without an end seen has ended unseen.
     """
+
+    def age(pod: Pod) -> tuple[datetime, str]:
+        return (pod.metadata.creation_timestamp or now, pod.metadata.name)
+
     present = {pod.metadata.uid: pod for pod in pods}
-    known = {attempt.uid: attempt for attempt in before}
-    attempts = [
-        attempt if attempt.outcome.is_final else _vanished(attempt, job, now)
-        for attempt in before
-        if attempt.uid not in present
+    remembered = {attempt.uid for attempt in before}
+    oldest = min((age(present[uid]) for uid in remembered if uid in present), default=None)
+    others = sorted((pod for uid, pod in present.items() if uid not in remembered), key=age)
+    # A status remembers the last attempts only; the pods of earlier ones may still be there.
+    forgotten = [pod for pod in others if oldest is not None and age(pod) < oldest]
+    return [
+        *(_of_pod(pod, None, job, now) for pod in forgotten),
+        *(_again(attempt, present.get(attempt.uid), job, now) for attempt in before),
+        *(_of_pod(pod, None, job, now) for pod in others[len(forgotten) :]),
     ]
-    for pod in sorted(present.values(), key=lambda pod: (pod.metadata.creation_timestamp or now, pod.metadata.name)):
-        earlier = known.get(pod.metadata.uid)
-        attempts.append(earlier if earlier and earlier.outcome.is_final else _of_pod(pod, earlier, job, now))
-    return attempts
 
 
 def image_wait(pod: Pod) -> str | None:
@@ -45,6 +49,12 @@ def image_wait(pod: Pod) -> str | None:
         if waiting and waiting.reason in _IMAGE_WAITS:
             return f"{waiting.reason}: {waiting.message}".removesuffix(": ")
     return None
+
+
+def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime) -> Attempt:
+    if attempt.outcome.is_final:
+        return attempt
+    return _of_pod(pod, attempt, job, now) if pod else _vanished(attempt, job, now)
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:

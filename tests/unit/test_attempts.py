@@ -1,0 +1,338 @@
+"""Pods as the kubelet, the scheduler and the Job controller leave them, and what each means."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.api.trainingrun import Attempt, Outcome, Reason
+from runyard_operator.attempts import image_wait, observed
+from runyard_operator.objects import Job, Pod
+from tests.support.factories import at, attempt, container, job, pod, running, terminated, waiting
+
+PENDING, RUNNING, SUCCEEDED = Outcome.PENDING, Outcome.RUNNING, Outcome.SUCCEEDED
+FAILED, CANCELLED = Outcome.FAILED, Outcome.CANCELLED
+
+
+def disrupted(reason: str) -> list[dict[str, str]]:
+    return [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "told to go"}]
+
+
+def unscheduled(message: str) -> list[dict[str, str]]:
+    return [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+
+
+def seen(found: Pod, of: Job | None = None, *before: Attempt, seconds: float = 120) -> Attempt:
+    """Return the one attempt that there is."""
+    [only] = observed([found], before, of or job(), at(seconds))
+    return only
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "reason", "exit_code", "message"),
+    [
+        pytest.param(
+            pod(phase="Succeeded", containers=[terminated(0, message="all done")]),
+            *(SUCCEEDED, "Completed", 0, None),
+            id="completed",
+        ),
+        pytest.param(
+            pod(phase="Failed", containers=[terminated(3, message="Traceback\n  File x\nValueError: no\n\n")]),
+            *(FAILED, "Error", 3, "ValueError: no"),
+            id="exit code 3, with the log's last line",
+        ),
+        pytest.param(
+            pod(phase="Failed", containers=[terminated(137)]),
+            *(FAILED, "Error", 137, None),
+            id="SIGKILL that no memory limit explains",
+        ),
+        pytest.param(
+            pod(phase="Failed", containers=[terminated(137, "OOMKilled")]),
+            *(FAILED, "OOMKilled", 137, None),
+            id="out of memory",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed", containers=[terminated(137, "OOMKilled")], conditions=disrupted("TerminationByKubelet")
+            ),
+            *(FAILED, "OOMKilled", 137, None),
+            id="out of memory, while being evicted",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containers=[terminated(137)],
+                conditions=disrupted("TerminationByKubelet"),
+                reason="Evicted",
+                message="The node was low on resource: memory.",
+            ),
+            *(CANCELLED, "Evicted", 137, "The node was low on resource: memory."),
+            id="evicted by the kubelet",
+        ),
+        pytest.param(
+            pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),
+            *(CANCELLED, "Evicted", None, "The node was low on resource: ephemeral-storage."),
+            id="evicted before its container began",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containers=[terminated(143)],
+                conditions=disrupted("EvictionByEvictionAPI"),
+                deleted=at(9),
+            ),
+            *(CANCELLED, "Evicted", 143, None),
+            id="drained from its node",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containers=[terminated(143)],
+                conditions=disrupted("PreemptionByScheduler"),
+                deleted=at(9),
+            ),
+            *(CANCELLED, "Preempted", 143, None),
+            id="preempted",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containers=[terminated(143)],
+                conditions=disrupted("DeletionByTaintManager"),
+                deleted=at(9),
+            ),
+            *(CANCELLED, "Evicted", 143, None),
+            id="a disruption of some other kind",
+        ),
+        pytest.param(
+            pod(phase="Failed", containers=[terminated(143)], deleted=at(60)),
+            *(CANCELLED, "PodDeleted", 143, None),
+            id="deleted by hand",
+        ),
+        pytest.param(
+            pod(phase="Succeeded", containers=[terminated(0)], deleted=at(60)),
+            *(SUCCEEDED, "Completed", 0, None),
+            id="deleted by hand, but it came to its end",
+        ),
+        pytest.param(
+            pod(phase="Failed", containers=[container("sidecar", terminated={"exitCode": 1}), terminated(2)]),
+            *(FAILED, "Error", 2, None),
+            id="the training container's code counts, whatever stands before it",
+        ),
+    ],
+)
+def test_an_end_has_a_cause(
+    found: Pod, outcome: Outcome, reason: str, exit_code: int | None, message: str | None
+) -> None:
+    ended = seen(found)
+    assert (ended.outcome, ended.reason, ended.exit_code, ended.message) == (outcome, reason, exit_code, message)
+
+
+@pytest.mark.parametrize(
+    ("of", "outcome", "reason"),
+    [
+        pytest.param(
+            job(conditions={"FailureTarget": "DeadlineExceeded"}),
+            FAILED,
+            "DeadlineExceeded",
+            id="the Job is about to fail",
+        ),
+        pytest.param(
+            job(conditions={"Failed": "DeadlineExceeded"}), FAILED, "DeadlineExceeded", id="the Job has failed"
+        ),
+        pytest.param(
+            job(activeDeadlineSeconds=60),
+            FAILED,
+            "DeadlineExceeded",
+            id="the deadline passed, the Job says nothing yet",
+        ),
+        pytest.param(job(activeDeadlineSeconds=600), CANCELLED, "PodDeleted", id="long before its deadline"),
+        pytest.param(
+            job(activeDeadlineSeconds=1, annotations={"runyard.dev/failed-because": "ImagePull"}),
+            *(FAILED, "ImagePull"),
+            id="ended by Runyard for want of an image",
+        ),
+        pytest.param(job(suspend=True), CANCELLED, "Suspended", id="suspended"),
+        pytest.param(job(deleted=at(50)), CANCELLED, "Cancelled", id="the Job is being deleted"),
+        pytest.param(None, CANCELLED, "Cancelled", id="the Job is gone"),
+    ],
+)
+@pytest.mark.parametrize("sight", ["pod", "vanished"])
+def test_a_deleted_pod_ended_for_the_jobs_reason(of: Job | None, outcome: Outcome, reason: str, sight: str) -> None:
+    pods = [pod(phase="Failed", containers=[terminated(143)], deleted=at(60))] if sight == "pod" else []
+    [ended] = observed(pods, [attempt("wine-1")], of, at(120))
+    assert (ended.outcome, ended.reason) == (outcome, reason)
+
+
+def test_a_pod_past_its_own_deadline() -> None:
+    found = pod(phase="Failed", reason="DeadlineExceeded", message="Pod was active on the node longer than allowed")
+    ended = seen(found, job(conditions={"FailureTarget": "DeadlineExceeded"}))
+    assert (ended.outcome, ended.reason) == (FAILED, "DeadlineExceeded")
+
+
+def test_a_pod_that_vanished_says_that_its_end_was_not_seen() -> None:
+    [ended] = observed([], [attempt("wine-1", run_id="r1", node="node-1")], job(), at(120))
+    assert (ended.outcome, ended.reason, ended.finished_at) == (CANCELLED, "PodDeleted", at(120))
+    assert ended.message == "the pod is gone, and its end was not seen"
+    assert (ended.run_id, ended.node) == ("r1", "node-1")
+
+
+def test_a_pod_that_vanished_while_it_waited_says_for_what() -> None:
+    [ended] = observed([], [attempt("wine-1", PENDING, message="Unschedulable: no node")], job(), at(120))
+    assert ended.message == "Unschedulable: no node"
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "message"),
+    [
+        pytest.param(pod(), PENDING, None, id="just made"),
+        pytest.param(
+            pod(conditions=unscheduled("0/1 nodes are available: 1 Insufficient cpu.")),
+            *(PENDING, "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."),
+            id="no node has room",
+        ),
+        pytest.param(pod(containers=[waiting("ContainerCreating")]), PENDING, None, id="being made"),
+        pytest.param(
+            pod(containers=[waiting("ImagePullBackOff", 'Back-off pulling image "nope"')]),
+            *(PENDING, 'ImagePullBackOff: Back-off pulling image "nope"'),
+            id="its image cannot be had",
+        ),
+        pytest.param(pod(containers=[waiting("ErrImagePull")]), PENDING, "ErrImagePull", id="without a message"),
+        pytest.param(
+            pod(containers=[waiting("CreateContainerConfigError", 'secret "s" not found')]),
+            *(PENDING, 'CreateContainerConfigError: secret "s" not found'),
+            id="a secret is missing",
+        ),
+        pytest.param(
+            pod(
+                containers=[waiting("PodInitializing")],
+                initContainerStatuses=[waiting("ErrImagePull", "no such image", "fetch")],
+            ),
+            *(PENDING, "ErrImagePull: no such image"),
+            id="an init container's image cannot be had",
+        ),
+        pytest.param(pod(phase="Running", containers=[running()]), RUNNING, None, id="running"),
+        pytest.param(
+            pod(phase="Running", containers=[container("sidecar", running={}), waiting("ImagePullBackOff", "none")]),
+            *(PENDING, "ImagePullBackOff: none"),
+            id="only a sidecar runs",
+        ),
+    ],
+)
+def test_an_attempt_that_goes_on(found: Pod, outcome: Outcome, message: str | None) -> None:
+    now = seen(found)
+    assert (now.outcome, now.message, now.reason, now.finished_at) == (outcome, message, None, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_image"),
+    [
+        ("ErrImagePull", True),
+        ("ImagePullBackOff", True),
+        ("InvalidImageName", True),
+        ("ErrImageNeverPull", True),
+        ("ContainerCreating", False),
+        ("CreateContainerConfigError", False),
+    ],
+)
+def test_which_waits_are_for_an_image(reason: str, is_image: bool) -> None:  # noqa: FBT001
+    assert (image_wait(pod(containers=[waiting(reason, "m")])) is not None) is is_image
+
+
+def test_times_are_the_containers() -> None:
+    ended = seen(pod(phase="Failed", containers=[terminated(1, started=5, ended=65)]))
+    assert (ended.started_at, ended.finished_at) == (at(5), at(65))
+
+
+def test_times_without_a_container_are_the_pods_and_now() -> None:
+    ended = seen(pod(phase="Failed", reason="Evicted", created=at(3)), seconds=120)
+    assert (ended.started_at, ended.finished_at) == (at(3), at(120))
+
+
+def test_what_it_waited_for_stays_on_record_if_it_ends_waiting() -> None:
+    before = seen(pod(containers=[waiting("ImagePullBackOff", "no such image")]))
+    of = job(activeDeadlineSeconds=1, annotations={"runyard.dev/failed-because": "ImagePull"})
+    ended = seen(pod(phase="Failed", deleted=at(60)), of, before)
+    assert (ended.reason, ended.message) == ("ImagePull", "ImagePullBackOff: no such image")
+
+
+def test_the_run_that_was_found_is_kept() -> None:
+    ended = seen(pod(phase="Failed", containers=[terminated(1)]), None, attempt("wine-1", run_id="r1"))
+    assert ended.run_id == "r1"
+
+
+def test_attempts_are_in_the_order_of_their_pods() -> None:
+    pods = [
+        pod("wine-b", "Running", created=at(20), containers=[running(21)]),
+        pod("wine-c", "Failed", created=at(10), containers=[terminated(1)]),
+    ]
+    assert [found.pod for found in observed(pods, [], job(), at(120))] == ["wine-c", "wine-b"]
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param([], id="all pods are gone"),
+        pytest.param(["wine-1"], id="the second is gone"),
+        pytest.param(["wine-2"], id="the first is gone"),
+        pytest.param(["wine-1", "wine-3"], id="the second is gone, and there is a third"),
+        pytest.param(["wine-3"], id="only a third is there"),
+    ],
+)
+def test_attempts_stay_in_order_whichever_pods_are_gone(pods: list[str]) -> None:
+    before = [attempt(name, FAILED, reason="Error", finished_at=at(60)) for name in ("wine-1", "wine-2")]
+    there = [pod(name, "Failed", created=at(10 * int(name[-1])), containers=[terminated(1)]) for name in pods]
+    expected = ["wine-1", "wine-2"] + (["wine-3"] if "wine-3" in pods else [])
+    assert [found.pod for found in observed(there, before, job(), at(120))] == expected
+
+
+def test_more_attempts_than_the_status_remembers_are_in_order() -> None:
+    pods = [pod(f"wine-{n:02}", "Failed", created=at(n * 20), containers=[terminated(1)]) for n in range(13)]
+    remembered = observed(pods[:12], [], job(), at(400))[-10:]
+    assert [found.pod for found in observed(pods, remembered, job(), at(400))] == [one.metadata.name for one in pods]
+
+
+final_attempts = st.builds(
+    attempt,
+    st.just("wine-1"),
+    st.sampled_from([found for found in Outcome if found.is_final]),
+    reason=st.sampled_from(Reason),
+    exit_code=st.none() | st.integers(0, 255),
+    finished_at=st.just(at(60)),
+    message=st.none() | st.text(max_size=5),
+)
+pods_of_any_kind = st.builds(
+    pod,
+    st.just("wine-1"),
+    st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]),
+    deleted=st.none() | st.just(at(50)),
+    containers=st.lists(
+        st.sampled_from([running(), terminated(0), terminated(137, "OOMKilled"), waiting("ErrImagePull", "x")]),
+        max_size=1,
+    ),
+    reason=st.sampled_from(["", "Evicted", "DeadlineExceeded"]),
+)
+jobs_of_any_kind = st.none() | st.builds(
+    job,
+    conditions=st.dictionaries(
+        st.sampled_from(["Failed", "Complete", "FailureTarget"]), st.just("DeadlineExceeded"), max_size=2
+    ),
+    deleted=st.none() | st.just(at(50)),
+    suspend=st.booleans(),
+)
+
+
+@given(final_attempts, st.none() | pods_of_any_kind, jobs_of_any_kind)
+def test_what_has_ended_never_changes(ended: Attempt, now: Pod | None, of: Job | None) -> None:
+    assert observed([now] if now else [], [ended], of, at(500)) == [ended]
+
+
+@given(pods_of_any_kind, jobs_of_any_kind, st.none() | pods_of_any_kind, jobs_of_any_kind)
+def test_looking_again_changes_nothing(
+    first: Pod, job_first: Job | None, later: Pod | None, job_later: Job | None
+) -> None:
+    before = observed([first], [], job_first, at(100))
+    pods = [later] if later else []
+    once: list[Any] = observed(pods, before, job_later, at(200))
+    assert observed(pods, once, job_later, at(200)) == once
