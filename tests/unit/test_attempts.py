@@ -257,6 +257,17 @@ def test_what_it_waited_for_stays_on_record_if_it_ends_waiting() -> None:
     assert (ended.reason, ended.message) == ("ImagePull", "ImagePullBackOff: no such image")
 
 
+def test_what_it_no_longer_waits_for_is_forgotten() -> None:
+    before = seen(pod(conditions=unscheduled("no room")))
+    scheduled = pod(containers=[waiting("ContainerCreating")], conditions=[{"type": "PodScheduled", "status": "True"}])
+    assert seen(scheduled, None, before).message is None
+
+
+def test_a_failure_is_not_explained_by_what_was_waited_for_before() -> None:
+    before = seen(pod(conditions=unscheduled("no room")))
+    assert seen(pod(phase="Failed", containers=[terminated(1)]), None, before).message is None
+
+
 def test_the_run_that_was_found_is_kept() -> None:
     ended = seen(pod(phase="Failed", containers=[terminated(1)]), None, attempt("wine-1", run_id="r1"))
     assert ended.run_id == "r1"

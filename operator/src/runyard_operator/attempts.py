@@ -67,7 +67,8 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,
         started_at=started or pod.status.start_time or pod.metadata.creation_timestamp,
-        message=earlier.message if earlier else None,
+        # What a pod waited for explains its end only if it never came to run.
+        message=earlier.message if earlier and not (terminated or running) else None,
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":
@@ -76,8 +77,10 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         outcome, reason = _cause(pod, terminated, job, now)
         return _ended(base, outcome, reason, terminated, now, pod.status.message)
     if running is not None:
-        return base.model_copy(update={"outcome": Outcome.RUNNING, "message": None})
-    return base.model_copy(update={"message": _waits_for(pod) or base.message})
+        return base.model_copy(update={"outcome": Outcome.RUNNING})
+    # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
+    kept = base.message if pod.metadata.deletion_timestamp else None
+    return base.model_copy(update={"message": _waits_for(pod) or kept})
 
 
 def _ended(
