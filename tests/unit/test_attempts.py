@@ -257,6 +257,20 @@ def test_what_it_waited_for_stays_on_record_if_it_ends_waiting() -> None:
     assert (ended.reason, ended.message) == ("ImagePull", "ImagePullBackOff: no such image")
 
 
+def test_an_end_that_the_kubelet_only_supposes_has_no_exit_code() -> None:
+    supposed = {
+        "exitCode": 137,
+        "finishedAt": None,
+        "message": "The container could not be located when the pod was terminated",
+        "reason": "ContainerStatusUnknown",
+        "startedAt": None,
+    }
+    before = seen(pod(containers=[waiting("ImagePullBackOff", "no such image")]))
+    of = job(activeDeadlineSeconds=1, annotations={"runyard.dev/failed-because": "ImagePull"})
+    ended = seen(pod(phase="Failed", deleted=at(60), containers=[container(terminated=supposed)]), of, before)
+    assert (ended.reason, ended.exit_code, ended.message) == ("ImagePull", None, "ImagePullBackOff: no such image")
+
+
 def test_what_it_no_longer_waits_for_is_forgotten() -> None:
     before = seen(pod(conditions=unscheduled("no room")))
     scheduled = pod(containers=[waiting("ContainerCreating")], conditions=[{"type": "PodScheduled", "status": "True"}])

@@ -58,7 +58,7 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime) ->
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
-    terminated = pod.training.state.terminated if pod.training else None
+    terminated = _end_of_training(pod)
     running = pod.training.state.running if pod.training else None
     started = (terminated or running).started_at if (terminated or running) else None  # type: ignore[union-attr]
     base = Attempt(
@@ -81,6 +81,12 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
     kept = base.message if pod.metadata.deletion_timestamp else None
     return base.model_copy(update={"message": _waits_for(pod) or kept})
+
+
+def _end_of_training(pod: Pod) -> Terminated | None:
+    """Return how the training container ended; of one that it cannot find, the kubelet only makes up a code."""
+    found = pod.training.state.terminated if pod.training else None
+    return None if found and found.reason == "ContainerStatusUnknown" else found
 
 
 def _ended(
