@@ -74,7 +74,7 @@ def _remembered(run: TrainingRun) -> JobFacts:
         JobState.COMPLETE if succeeded else JobState.FAILED,
         status.job,
         verdict.reason if verdict else None,
-        status.message,
+        verdict.message if verdict else None,
         status.start_time,
         status.completion_time,
         status.image_digest,

@@ -172,7 +172,8 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
             return Reason.COMPLETED, None
         case JobState.FAILED:
             reason = job.reason or (last.reason if last else None) or Reason.ERROR
-            return reason, job.message or (last.message if last else None)
+            message = job.message if job.message is not None or last is None else last.message
+            return reason, message or None
         case JobState.SUSPENDED:
             return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
     if last and last.outcome.is_final:

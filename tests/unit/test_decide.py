@@ -1,0 +1,276 @@
+"""What the operator does about what it sees: at most one change to the Job, and none to a verdict."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
+from runyard.api.trainingrun import Outcome, TrainingRun, TrainingRunStatus
+from runyard_operator.decide import Decision, Observed, decide, job_facts
+from runyard_operator.jobs import job_name
+from runyard_operator.objects import Job, Pod
+from tests.support.factories import JOB_NAME, at, attempt, job, pod, running, terminated, training_run, waiting
+
+GRACE = timedelta(seconds=300)
+FAILED_BECAUSE = "runyard.dev/failed-because"
+
+
+def look(run: TrainingRun, of: Job | None = None, *pods: Pod, seconds: float = 120) -> Decision:
+    return decide(Observed(run, of, pods, at(seconds)), GRACE)
+
+
+def started(**spec: Any) -> TrainingRun:
+    """Return a TrainingRun whose Job was created."""
+    return training_run(status=TrainingRunStatus(job=JOB_NAME, start_time=at(0)), **spec)
+
+
+def written(run: TrainingRun, decision: Decision, seconds: float = 200) -> TrainingRun:
+    """Return the resource with the status that follows from a decision, recorded in MLflow or not."""
+    status = assemble(run, decision.job, decision.attempts, TrackingFacts(), at(seconds))
+    return run.model_copy(update={"status": status})
+
+
+def change(decision: Decision) -> tuple[bool, Any]:
+    return decision.create_job, decision.patch_job
+
+
+def test_no_job_yet_is_a_job_to_create() -> None:
+    decision = look(training_run())
+    assert change(decision) == (True, None)
+    assert (decision.job.state, decision.job.name) == (JobState.WAITING, job_name(training_run()))
+
+
+def test_a_job_is_not_created_twice() -> None:
+    run = training_run()
+    assert change(look(written(run, look(run)), job())) == (False, None)
+
+
+def test_a_job_that_nobody_noted_yet_is_not_created_again() -> None:
+    assert change(look(training_run(), job())) == (False, None)
+
+
+def test_a_job_that_was_deleted_is_not_created_again() -> None:
+    decision = look(started())
+    assert change(decision) == (False, None)
+    assert (decision.job.state, decision.job.reason) == (JobState.FAILED, "JobDeleted")
+    assert decision.job.finished_at == at(120)
+    assert "create a new TrainingRun" in (decision.job.message or "")
+
+
+def test_a_deleted_job_takes_its_pods_along() -> None:
+    [gone] = look(
+        started().model_copy(update={"status": TrainingRunStatus(job=JOB_NAME, attempts=[attempt()])})
+    ).attempts
+    assert (gone.outcome, gone.reason) == (Outcome.CANCELLED, "Cancelled")
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "patch"),
+    [
+        pytest.param({"suspend": True}, {}, {"suspend": True}, id="to be suspended"),
+        pytest.param({}, {"suspend": True}, {"suspend": False}, id="to go on"),
+        pytest.param({"backoffLimit": 3}, {}, {"backoffLimit": 3}, id="more retries"),
+        pytest.param({}, {"activeDeadlineSeconds": 60}, {"activeDeadlineSeconds": None}, id="no deadline any more"),
+        pytest.param({}, {}, None, id="nothing"),
+    ],
+)
+def test_what_changed_in_the_resource_is_changed_in_the_job(
+    spec: dict[str, Any], found: dict[str, Any], patch: dict[str, Any] | None
+) -> None:
+    assert look(started(**spec), job(**found)).patch_job == ({"spec": patch} if patch else None)
+
+
+@pytest.mark.parametrize("ended", [{"Complete": ""}, {"Failed": "BackoffLimitExceeded"}])
+def test_a_job_that_ended_is_left_alone(ended: dict[str, str]) -> None:
+    assert look(started(backoffLimit=3, suspend=True), job(conditions=ended)).patch_job is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_over", "again_seconds"),
+    [(0, False, 300), (299, False, 1), (300, True, None), (3000, True, None)],
+)
+def test_an_image_is_waited_for_for_the_grace_time(seconds: float, is_over: bool, again_seconds: float | None) -> None:  # noqa: FBT001
+    decision = look(started(), job(), pod(containers=[waiting("ErrImagePull", "no")]), seconds=seconds)
+    assert (decision.patch_job is not None) is is_over
+    assert decision.look_again_after == (timedelta(seconds=again_seconds) if again_seconds else None)
+
+
+def test_the_job_whose_image_cannot_be_had_ends_with_its_reason() -> None:
+    decision = look(started(), job(), pod(containers=[waiting("ErrImagePull", "no")]), seconds=300)
+    assert decision.patch_job == {
+        "metadata": {"annotations": {FAILED_BECAUSE: "ImagePull"}},
+        "spec": {"activeDeadlineSeconds": 1},
+    }
+
+
+def test_a_job_is_ended_once() -> None:
+    ending = job(annotations={FAILED_BECAUSE: "ImagePull"}, activeDeadlineSeconds=1)
+    assert look(started(), ending, pod(containers=[waiting("ErrImagePull", "no")]), seconds=301).patch_job is None
+
+
+def test_the_longest_wait_counts() -> None:
+    pods = [pod(f"wine-{n}", created=at(n * 100), containers=[waiting("ErrImagePull", "no")]) for n in (2, 0, 1)]
+    assert look(started(), job(), *pods, seconds=299).look_again_after == timedelta(seconds=1)
+
+
+def test_other_waits_have_no_end() -> None:
+    config = pod(containers=[waiting("CreateContainerConfigError", "no secret")])
+    assert change(look(started(), job(), config, seconds=9999)) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        pytest.param(job(), JobFacts(JobState.RUNNING, JOB_NAME, started_at=at(0)), id="going on"),
+        pytest.param(job(started=None), JobFacts(JobState.RUNNING, JOB_NAME), id="not begun"),
+        pytest.param(job(suspend=True, started=None), JobFacts(JobState.SUSPENDED, JOB_NAME), id="suspended"),
+        pytest.param(
+            job(conditions={"Complete": "CompletionsReached"}, completed=at(90)),
+            JobFacts(JobState.COMPLETE, JOB_NAME, started_at=at(0), finished_at=at(90)),
+            id="complete",
+        ),
+        pytest.param(
+            job(conditions={"FailureTarget": "BackoffLimitExceeded"}),
+            JobFacts(JobState.RUNNING, JOB_NAME, started_at=at(0)),
+            id="about to fail is not failed",
+        ),
+        pytest.param(
+            job(conditions={"Failed": "BackoffLimitExceeded"}),
+            JobFacts(JobState.FAILED, JOB_NAME, started_at=at(0), finished_at=at(100)),
+            id="failed: its attempts say why",
+        ),
+        pytest.param(
+            job(conditions={"Failed": "DeadlineExceeded"}),
+            JobFacts(
+                JobState.FAILED,
+                JOB_NAME,
+                "DeadlineExceeded",
+                "spec.activeDeadlineSeconds passed before the training ended",
+                at(0),
+                at(100),
+            ),
+            id="out of time",
+        ),
+        pytest.param(
+            job(conditions={"Failed": "DeadlineExceeded"}, annotations={FAILED_BECAUSE: "ImagePull"}),
+            JobFacts(JobState.FAILED, JOB_NAME, "ImagePull", None, at(0), at(100)),
+            id="ended by Runyard",
+        ),
+    ],
+)
+def test_how_a_job_stands(of: Job, expected: JobFacts) -> None:
+    assert job_facts(of) == expected
+
+
+def test_the_digest_is_the_last_pods() -> None:
+    pods = (pod("a", "Failed", containers=[terminated(1)]), pod("b"))
+    assert job_facts(job(), pods).image_digest == "example/wine@sha256:0123"
+
+
+@pytest.mark.parametrize(
+    ("of", "pods"),
+    [
+        pytest.param(job(conditions={"Complete": ""}, completed=at(90)), [pod(phase="Succeeded")], id="succeeded"),
+        pytest.param(job(conditions={"Failed": "BackoffLimitExceeded"}), [pod(phase="Failed")], id="failed"),
+        pytest.param(None, [], id="Job deleted"),
+    ],
+)
+def test_a_verdict_outlives_the_job(of: Job | None, pods: list[Pod]) -> None:
+    run = started()
+    ended = written(run, look(run, of, *pods))
+    later = written(ended, look(ended, None, seconds=900), seconds=901)
+    assert later.status == ended.status
+
+
+def outcome_of(status: TrainingRunStatus) -> tuple[Any, ...]:
+    verdict = status.condition("Succeeded")
+    assert verdict is not None
+    return (
+        *(status.phase, status.start_time, status.completion_time, status.duration, status.job),
+        *(verdict.status, verdict.reason, verdict.message, verdict.last_transition_time),
+    )
+
+
+states_of_the_container = st.sampled_from(
+    [
+        *([], [running()], [terminated(0)], [terminated(3, message="ValueError: no")], [terminated(137, "OOMKilled")]),
+        *([waiting("ErrImagePull", "no such image")], [waiting("ContainerCreating")]),
+    ]
+)
+some_pods = st.lists(
+    st.builds(
+        pod,
+        st.sampled_from(["wine-1", "wine-2", "wine-3"]),
+        st.sampled_from(["Pending", "Running", "Succeeded", "Failed"]),
+        created=st.sampled_from([at(0), at(30)]),
+        deleted=st.none() | st.just(at(50)),
+        containers=states_of_the_container,
+    ),
+    max_size=3,
+    unique_by=lambda found: found.metadata.uid,
+)
+some_job = st.none() | st.builds(
+    job,
+    conditions=st.dictionaries(
+        st.sampled_from(["Failed", "Complete", "FailureTarget"]),
+        st.sampled_from(["DeadlineExceeded", "BackoffLimitExceeded"]),
+        max_size=1,
+    ),
+    annotations=st.none() | st.just({FAILED_BECAUSE: "ImagePull"}),
+    deleted=st.none() | st.just(at(50)),
+    suspend=st.booleans(),
+    activeDeadlineSeconds=st.sampled_from([None, 1, 600]),
+)
+sights = st.tuples(some_job, some_pods)
+specs = st.fixed_dictionaries({}, optional={"suspend": st.booleans(), "backoffLimit": st.integers(0, 2)})
+
+
+def watched(run: TrainingRun, looks: list[tuple[Job | None, list[Pod]]]) -> list[TrainingRun]:
+    """Return the resource as it is after each look."""
+    story = [run]
+    for number, (of, pods) in enumerate(looks):
+        now = 60.0 * (number + 1)
+        story.append(written(story[-1], look(story[-1], of, *pods, seconds=now), seconds=now))
+    return story
+
+
+def is_over(run: TrainingRun) -> bool:
+    verdict = run.status.condition("Succeeded")
+    return verdict is not None and verdict.status != "Unknown"
+
+
+@given(specs, st.lists(sights, max_size=6))
+def test_a_verdict_never_changes_whatever_is_seen(
+    spec: dict[str, Any], looks: list[tuple[Job | None, list[Pod]]]
+) -> None:
+    over = [run.status for run in watched(training_run(**spec), looks) if is_over(run)]
+    assert len({outcome_of(status) for status in over}) <= 1
+
+
+@given(specs, st.lists(sights, max_size=4), sights)
+def test_the_same_look_twice_is_the_same_decision(
+    spec: dict[str, Any], looks: list[tuple[Job | None, list[Pod]]], last: tuple[Job | None, list[Pod]]
+) -> None:
+    run = watched(training_run(**spec), looks)[-1]
+    of, pods = last
+    assert look(run, of, *pods, seconds=500) == look(run, of, *reversed(pods), seconds=500)
+
+
+@given(specs, st.lists(sights, max_size=4), some_job.filter(lambda found: found is not None), some_pods)
+def test_what_is_written_down_is_not_written_again(
+    spec: dict[str, Any], looks: list[tuple[Job | None, list[Pod]]], of: Job | None, pods: list[Pod]
+) -> None:
+    once = watched(training_run(**spec), [*looks, (of, pods)])[-1]
+    twice = written(once, look(once, of, *pods, seconds=600), seconds=600)
+    assert twice.status == once.status
+
+
+@given(specs, st.lists(sights, max_size=5))
+def test_a_job_is_created_at_most_once(spec: dict[str, Any], looks: list[tuple[Job | None, list[Pod]]]) -> None:
+    story = watched(training_run(**spec), looks)
+    created = [look(run, of, *pods).create_job for run, (of, pods) in zip(story, looks, strict=False)]
+    assert sum(created) <= 1
+    assert not any(created[1:])
