@@ -123,7 +123,7 @@ def assemble(
         )
         if run_id
         else None,
-        metrics=tracking.metrics or run.status.metrics,
+        metrics=(run.status.metrics if tracking.metrics is None else tracking.metrics) or None,
         image_digest=job.image_digest or run.status.image_digest,
     )
 
@@ -158,7 +158,9 @@ def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
             return Phase.FAILED
         case JobState.SUSPENDED:
             return Phase.SUSPENDED
-    return Phase.RUNNING if any(found.outcome is Outcome.RUNNING for found in attempts) else Phase.PENDING
+    # A Job says that it is complete a moment after its pod is.
+    goes_on = any(found.outcome in {Outcome.RUNNING, Outcome.SUCCEEDED} for found in attempts)
+    return Phase.RUNNING if goes_on else Phase.PENDING
 
 
 def _succeeded(job: JobFacts) -> str:
@@ -176,9 +178,11 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
             return reason, message or None
         case JobState.SUSPENDED:
             return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
+    if last and last.outcome is Outcome.SUCCEEDED:
+        return Outcome.RUNNING, None
     if last and last.outcome.is_final:
         return "Retrying", f"attempt {last.pod} ended: {last.reason}"
-    return (last.outcome.value if last else Outcome.PENDING.value), job.message or (last.message if last else None)
+    return (last.outcome if last else Outcome.PENDING), job.message or (last.message if last else None)
 
 
 def _tracked(job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts) -> tuple[str, str, str]:

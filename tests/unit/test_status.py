@@ -1,0 +1,322 @@
+"""The status that facts amount to: what a person reads, and what a program waits for."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from runyard.api.status import (
+    JobFacts,
+    JobState,
+    TrackingFacts,
+    assemble,
+    is_final,
+    is_settled,
+    refused,
+)
+from runyard.api.trainingrun import Attempt, Outcome, TrackingStatus, TrainingRun, TrainingRunStatus
+from runyard.errors import Problem
+from tests.support.factories import at, attempt, condition, training_run
+
+WAITING, RUNNING, SUSPENDED = JobState.WAITING, JobState.RUNNING, JobState.SUSPENDED
+COMPLETE, FAILED = JobState.COMPLETE, JobState.FAILED
+
+LATER = at(500)
+
+pending = attempt(outcome=Outcome.PENDING)
+unscheduled = attempt(outcome=Outcome.PENDING, message="Unschedulable: no room")
+running = attempt(outcome=Outcome.RUNNING)
+completed = attempt(outcome=Outcome.SUCCEEDED, reason="Completed", exit_code=0, finished_at=at(60))
+errored = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=3, message="ValueError: no", finished_at=at(60))
+evicted = attempt(outcome=Outcome.CANCELLED, reason="Evicted", finished_at=at(60))
+second = attempt("wine-2", Outcome.RUNNING)
+
+
+def status_of(
+    job: JobFacts, *attempts: Attempt, run: TrainingRun | None = None, now: datetime = LATER, **tracking: Any
+) -> TrainingRunStatus:
+    return assemble(run or training_run(), job, attempts, TrackingFacts(**tracking), now)
+
+
+def after(status: TrainingRunStatus) -> TrainingRun:
+    return training_run(status=status)
+
+
+def said(status: TrainingRunStatus, kind: str) -> tuple[str, str, str]:
+    found = status.condition(kind)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("job", "attempts", "phase", "verdict", "message"),
+    [
+        pytest.param(JobFacts(WAITING), [], "Pending", ("Unknown", "Pending"), None, id="not begun"),
+        pytest.param(JobFacts(RUNNING), [], "Pending", ("Unknown", "Pending"), None, id="without a pod"),
+        pytest.param(JobFacts(RUNNING), [pending], "Pending", ("Unknown", "Pending"), None, id="a pod is made"),
+        pytest.param(
+            JobFacts(RUNNING),
+            [unscheduled],
+            *("Pending", ("Unknown", "Pending"), "Unschedulable: no room"),
+            id="no room for it",
+        ),
+        pytest.param(JobFacts(RUNNING), [running], "Running", ("Unknown", "Running"), None, id="running"),
+        pytest.param(
+            JobFacts(RUNNING),
+            [errored],
+            *("Pending", ("Unknown", "Retrying"), "attempt wine-1 ended: Error"),
+            id="between two attempts",
+        ),
+        pytest.param(JobFacts(RUNNING), [errored, second], "Running", ("Unknown", "Running"), None, id="tried again"),
+        pytest.param(
+            JobFacts(SUSPENDED),
+            [],
+            *("Suspended", ("Unknown", "Suspended"), "no pod runs until spec.suspend is false"),
+            id="suspended",
+        ),
+        pytest.param(JobFacts(COMPLETE), [completed], "Succeeded", ("True", "Completed"), None, id="succeeded"),
+        pytest.param(
+            JobFacts(COMPLETE), [errored, completed], "Succeeded", ("True", "Completed"), None, id="succeeded at last"
+        ),
+        pytest.param(
+            JobFacts(FAILED), [errored], "Failed", ("False", "Error"), "ValueError: no", id="failed as its last attempt"
+        ),
+        pytest.param(
+            JobFacts(FAILED), [errored, evicted], "Failed", ("False", "Evicted"), None, id="the last one counts"
+        ),
+        pytest.param(
+            JobFacts(FAILED, None, "DeadlineExceeded", "too late"),
+            [errored],
+            *("Failed", ("False", "DeadlineExceeded"), "too late"),
+            id="the Job's own reason goes before its attempts'",
+        ),
+        pytest.param(JobFacts(FAILED), [], "Failed", ("False", "Error"), None, id="failed without a pod"),
+    ],
+)
+def test_phase_verdict_and_message(
+    job: JobFacts, attempts: list[Attempt], phase: str, verdict: tuple[str, str], message: str | None
+) -> None:
+    found = status_of(job, *attempts)
+    assert (found.phase, said(found, "Succeeded"), found.message) == (phase, (*verdict, message or ""), message)
+    assert said(found, "Running")[:2] == ("True" if phase == "Running" else "False", phase)
+    assert said(found, "Accepted")[0] == "True"
+    assert is_final(found) is (verdict[0] != "Unknown")
+
+
+def test_a_pod_that_completed_is_not_said_to_be_retried() -> None:
+    found = status_of(JobFacts(RUNNING), completed)
+    assert (found.phase, said(found, "Succeeded")[:2], found.message) == ("Running", ("Unknown", "Running"), None)
+
+
+def test_a_transition_time_moves_only_with_the_status() -> None:
+    first = status_of(JobFacts(RUNNING), pending, now=at(1))
+    later = status_of(JobFacts(RUNNING), running, run=after(first), now=at(2))
+    last = status_of(JobFacts(COMPLETE), completed, run=after(later), now=at(3))
+    times = {
+        kind: [found.last_transition_time for status in (first, later, last) if (found := status.condition(kind))]
+        for kind in ("Accepted", "Running", "Succeeded", "Tracked")
+    }
+    assert times == {
+        "Accepted": [at(1), at(1), at(1)],
+        "Running": [at(1), at(2), at(3)],
+        "Succeeded": [at(1), at(1), at(3)],
+        "Tracked": [at(1), at(1), at(1)],
+    }
+
+
+def test_a_changed_reason_alone_moves_no_time() -> None:
+    first = status_of(JobFacts(RUNNING), pending, now=at(1))
+    later = status_of(JobFacts(SUSPENDED), run=after(first), now=at(2))
+    found = later.condition("Succeeded")
+    assert found is not None
+    assert (found.reason, found.last_transition_time) == ("Suspended", at(1))
+
+
+def test_the_same_facts_give_the_same_status() -> None:
+    first = status_of(JobFacts(RUNNING, "j", started_at=at(0)), running, now=at(1))
+    assert status_of(JobFacts(RUNNING, "j", started_at=at(0)), running, run=after(first), now=at(2)) == first
+
+
+def test_the_last_ten_attempts_are_kept() -> None:
+    found = status_of(JobFacts(RUNNING), *(attempt(f"wine-{number}") for number in range(12)))
+    assert [one.pod for one in found.attempts] == [f"wine-{number}" for number in range(2, 12)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.9, "0s"),
+        (1, "1s"),
+        (59, "59s"),
+        (60, "1m"),
+        (61, "1m1s"),
+        (3599, "59m59s"),
+        (3600, "1h"),
+        (3605, "1h"),
+        (3660, "1h1m"),
+        (86399, "23h59m"),
+        (86400, "1d"),
+        (90000, "1d1h"),
+        (8640000, "100d"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert status_of(JobFacts(COMPLETE, started_at=at(0), finished_at=at(seconds))).duration == text
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        JobFacts(RUNNING, started_at=at(0)),
+        JobFacts(RUNNING, started_at=at(0), finished_at=at(9)),
+        JobFacts(FAILED, finished_at=at(9)),
+    ],
+)
+def test_what_has_not_begun_or_ended_has_no_duration(job: JobFacts) -> None:
+    assert status_of(job).duration is None
+
+
+def test_start_and_end_are_the_jobs() -> None:
+    found = status_of(JobFacts(COMPLETE, "wine-0123", started_at=at(1), finished_at=at(61)), completed)
+    assert (found.start_time, found.completion_time, found.job) == (at(1), at(61), "wine-0123")
+
+
+def test_what_was_known_is_kept_where_the_job_is_silent() -> None:
+    before = TrainingRunStatus(start_time=at(1), image_digest="example/wine@sha256:0123")
+    found = status_of(JobFacts(FAILED, finished_at=at(61)), run=after(before))
+    assert (found.start_time, found.image_digest, found.duration) == (at(1), "example/wine@sha256:0123", "1m")
+
+
+recorded = completed.model_copy(update={"recorded_at": at(70), "run_id": "r1"})
+recorded_failure = errored.model_copy(update={"recorded_at": at(70), "run_id": "r0"})
+
+
+@pytest.mark.parametrize(
+    ("job", "attempts", "problem", "expected"),
+    [
+        pytest.param(JobFacts(RUNNING), [running], None, ("Unknown", "InProgress", ""), id="going on"),
+        pytest.param(JobFacts(COMPLETE), [completed], None, ("Unknown", "InProgress", ""), id="ended, not recorded"),
+        pytest.param(
+            JobFacts(COMPLETE),
+            [recorded],
+            None,
+            ("True", "Recorded", "MLflow agrees with 1 attempt"),
+            id="recorded",
+        ),
+        pytest.param(
+            JobFacts(COMPLETE),
+            [recorded_failure, recorded],
+            None,
+            ("True", "Recorded", "MLflow agrees with 2 attempts"),
+            id="all recorded",
+        ),
+        pytest.param(
+            JobFacts(COMPLETE), [errored, recorded], None, ("Unknown", "InProgress", ""), id="one is still missing"
+        ),
+        pytest.param(
+            JobFacts(RUNNING), [recorded_failure], None, ("Unknown", "InProgress", ""), id="recorded, to be retried"
+        ),
+        pytest.param(
+            JobFacts(COMPLETE),
+            [completed],
+            "MLflow is down",
+            ("False", "TrackingUnavailable", "MLflow is down"),
+            id="MLflow is down",
+        ),
+    ],
+)
+def test_tracked(job: JobFacts, attempts: list[Attempt], problem: str | None, expected: tuple[str, str, str]) -> None:
+    assert said(status_of(job, *attempts, problem=problem), "Tracked") == expected
+
+
+def test_an_outage_of_mlflow_changes_no_outcome() -> None:
+    found = status_of(JobFacts(COMPLETE), completed, problem="MLflow is down")
+    assert (found.phase, said(found, "Succeeded")[0]) == ("Succeeded", "True")
+
+
+def test_tracking_is_the_last_attempts_run() -> None:
+    found = status_of(
+        JobFacts(COMPLETE), recorded_failure, recorded, url="http://mlflow/r1", experiment_id="7", metrics={"f1": "0.9"}
+    )
+    assert found.tracking == TrackingStatus(experiment_id="7", run_id="r1", url="http://mlflow/r1")
+    assert found.metrics == {"f1": "0.9"}
+
+
+def test_tracking_stays_while_mlflow_is_not_asked() -> None:
+    first = status_of(JobFacts(RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
+    later = status_of(JobFacts(RUNNING), recorded_failure, attempt("wine-2", Outcome.PENDING), run=after(first))
+    assert (later.tracking, later.metrics) == (TrackingStatus(experiment_id="7", run_id="r0", url="u"), {"f1": "0.9"})
+
+
+def test_metrics_are_never_those_of_another_attempt() -> None:
+    first = status_of(JobFacts(RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
+    later = status_of(JobFacts(COMPLETE), recorded_failure, recorded, run=after(first), experiment_id="7", metrics={})
+    assert later.tracking is not None
+    assert (later.tracking.run_id, later.metrics or {}) == ("r1", {})
+
+
+def test_without_a_run_there_is_no_tracking() -> None:
+    assert status_of(JobFacts(RUNNING), running).tracking is None
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "tracked", "final", "settled"),
+    [
+        (None, None, False, False),
+        ("Unknown", None, False, False),
+        ("Unknown", "True", False, False),
+        ("True", None, True, False),
+        ("True", "False", True, False),
+        ("True", "Unknown", True, False),
+        ("True", "True", True, True),
+        ("False", "True", True, True),
+    ],
+)
+def test_final_and_settled(*, succeeded: str | None, tracked: str | None, final: bool, settled: bool) -> None:
+    conditions = [
+        condition(kind, status)
+        for kind, status in (("Succeeded", succeeded), ("Tracked", tracked))
+        if status is not None
+    ]
+    run = after(TrainingRunStatus(conditions=conditions))
+    assert (is_final(run.status), is_settled(run)) == (final, settled)
+
+
+def test_a_refused_resource_is_settled_at_once() -> None:
+    problems = [Problem("spec.args[0]", "no such parameter"), Problem("spec.image", "none")]
+    found = refused(training_run(), problems, at(5))
+    assert found.phase == "Failed"
+    assert found.message == "spec.args[0]: no such parameter; spec.image: none"
+    assert said(found, "Accepted") == ("False", "InvalidSpec", found.message)
+    assert said(found, "Succeeded") == ("False", "InvalidSpec", found.message)
+    assert (found.completion_time, found.observed_generation) == (at(5), 1)
+    assert is_settled(after(found))
+
+
+def test_refusing_again_changes_nothing() -> None:
+    problems = [Problem("spec.image", "none")]
+    first = refused(training_run(), problems, at(5))
+    assert refused(after(first), problems, at(9)) == first
+
+
+def test_on_the_wire_it_is_as_kubernetes_writes_it() -> None:
+    body = status_of(
+        JobFacts(COMPLETE, "wine-0123", started_at=at(0), finished_at=at(60)), recorded, experiment_id="7"
+    ).to_json()
+    assert body["startTime"] == "2026-01-02T03:04:05Z"
+    assert body["tracking"] == {"experimentId": "7", "runId": "r1"}
+    assert body["attempts"] == [
+        {
+            "pod": "wine-1",
+            "uid": "uid-of-wine-1",
+            "outcome": "Succeeded",
+            "reason": "Completed",
+            "exitCode": 0,
+            "startedAt": "2026-01-02T03:04:05Z",
+            "finishedAt": "2026-01-02T03:05:05Z",
+            "runId": "r1",
+            "recordedAt": "2026-01-02T03:05:15Z",
+        }
+    ]
+    assert TrainingRunStatus.model_validate(body).to_json() == body
