@@ -22,7 +22,8 @@ PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "i
 
 def missing_packages(found: Iterable[str]) -> list[str]:
     """Return the Debian packages to install, given which of their programs were found."""
-    return [package for program, package in PACKAGES.items() if program not in set(found)]
+    there = set(found)
+    return [package for program, package in PACKAGES.items() if program not in there]
 
 
 def is_running() -> bool:

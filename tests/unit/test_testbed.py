@@ -179,8 +179,8 @@ def test_each_route_names_its_own_images_and_values() -> None:
 
 
 def test_packages_are_asked_for_by_what_is_not_found() -> None:
-    assert docker.missing_packages(["dockerd", "iptables"]) == ["debootstrap"]
-    assert docker.missing_packages(docker.PACKAGES) == []
+    assert docker.missing_packages(iter(["dockerd", "iptables"])) == ["debootstrap"]
+    assert docker.missing_packages(iter(docker.PACKAGES)) == []
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
