@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import aiohttp
 from kubernetes.aio import client
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun, TrainingRunStatus
@@ -107,7 +107,7 @@ class Cluster:
     async def patch_status(self, run: TrainingRun, status: TrainingRunStatus) -> None:
         """Write the status; what is unset is removed. A resource that is gone, or is another now, needs none."""
         # The UID makes the server refuse a namesake that was created since.
-        patch: JsonObject = {"metadata": {"uid": run.metadata.uid}, "status": _for_merge(status)}
+        patch: JsonObject = {"metadata": {"uid": run.metadata.uid}, "status": status_patch(run.status, status)}
         path = f"{_training_run_path(run.metadata.namespace, run.metadata.name)}/status"
         await self._patch(path, patch, HTTPStatus.CONFLICT)
 
@@ -203,11 +203,19 @@ async def _raise_for_status(answer: aiohttp.ClientResponse) -> None:
         raise ClusterError(message, answer.status)
 
 
-def _for_merge(status: TrainingRunStatus) -> JsonObject:
-    """Return the status as a merge patch: a null at the top removes a field, one further in is left out."""
-    whole = status.model_dump(mode="json", by_alias=True)
-    known = status.to_json()
-    return {key: known.get(key) for key in whole}
+def status_patch(before: TrainingRunStatus, after: TrainingRunStatus) -> JsonObject:
+    """Return the merge patch that makes one status the other; a null takes a field away."""
+    every_field: JsonObject = dict.fromkeys(after.model_dump(by_alias=True))
+    return _merge_patch(every_field | before.to_json(), after.to_json())
+
+
+def _merge_patch(before: JsonObject, after: JsonObject) -> JsonObject:
+    def change(key: str) -> JsonValue:
+        old, new = before.get(key), after.get(key)
+        # A patch lays one object over another: what the old one has and the new one has not must be named.
+        return _merge_patch(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
+
+    return {key: change(key) for key in before | after}
 
 
 def _problems(text: str) -> list[Problem]:
