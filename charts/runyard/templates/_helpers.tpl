@@ -27,12 +27,12 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end -}}
 
-{{/* What the "restricted" standard asks of a pod and of a container. */}}
+{{/* What the "restricted" standard asks of a pod, given its user, and of a container. */}}
 {{- define "runyard.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
+runAsUser: {{ int64 . }}
+runAsGroup: {{ int64 . }}
+fsGroup: {{ int64 . }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -45,7 +45,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Names of Services, Secrets and addresses that more than one component uses. */}}
+{{/* Addresses of MLflow: in the cluster, and for people. */}}
 {{- define "runyard.mlflowUrl" -}}
 http://{{ include "runyard.name" . }}-mlflow.{{ .Release.Namespace }}.svc:5000
 {{- end -}}
@@ -61,51 +61,17 @@ http://{{ include "runyard.name" . }}-mlflow.{{ .Release.Namespace }}.svc:5000
 {{- end -}}
 
 {{- define "runyard.postgresSecret" -}}
+{{- if .Values.postgres.external.host -}}
+{{ .Values.postgres.external.existingSecret }}
+{{- else -}}
 {{ .Values.postgres.existingSecret | default (printf "%s-postgres" (include "runyard.name" .)) }}
 {{- end -}}
-
-{{- define "runyard.postgresHost" -}}
-{{ .Values.postgres.external.host | default (printf "%s-postgres" (include "runyard.name" .)) }}
 {{- end -}}
 
 {{- define "runyard.objectStoreSecret" -}}
+{{- if .Values.objectStore.external.endpoint -}}
+{{ .Values.objectStore.external.existingSecret }}
+{{- else -}}
 {{ .Values.minio.existingSecret | default (printf "%s-minio" (include "runyard.name" .)) }}
 {{- end -}}
-
-{{- define "runyard.objectStoreEndpoint" -}}
-{{ .Values.objectStore.external.endpoint | default (printf "http://%s-minio:9000" (include "runyard.name" .)) }}
-{{- end -}}
-
-{{/* Environment of whoever talks to the database, and to the object store. */}}
-{{- define "runyard.postgresEnv" -}}
-- name: PGHOST
-  value: {{ include "runyard.postgresHost" . }}
-- name: PGPORT
-  value: {{ .Values.postgres.external.port | quote }}
-- name: PGDATABASE
-  value: {{ .Values.postgres.external.database }}
-- name: PGUSER
-  value: {{ .Values.postgres.external.user }}
-- name: PGPASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "runyard.postgresSecret" . }}
-      key: password
-{{- end -}}
-
-{{- define "runyard.objectStoreEnv" -}}
-- name: MLFLOW_S3_ENDPOINT_URL
-  value: {{ include "runyard.objectStoreEndpoint" . }}
-- name: AWS_DEFAULT_REGION
-  value: {{ .Values.objectStore.external.region }}
-- name: AWS_ACCESS_KEY_ID
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "runyard.objectStoreSecret" . }}
-      key: accessKey
-- name: AWS_SECRET_ACCESS_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "runyard.objectStoreSecret" . }}
-      key: secretKey
 {{- end -}}

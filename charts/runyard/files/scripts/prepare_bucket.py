@@ -48,8 +48,11 @@ def ensure(store: "boto3.client", bucket: str) -> str:
             raise
     else:
         return f"bucket {bucket} is there"
+    region = store.meta.region_name
+    # S3 wants to be told of every region but its first, which it refuses to be told of.
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        store.create_bucket(Bucket=bucket)
+        store.create_bucket(Bucket=bucket, **place)
     except ClientError as error:
         if error.response["Error"]["Code"] not in TAKEN:
             raise

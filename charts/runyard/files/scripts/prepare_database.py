@@ -29,15 +29,23 @@ def connect() -> psycopg2.extensions.connection:
         except psycopg2.OperationalError as error:
             said = str(error).strip()
             if "password authentication failed" in said:
-                sys.exit(
-                    f"Postgres at {WHERE} refuses the password in Secret {os.environ['RUNYARD_POSTGRES_SECRET']}. A "
-                    "volume keeps the password it was first started with: restore the Secret it was made with, change "
-                    "the password in the database (ALTER ROLE … PASSWORD …), or delete the volume and all it holds."
-                )
+                sys.exit(refusal())
             if time.monotonic() > deadline:
                 sys.exit(f"Postgres at {WHERE} did not answer within {WAIT_SECONDS} s: {said}")
             print(f"waiting for Postgres at {WHERE}: {said.splitlines()[0]}", flush=True)
             time.sleep(1)
+
+
+def refusal() -> str:
+    """Return what to do about a password that is not the database's."""
+    secret, claim = os.environ["RUNYARD_POSTGRES_SECRET"], os.environ.get("RUNYARD_POSTGRES_CLAIM")
+    said = f"Postgres at {WHERE} refuses the password in Secret {secret}. "
+    if claim is None:
+        return said + "Put the password of that user into the Secret, under the key `password`."
+    return said + (
+        f"The volume of claim {claim} keeps the password that it was first started with: restore the Secret of that "
+        "time, change the password in the database (ALTER ROLE … PASSWORD …), or delete the claim and all it holds."
+    )
 
 
 def revision(connection: psycopg2.extensions.connection) -> str | None:
