@@ -103,7 +103,7 @@ def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> Jso
         "serviceAccountName": spec.service_account_name,
         "nodeSelector": cast("JsonObject | None", spec.node_selector),
         "tolerations": _joined(pod.get("tolerations"), spec.tolerations),
-        "volumes": _joined(pod.get("volumes"), spec.volumes),
+        "volumes": _joined(pod.get("volumes"), spec.volumes, "name"),
     }
     return {
         "metadata": metadata,
@@ -129,7 +129,7 @@ def _container(run: TrainingRun, base: JsonObject, tracking_uri: str) -> JsonObj
         "workingDir": spec.working_dir,
         "resources": spec.resources,
         "envFrom": _joined(base.get("envFrom"), spec.env_from),
-        "volumeMounts": _joined(base.get("volumeMounts"), spec.volume_mounts),
+        "volumeMounts": _joined(base.get("volumeMounts"), spec.volume_mounts, "mountPath"),
     }
     return {
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -154,12 +154,12 @@ def _environment(run: TrainingRun, base: JsonObject, tracking_uri: str) -> list[
     return list(by_name.values())
 
 
-def _joined(base: JsonValue, more: Sequence[JsonObject] | None) -> JsonValue:
-    """Lay a list over the template's: an item of the same name takes the other's place."""
+def _joined(base: JsonValue, more: Sequence[JsonObject] | None, key: str | None = None) -> JsonValue:
+    """Lay a list over the template's; where items have a key, one with the same key takes the other's place."""
     if more is None:
         return base
-    names = {item["name"] for item in more if "name" in item}
-    return [*(item for item in _list(base) if _object(item).get("name", base) not in names), *more]
+    replaced = [item.get(key) for item in more] if key else []
+    return [*(item for item in _list(base) if key is None or _object(item).get(key) not in replaced), *more]
 
 
 def _object(value: JsonValue) -> JsonObject:

@@ -1,0 +1,123 @@
+"""The Job that a TrainingRun becomes, whole: each tests/data/jobs/NAME.in.yaml gives NAME.out.yaml."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.api.trainingrun import TrainingRun
+from runyard_operator.jobs import drift, failure, job_name
+from runyard_operator.jobs import job as job_of
+from runyard_operator.objects import Job
+from tests.support.factories import UID, job, training_run
+
+DATA = Path(__file__).parents[1] / "data" / "jobs"
+CASES = sorted(path.name.removesuffix(".in.yaml") for path in DATA.glob("*.in.yaml"))
+TRACKING_URI = "http://runyard-mlflow.runyard.svc:5000"
+
+
+def built(**spec: Any) -> dict[str, Any]:
+    """Return the training container of a TrainingRun's Job."""
+    found: Any = job_of(training_run(**spec), TRACKING_URI)
+    container: dict[str, Any] = found["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def expanded(text: str, variables: dict[str, str]) -> str:
+    """Expand $(NAME) and $$ as Kubernetes does: what is not defined stays as it is."""
+
+    def one(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else variables.get(found[1], found[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", one, text)
+
+
+def as_in_the_container(container: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments and the environment that the program sees."""
+    variables: dict[str, str] = {}
+    for variable in container["env"]:
+        text = "uid-of-the-pod" if "valueFrom" in variable else variable["value"]
+        variables[variable["name"]] = expanded(text, variables)
+    return [expanded(text, variables) for text in container.get("args", [])], variables
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_job_is_the_golden_one(case: str) -> None:
+    run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
+    expected = yaml.safe_load((DATA / f"{case}.out.yaml").read_text(encoding="utf-8"))
+    assert job_of(run, TRACKING_URI) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_building_a_job_leaves_the_resource_as_it_was(case: str) -> None:
+    run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
+    before = run.to_json()
+    job_of(run, TRACKING_URI)
+    assert run.to_json() == before
+
+
+@given(
+    st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,3}", fullmatch=True),
+    st.uuids(),
+)
+def test_a_jobs_name_is_also_a_labels_value_and_a_hosts_name(name: str, uid: object) -> None:
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", job_name(training_run(name, uid=str(uid))))
+
+
+def test_namesakes_have_jobs_of_their_own() -> None:
+    assert job_name(training_run()) == job_name(training_run())
+    assert job_name(training_run()) != job_name(training_run(uid="another"))
+    assert job_name(training_run("a.b")).startswith("a-b-")
+
+
+def test_the_pods_identity_is_in_every_run_it_starts() -> None:
+    _, variables = as_in_the_container(built())
+    assert yaml.safe_load(variables["MLFLOW_RUN_CONTEXT"]) == {
+        "runyard.dev/uid": UID,
+        "runyard.dev/name": "wine",
+        "runyard.dev/namespace": "team",
+        "runyard.dev/pod": "uid-of-the-pod",
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "expected"),
+    [
+        pytest.param({}, {}, {}, id="nothing"),
+        pytest.param({"suspend": True}, {}, {"suspend": True}, id="suspended"),
+        pytest.param({}, {"suspend": True}, {"suspend": False}, id="resumed"),
+        pytest.param({"backoffLimit": 2}, {}, {"backoffLimit": 2}, id="more retries"),
+        pytest.param(
+            {"activeDeadlineSeconds": 9}, {"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 9}, id="more time"
+        ),
+        pytest.param({}, {"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": None}, id="all the time"),
+        pytest.param(
+            {"ttlSecondsAfterFinished": 0}, {}, {"ttlSecondsAfterFinished": 0}, id="removed at once, which is not never"
+        ),
+        pytest.param(
+            {"suspend": True, "backoffLimit": 1},
+            {"ttlSecondsAfterFinished": 5},
+            {"suspend": True, "backoffLimit": 1, "ttlSecondsAfterFinished": None},
+            id="several",
+        ),
+        pytest.param({"image": "example/other:2", "args": ["x"]}, {}, {}, id="what cannot change in a Job"),
+    ],
+)
+def test_drift(spec: dict[str, Any], found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert drift(training_run(**spec), job(**found)) == expected
+
+
+def test_a_deadline_that_ends_a_job_is_no_drift() -> None:
+    patch: Any = failure("ImagePull")
+    ending = job(annotations=patch["metadata"]["annotations"], **patch["spec"])
+    assert drift(training_run(activeDeadlineSeconds=600), ending) == {}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_job_as_built_has_no_drift(case: str) -> None:
+    run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
+    assert drift(run, Job.model_validate(job_of(run, TRACKING_URI))) == {}
