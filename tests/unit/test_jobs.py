@@ -74,6 +74,18 @@ def test_namesakes_have_jobs_of_their_own() -> None:
     assert job_name(training_run("a.b")).startswith("a-b-")
 
 
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+    | st.sampled_from(["$", "$$(A)", "$(HOME)"])
+)
+def test_a_parameters_text_reaches_the_program_as_it_is(text: str) -> None:
+    container = built(parameters={"p": text}, args=["--p=$(params.p)", "$(PARAM_p)"], experiment=text or None)
+    arguments, variables = as_in_the_container(container)
+    assert arguments == [f"--p={text}", text]
+    assert variables["PARAM_p"] == text
+    assert variables["MLFLOW_EXPERIMENT_NAME"] == (text or "team")
+
+
 def test_the_pods_identity_is_in_every_run_it_starts() -> None:
     _, variables = as_in_the_container(built())
     assert yaml.safe_load(variables["MLFLOW_RUN_CONTEXT"]) == {
