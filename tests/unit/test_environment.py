@@ -1,0 +1,54 @@
+"""What a training finds in its environment, in a pod and on a laptop."""
+
+import json
+
+from runyard.api.environment import arguments, identity_tags, own_variables, user_variables
+from tests.support.factories import UID, training_run
+
+TAGS = {
+    "runyard.dev/uid": UID,
+    "runyard.dev/name": "wine",
+    "runyard.dev/namespace": "team",
+    "runyard.dev/pod": "uid-of-the-pod",
+}
+
+
+def test_a_run_is_found_again_by_these_tags() -> None:
+    assert identity_tags(training_run(), "uid-of-the-pod") == TAGS
+
+
+def test_own_variables() -> None:
+    found = own_variables(
+        training_run(parameters={"trees": 200}, experiment="wines"), "http://mlflow", "uid-of-the-pod"
+    )
+    assert json.loads(found.pop("MLFLOW_RUN_CONTEXT")) == TAGS
+    assert found == {
+        "MLFLOW_TRACKING_URI": "http://mlflow",
+        "MLFLOW_EXPERIMENT_NAME": "wines",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "PYTHONUNBUFFERED": "1",
+        "PARAM_trees": "200",
+    }
+
+
+def test_the_experiment_is_the_namespaces_unless_named() -> None:
+    assert own_variables(training_run(), "u", "p")["MLFLOW_EXPERIMENT_NAME"] == "team"
+
+
+def test_parameters_are_put_into_a_persons_variables() -> None:
+    secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "$(params.a)"}}}
+    env = [{"name": "A", "value": "$(params.a)/$(B)"}, {"name": "EMPTY"}, secret]
+    assert user_variables(training_run(parameters={"a": 1}, env=env)) == [
+        {"name": "A", "value": "1/$(B)"},
+        {"name": "EMPTY"},
+        secret,
+    ]
+
+
+def test_parameters_are_put_into_arguments() -> None:
+    assert arguments(training_run(parameters={"a": 1}, args=["-a", "$(params.a)"])) == ["-a", "1"]
+
+
+def test_no_arguments_are_not_an_empty_list() -> None:
+    assert arguments(training_run()) is None
+    assert arguments(training_run(args=[])) == []

@@ -1,0 +1,121 @@
+"""The story that `kubectl describe` tells: each step once."""
+
+from itertools import pairwise
+
+import pytest
+
+from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
+from runyard.api.trainingrun import Attempt, Outcome, TrainingRunStatus
+from runyard_operator.events import Event, between
+from tests.support.factories import at, attempt, training_run
+
+NOTHING = TrainingRunStatus()
+
+
+def status(
+    state: JobState, *attempts: Attempt, reason: str | None = None, problem: str | None = None
+) -> TrainingRunStatus:
+    job = JobFacts(state, "wine-0123", reason)
+    return assemble(training_run(), job, attempts, TrackingFacts(problem=problem), at(0))
+
+
+pending = attempt(outcome=Outcome.PENDING)
+running = attempt(outcome=Outcome.RUNNING, node="node-1")
+succeeded = attempt(outcome=Outcome.SUCCEEDED, reason="Completed", exit_code=0)
+recorded = succeeded.model_copy(update={"recorded_at": at(9)})
+failed = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=3, message="ValueError: no")
+evicted = attempt(outcome=Outcome.CANCELLED, reason="Evicted")
+second = attempt("wine-2", Outcome.RUNNING, node="node-2")
+begun = status(JobState.RUNNING)
+
+
+def lines(before: TrainingRunStatus, after: TrainingRunStatus) -> list[str]:
+    return [f"{event.kind} {event.reason}: {event.note}" for event in between(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(NOTHING, begun, ["Normal JobCreated: Created Job wine-0123"], id="the Job is made"),
+        pytest.param(begun, status(JobState.RUNNING, pending), [], id="a pod is made"),
+        pytest.param(
+            status(JobState.RUNNING, pending),
+            status(JobState.RUNNING, running),
+            ["Normal AttemptStarted: Pod wine-1 runs on node-1"],
+            id="it runs",
+        ),
+        pytest.param(
+            begun,
+            status(JobState.RUNNING, running),
+            ["Normal AttemptStarted: Pod wine-1 runs on node-1"],
+            id="it runs, seen late",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, running),
+            status(JobState.RUNNING, failed, second),
+            [
+                "Warning AttemptFailed: Pod wine-1 ended: Error, exit code 3",
+                "Normal AttemptStarted: Pod wine-2 runs on node-2",
+            ],
+            id="it fails and is tried again",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, running),
+            status(JobState.RUNNING, evicted),
+            ["Warning AttemptFailed: Pod wine-1 ended: Evicted"],
+            id="it is evicted",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, running),
+            status(JobState.COMPLETE, succeeded),
+            ["Normal AttemptSucceeded: Pod wine-1 completed", "Normal Succeeded: The training succeeded"],
+            id="it succeeds",
+        ),
+        pytest.param(
+            status(JobState.COMPLETE, succeeded),
+            status(JobState.COMPLETE, recorded),
+            ["Normal Tracked: MLflow agrees with 1 attempt"],
+            id="MLflow agrees",
+        ),
+        pytest.param(
+            status(JobState.COMPLETE, succeeded),
+            status(JobState.COMPLETE, succeeded, problem="MLflow is down"),
+            ["Warning NotTracked: MLflow is down"],
+            id="MLflow is down",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, failed),
+            status(JobState.FAILED, failed),
+            ["Warning Failed: Error: ValueError: no"],
+            id="it has failed",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, evicted),
+            status(JobState.FAILED, evicted),
+            ["Warning Failed: Evicted"],
+            id="it has failed, and nothing more is known",
+        ),
+        pytest.param(
+            begun,
+            status(JobState.SUSPENDED),
+            ["Normal Suspended: No pod runs until spec.suspend is false"],
+            id="it is suspended",
+        ),
+        pytest.param(status(JobState.SUSPENDED), begun, [], id="it goes on"),
+    ],
+)
+def test_each_step_is_told(before: TrainingRunStatus, after: TrainingRunStatus, expected: list[str]) -> None:
+    assert lines(before, after) == expected
+
+
+def test_a_status_seen_twice_tells_nothing() -> None:
+    for found in (begun, status(JobState.RUNNING, failed, second), status(JobState.COMPLETE, recorded)):
+        assert lines(found, found) == []
+
+
+def test_many_attempts_are_told_once_each() -> None:
+    attempts = [attempt(f"wine-{number:02}", Outcome.FAILED, reason="Error", exit_code=1) for number in range(13)]
+    story = [NOTHING, *(status(JobState.RUNNING, *attempts[: number + 1]) for number in range(13))]
+    told = [event for before, after in pairwise(story) for event in between(before, after)]
+    assert told[0] == Event("Normal", "JobCreated", "Launch", "Created Job wine-0123")
+    assert [event.note.split()[1] for event in told[1:]] == [found.pod for found in attempts]
