@@ -31,7 +31,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         tracking_uri=uri,
         public_tracking_url=environment.get("RUNYARD_PUBLIC_TRACKING_URL", "").rstrip("/") or uri,
-        namespaces=tuple(filter(None, environment.get("RUNYARD_NAMESPACES", "").split(","))),
+        namespaces=tuple(name.strip() for name in environment.get("RUNYARD_NAMESPACES", "").split(",") if name.strip()),
         image_pull_grace=timedelta(seconds=_number(environment, "RUNYARD_IMAGE_PULL_GRACE_SECONDS", 300)),
         log_tail_bytes=_number(environment, "RUNYARD_LOG_TAIL_BYTES", 1 << 20),
         health_port=_number(environment, "RUNYARD_HEALTH_PORT", 8080),

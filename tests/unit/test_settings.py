@@ -1,0 +1,65 @@
+"""What the operator is told by its environment, and what it says to nonsense."""
+
+from datetime import timedelta
+
+import pytest
+
+from runyard_operator.settings import Settings, from_environment
+
+MINIMAL = {"RUNYARD_TRACKING_URI": "http://mlflow:5000"}
+
+
+def test_defaults() -> None:
+    assert from_environment(MINIMAL) == Settings(
+        tracking_uri="http://mlflow:5000",
+        public_tracking_url="http://mlflow:5000",
+        namespaces=(),
+        image_pull_grace=timedelta(minutes=5),
+        log_tail_bytes=1 << 20,
+        health_port=8080,
+    )
+
+
+def test_everything() -> None:
+    environment = {
+        "RUNYARD_TRACKING_URI": "https://mlflow:5000/",
+        "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.localhost:8080/",
+        "RUNYARD_NAMESPACES": "team-a,team-b",
+        "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "0",
+        "RUNYARD_LOG_TAIL_BYTES": "1000",
+        "RUNYARD_HEALTH_PORT": "9090",
+    }
+    assert from_environment(environment) == Settings(
+        tracking_uri="https://mlflow:5000",
+        public_tracking_url="http://mlflow.localhost:8080",
+        namespaces=("team-a", "team-b"),
+        image_pull_grace=timedelta(0),
+        log_tail_bytes=1000,
+        health_port=9090,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "namespaces"),
+    [("", ()), (",", ()), ("a", ("a",)), ("a,,b,", ("a", "b")), (" a , b ", ("a", "b"))],
+)
+def test_namespaces(text: str, namespaces: tuple[str, ...]) -> None:
+    assert from_environment(MINIMAL | {"RUNYARD_NAMESPACES": text}).namespaces == namespaces
+
+
+def test_an_empty_public_url_is_none() -> None:
+    found = from_environment(MINIMAL | {"RUNYARD_PUBLIC_TRACKING_URL": ""})
+    assert found.public_tracking_url == "http://mlflow:5000"
+
+
+@pytest.mark.parametrize("uri", [None, "", "mlflow:5000", "sqlite:///mlflow.db", "ftp://mlflow"])
+def test_an_address_that_is_none_is_refused(uri: str | None) -> None:
+    with pytest.raises(SystemExit, match=r"RUNYARD_TRACKING_URI is .*: set it to the http"):
+        from_environment({} if uri is None else {"RUNYARD_TRACKING_URI": uri})
+
+
+@pytest.mark.parametrize("name", ["RUNYARD_IMAGE_PULL_GRACE_SECONDS", "RUNYARD_LOG_TAIL_BYTES", "RUNYARD_HEALTH_PORT"])
+@pytest.mark.parametrize("text", ["", "5m", "-1", "1.5", "²"])
+def test_what_is_no_whole_number_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(SystemExit, match=f"{name} is .*: set it to a whole number"):
+        from_environment(MINIMAL | {name: text})
