@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from tests.testbed.docker import can_pull
@@ -20,6 +21,7 @@ KUBECONFIG = CACHE / "kubeconfig"
 # What kind 0.33.0 makes a node from when nothing else is said.
 KIND_NODE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 READY_SECONDS = 90
+INGRESS_PORT = 8080
 
 
 class Route(enum.Enum):
@@ -32,6 +34,16 @@ class Route(enum.Enum):
     def python_image(self) -> str:
         """The base of the project's images."""
         return "python:3.12-slim" if self is Route.REGISTRY else PYTHON
+
+    @property
+    def shell_image(self) -> str:
+        """A small image with a shell and network tools."""
+        return "busybox:1.37" if self is Route.REGISTRY else "testbed/busybox:1"
+
+    @property
+    def postgres_image(self) -> str:
+        """The database that the chart brings."""
+        return "postgres:17" if self is Route.REGISTRY else POSTGRES
 
     @property
     def node_image(self) -> str:
@@ -98,7 +110,7 @@ def create(way: Route) -> None:
             {
                 "role": "control-plane",
                 # The ingress controller's NodePort.
-                "extraPortMappings": [{"containerPort": 30080, "hostPort": 8080, "listenAddress": "127.0.0.1"}],
+                "extraPortMappings": [{"containerPort": 30080, "hostPort": INGRESS_PORT, "listenAddress": "127.0.0.1"}],
             }
         ],
     }
@@ -121,9 +133,10 @@ def complete(way: Route) -> None:
     _write_kubeconfig()
     if way is Route.PACKAGES:
         _close_off()
-        load([POSTGRES])
     for manifest in manifests(way):
         _kubectl("apply", "-f", "-", stdin=manifest)
+    if way is Route.PACKAGES:
+        load([POSTGRES])
     # A pod made before its namespace's service account exists is refused.
     _wait(
         "the default service account", lambda: _asked("-n", "default", "get", "serviceaccount", "default") is not None
@@ -131,6 +144,8 @@ def complete(way: Route) -> None:
     kinds = "deployments,daemonsets"
     for namespace in ("kube-system", "local-path-storage"):
         _kubectl("-n", namespace, "rollout", "status", kinds, "--timeout=120s")
+    # After a restart the cluster still believes in the pods of before: ask the one that people meet.
+    _wait("the ingress controller", _ingress_answers)
 
 
 def manifests(way: Route) -> list[str]:
@@ -155,6 +170,18 @@ def _close_off() -> None:
             rule = ["DOCKER-USER", "-s", subnet, "!", "-d", subnet, "-j", "REJECT"]
             if answer(["iptables", "-C", *rule]) is None:
                 run(["iptables", "-I", *rule])
+
+
+def _ingress_answers() -> bool:
+    connection = HTTPConnection("127.0.0.1", INGRESS_PORT, timeout=2)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _write_kubeconfig() -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -126,4 +127,6 @@ def alone() -> Iterator[None]:
         except BlockingIOError:
             say("waiting for another test bed command to end …")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        # What a killed command left half done.
+        shutil.rmtree(CACHE / "tmp", ignore_errors=True)
         yield
