@@ -21,8 +21,7 @@ def main(bucket: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            print(ensure(store, bucket))
-            return
+            done = ensure(store, bucket)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in REFUSED:
@@ -33,6 +32,9 @@ def main(bucket: str) -> None:
             said = str(error)
         except BotoCoreError as error:
             said = str(error)
+        else:
+            print(done)
+            return
         if time.monotonic() > deadline:
             sys.exit(f"the object store at {ENDPOINT} was not ready within {WAIT_SECONDS} s: {said}")
         print(f"waiting for the object store at {ENDPOINT}: {said}", flush=True)

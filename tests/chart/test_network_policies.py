@@ -1,0 +1,116 @@
+"""Which pods may talk to which, as the policies say; tests/chart/test_install.py shows that they are enforced."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendered import Object, Rendered, render
+
+DNS = {("UDP", 53), ("TCP", 53)}
+API_SERVER = {("TCP", 443), ("TCP", 6443)}
+
+
+def policy(chart: Rendered, component: str) -> Object:
+    found: Object = chart.one("NetworkPolicy", f"runyard-{component}")["spec"]
+    return found
+
+
+def component(peer: dict[str, Any]) -> str | None:
+    labels = peer.get("podSelector", {}).get("matchLabels", {})
+    return None if "namespaceSelector" in peer else labels.get("app.kubernetes.io/component")
+
+
+def ports(rule: dict[str, Any]) -> set[tuple[str, int]]:
+    return {(port["protocol"], port["port"]) for port in rule["ports"]}
+
+
+def outward(chart: Rendered, name: str) -> list[tuple[list[str | None], set[tuple[str, int]]]]:
+    """Return whom a component may call: components, or nothing for anybody, and on which ports."""
+    rules = policy(chart, name).get("egress", [])
+    return [([component(peer) for peer in rule.get("to", [])], ports(rule)) for rule in rules if ports(rule) != DNS]
+
+
+def test_every_pod_is_denied_everything_first(chart: Rendered) -> None:
+    spec = policy(chart, "default-deny")
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & spec.keys()
+    for where, pod in chart.pods():
+        assert spec["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items(), where
+
+
+def test_every_policy_selects_a_pod(chart: Rendered) -> None:
+    labels = [pod["metadata"]["labels"] for _, pod in chart.pods()]
+    for found in chart.of_kind("NetworkPolicy"):
+        selected = found["spec"]["podSelector"]["matchLabels"]
+        assert any(selected.items() <= candidate.items() for candidate in labels), found["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        ("operator", [([], API_SERVER), (["mlflow"], {("TCP", 5000)})]),
+        ("secrets", [([], API_SERVER)]),
+        ("mlflow", [(["postgres"], {("TCP", 5432)}), (["minio"], {("TCP", 9000)})]),
+        ("postgres", []),
+        ("minio", []),
+    ],
+)
+def test_a_component_may_call_whom_it_needs(
+    name: str, paths: list[tuple[list[str], set[tuple[str, int]]]], default: Rendered
+) -> None:
+    assert outward(default, name) == paths
+
+
+def test_a_database_and_a_store_of_ones_own_can_be_called(external: Rendered) -> None:
+    assert outward(external, "mlflow") == [([], {("TCP", 6432)}), ([], {("TCP", 9001)})]
+
+
+@pytest.mark.parametrize(("endpoint", "port"), [("https://s3.example.com", 443), ("http://s3.example.com", 80)])
+def test_an_address_without_a_port_has_its_schemes(endpoint: str, port: int) -> None:
+    settings = [f"objectStore.external.endpoint={endpoint}", "objectStore.external.existingSecret=store"]
+    assert ([], {("TCP", port)}) in outward(render(settings=settings), "mlflow")
+
+
+@pytest.mark.parametrize(("name", "port"), [("postgres", 5432), ("minio", 9000)])
+def test_only_mlflow_may_call_the_stores(name: str, port: int, default: Rendered) -> None:
+    [rule] = policy(default, name)["ingress"]
+    assert [component(peer) for peer in rule["from"]] == ["mlflow"]
+    assert ports(rule) == {("TCP", port)}
+
+
+def test_nobody_may_call_the_operator_nor_who_makes_secrets(default: Rendered) -> None:
+    assert "ingress" not in policy(default, "operator")
+    assert "ingress" not in policy(default, "secrets")
+
+
+def test_mlflow_may_be_called_by_the_operator_trainings_and_the_ingress_controller_alone(default: Rendered) -> None:
+    [rule] = policy(default, "mlflow")["ingress"]
+    operator, trainings, controller = rule["from"]
+    assert component(operator) == "operator"
+    assert trainings == {
+        "namespaceSelector": {},
+        "podSelector": {"matchExpressions": [{"key": "runyard.dev/uid", "operator": "Exists"}]},
+    }
+    [named] = controller["namespaceSelector"]["matchExpressions"]
+    assert (named["key"], named["operator"]) == ("kubernetes.io/metadata.name", "In")
+    assert "kube-system" in named["values"]
+    assert ports(rule) == {("TCP", 5000)}
+
+
+def test_the_ingress_controllers_namespace_and_further_peers_are_as_told(everything: Rendered) -> None:
+    [rule] = policy(everything, "mlflow")["ingress"]
+    _, _, controller, further = rule["from"]
+    assert controller["namespaceSelector"]["matchExpressions"][0]["values"] == ["edge"]
+    assert further == {"ipBlock": {"cidr": "192.0.2.0/24"}}
+
+
+@pytest.mark.parametrize(
+    "values", [{"ingress": {"enabled": False}}, {"networkPolicies": {"ingressControllerNamespaces": []}}]
+)
+def test_without_a_controller_nobody_comes_in_from_outside(values: Object) -> None:
+    [rule] = policy(render(values=values), "mlflow")["ingress"]
+    assert len(rule["from"]) == 2
+
+
+def test_policies_can_be_left_out() -> None:
+    assert not render(settings=["networkPolicies.enabled=false"]).of_kind("NetworkPolicy")
