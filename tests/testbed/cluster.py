@@ -135,8 +135,6 @@ def complete(way: Route) -> None:
         _close_off()
     for manifest in manifests(way):
         _kubectl("apply", "-f", "-", stdin=manifest)
-    if way is Route.PACKAGES:
-        load([POSTGRES])
     # A pod made before its namespace's service account exists is refused.
     _wait(
         "the default service account", lambda: _asked("-n", "default", "get", "serviceaccount", "default") is not None

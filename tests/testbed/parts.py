@@ -110,7 +110,7 @@ POSTGRES = "testbed/postgres:15"
 NODE = f"testbed/node:v{VERSIONS['kubernetes']}"
 KUBERNETES_IMAGES = "registry.k8s.io"
 
-# The tags are those that kubeadm looks for.
+# What a new node has from its first second. The tags are those that kubeadm looks for.
 _INSIDE_NODE = (
     *(
         Image(f"{KUBERNETES_IMAGES}/{name}:v{VERSIONS['kubernetes']}", 0.1, programs=(name,))
@@ -129,13 +129,13 @@ _INSIDE_NODE = (
     Image("testbed/local-path-provisioner:1", 0.1, programs=("local-path-provisioner",)),
     Image("testbed/traefik:1", 0.1, programs=("traefik",)),
     Image("testbed/busybox:1", 0.2, recipe="busybox", base=DEBIAN),
+    Image(POSTGRES, 0.3, recipe="postgres", base=DEBIAN),
 )
 
 _IMAGES = (
     # Package indexes may stand behind an authority that only this machine knows.
     Image(DEBIAN, 1.2, recipe="debian", host_files=(Path("/etc/ssl/certs/ca-certificates.crt"),)),
     Image(PYTHON, 0.2, recipe="python", base=DEBIAN),
-    Image(POSTGRES, 0.3, recipe="postgres", base=DEBIAN),
     *_INSIDE_NODE,
     Image(
         NODE,
@@ -153,7 +153,7 @@ PARTS: Mapping[str, Part] = {**PROGRAMS, **IMAGES}
 
 # What `up` needs on a machine that can pull images, and on one that cannot.
 CLUSTER_PROGRAMS = ("kubectl", "kind", "helm")
-CLUSTER = (*CLUSTER_PROGRAMS, NODE, PYTHON, POSTGRES)
+CLUSTER = (*CLUSTER_PROGRAMS, NODE, PYTHON)
 
 
 def needs(part: Part) -> tuple[str, ...]:

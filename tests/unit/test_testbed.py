@@ -145,7 +145,7 @@ def test_the_node_runs_the_pause_image_that_it_holds() -> None:
 def test_a_new_cluster_is_given_images_that_it_can_have(way: Route) -> None:
     named = {tag for text in manifests(way) for tag in re.findall(r"image: (\S+)", text)}
     if way is Route.PACKAGES:
-        assert named <= set(IMAGES[NODE].holds)
+        assert named | {way.postgres_image, way.shell_image} <= set(IMAGES[NODE].holds)
     else:
         assert named == {f"traefik:v{parts.VERSIONS['traefik']}"}
         assert "imagePullPolicy: Never" not in "".join(manifests(way))
