@@ -1,8 +1,13 @@
 """The chart, rendered with each set of values that it is tested with."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.chart.rendered import Rendered, render
+from tests.support.kubectl import Kubectl
+from tests.support.programs import CACHE
 
 
 @pytest.fixture(scope="session", params=["default", "all", "external", "secrets"])
@@ -24,3 +29,8 @@ def everything() -> Rendered:
 @pytest.fixture(scope="session")
 def external() -> Rendered:
     return render("external")
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Kubectl:
+    return Kubectl(Path(os.environ.get("KUBECONFIG", CACHE / "kubeconfig")))

@@ -1,0 +1,165 @@
+"""The chart, installed: what comes up, what can be called, what fails and in which words."""
+
+import base64
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.chart.release import HOST, NAME, Caller, Release, ask, connects, logs, recorded, restarts
+from tests.chart.rendered import helm
+from tests.support.kubectl import Kubectl
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.cluster
+REPLICAS = 3
+WRITES_AND_READS = """
+import mlflow
+mlflow.set_experiment("artifacts")
+with mlflow.start_run() as run:
+    mlflow.log_text("kept", "note.txt")
+print(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/note.txt"))
+"""
+
+
+@pytest.fixture(scope="module")
+def release(kubectl: Kubectl) -> Iterator[Release]:
+    """The release with several replicas of MLflow that met an empty database together."""
+    namespace = f"proof-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    release = Release(kubectl.within(namespace))
+    try:
+        release.install(REPLICAS)
+        yield release
+    finally:
+        helm("uninstall", NAME, f"--namespace={namespace}", f"--kubeconfig={kubectl.kubeconfig}")
+        kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A namespace that trains."""
+    namespace = f"team-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    inside = kubectl.within(namespace)
+    wait_for("the default account is there", lambda: inside.items("serviceaccounts"))
+    yield inside
+    kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def training(elsewhere: Kubectl, release: Release) -> Caller:
+    """A pod as the operator makes it, once its network is ready."""
+    caller = Caller(elsewhere, "training").start({"runyard.dev/uid": "test"})
+    host = f"{NAME}-mlflow.{release.namespace}.svc"
+    wait_for("a training pod reaches MLflow", lambda: caller.reaches(host, 5000))
+    return caller
+
+
+def test_replicas_that_meet_an_empty_database_together_all_come_up_at_once(release: Release) -> None:
+    pods = release.pods("mlflow")
+    assert len(pods) == REPLICAS
+    assert [restarts(pod) for pod in pods] == [{"database": 0, "bucket": 0, "mlflow": 0}] * REPLICAS
+    told = [logs(release.kubectl, pod, "database") for pod in pods]
+    assert sum("migrating from an empty database" in log for log in told) == 1
+    assert sum("as it should be" in log for log in told) == REPLICAS - 1
+
+
+def test_everything_runs_and_nothing_had_to_be_started_again(release: Release) -> None:
+    pods = release.kubectl.items("pods")
+    assert len(pods) == REPLICAS + 3
+    assert not [pod["metadata"]["name"] for pod in pods if any(restarts(pod).values())]
+
+
+def test_people_open_it_through_the_ingress(release: Release) -> None:
+    def opened() -> str | None:
+        status, body = ask("/")
+        return body if status == 200 else None
+
+    assert "<title>MLflow</title>" in wait_for(f"{HOST} answers through the ingress", opened)
+    assert release.namespace
+
+
+def test_a_training_in_another_namespace_writes_and_reads_artifacts_without_a_credential(
+    training: Caller, release: Release
+) -> None:
+    uri = f"http://{NAME}-mlflow.{release.namespace}.svc:5000"
+    program = f"import os; os.environ['MLFLOW_TRACKING_URI'] = {uri!r}\n{WRITES_AND_READS}"
+    assert training.python(program).splitlines()[-1] == "kept"
+
+
+def test_a_training_reaches_neither_the_database_nor_the_object_store(training: Caller, release: Release) -> None:
+    assert not training.reaches(f"{NAME}-postgres.{release.namespace}.svc", 5432)
+    assert not training.reaches(f"{NAME}-minio.{release.namespace}.svc", 9000)
+
+
+def test_any_other_pod_does_not_reach_mlflow(elsewhere: Kubectl, training: Caller, release: Release) -> None:
+    stranger = Caller(elsewhere, "stranger").start({"app": "stranger"})
+    host = f"{NAME}-mlflow.{release.namespace}.svc"
+    assert training.reaches(host, 5000)
+    assert not stranger.reaches(host, 5000)
+
+
+def test_mlflow_reaches_its_stores_and_nothing_else(release: Release) -> None:
+    pod = release.pods("mlflow")[0]["metadata"]["name"]
+
+    def reaches(host: str, port: int) -> bool:
+        return connects(release.kubectl, pod, host, port)
+
+    assert reaches(f"{NAME}-postgres", 5432)
+    assert reaches(f"{NAME}-minio", 9000)
+    assert not reaches("kubernetes.default.svc", 443)
+
+
+def test_an_upgrade_keeps_the_passwords(release: Release) -> None:
+    before = release.secret_ids()
+    assert set(before) == {f"{NAME}-postgres", f"{NAME}-minio"}
+    release.install(replicas=1)
+    assert release.secret_ids() == before
+
+
+def test_a_database_that_a_newer_mlflow_has_used_is_refused_in_words(release: Release) -> None:
+    [known] = release.sql("SELECT version_num FROM alembic_version").splitlines()
+    release.sql("UPDATE alembic_version SET version_num = 'fromthefuture'")
+    release.restart("mlflow")
+    assert "schema revision fromthefuture, which MLflow 3." in release.refusal()
+    release.sql(f"UPDATE alembic_version SET version_num = '{known}'")  # noqa: S608 it is what the database said
+    release.restart("mlflow")
+    release.wait_until_ready("mlflow")
+
+
+def test_an_old_volume_that_meets_a_new_password_is_told_of_in_words(release: Release) -> None:
+    name = f"{NAME}-postgres"
+    old = recorded(release.kubectl, name)
+    lost = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+    release.kubectl("delete", "secret", name)
+    release.kubectl.apply({**lost, "stringData": {"password": "another"}})
+    release.restart("postgres")
+    release.wait_until_ready("postgres")
+    release.restart("mlflow")
+    said = release.refusal()
+    assert f"refuses the password in Secret {name}" in said
+    assert f"volume of claim data-{name}-0 keeps the password" in said
+    assert base64.b64decode(old["password"]).decode() not in said
+    release.kubectl("delete", "secret", name)
+    labels = {"app.kubernetes.io/part-of": "runyard"}
+    kept = {**lost, "metadata": {"name": name, "labels": labels}, "data": old}
+    release.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(kept))
+    release.restart("mlflow")
+    release.wait_until_ready("mlflow")
+
+
+def test_an_uninstalled_release_leaves_passwords_and_volumes_and_is_installed_again_on_them(release: Release) -> None:
+    before = release.secret_ids()
+    runs = release.sql("SELECT count(*) FROM runs")
+    done = helm("uninstall", NAME, f"--namespace={release.namespace}", f"--kubeconfig={release.kubectl.kubeconfig}")
+    assert done.returncode == 0, done.stderr
+    assert release.secret_ids() == before
+    assert len(release.kubectl.items("pvc")) == 2
+    wait_for("every pod is gone", lambda: not release.kubectl.items("pods"), timeout_seconds=90)
+    release.install(replicas=1)
+    assert release.secret_ids() == before
+    assert release.sql("SELECT count(*) FROM runs") == runs
