@@ -6,10 +6,11 @@ import sys
 
 import aiohttp
 import kopf
+from kopf._core.engines.peering import Identity
 from kubernetes.aio import client, config
 
 from runyard_operator import handlers, settings
-from runyard_operator.cluster import Cluster
+from runyard_operator.cluster import REPORTER, Cluster
 from runyard_operator.objects import UID_LABEL
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Key, NotRecorded, Reconciler
@@ -44,6 +45,8 @@ async def _run(found: settings.Settings) -> None:
                 registry=registry,
                 settings=_kopf_settings(),
                 standalone=True,
+                # kopf would ask the system for the user's name, and a container's user need not have one.
+                identity=Identity(REPORTER),
                 clusterwide=not found.namespaces,
                 namespaces=found.namespaces,
                 liveness_endpoint=f"http://0.0.0.0:{found.health_port}/healthz",

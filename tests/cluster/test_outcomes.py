@@ -1,0 +1,190 @@
+"""What truly happened, on the resource and in MLflow, with real pods on a real cluster."""
+
+import subprocess
+
+from tests.cluster.training import Trainings, condition
+from tests.support.mlflow_server import tags_of
+from tests.support.waiting import wait_for
+
+NODE = "runyard-control-plane"
+
+
+def test_success(trainings: Trainings) -> None:
+    trainings.start("success", "quickstart_log.py")
+    done = trainings.finish("success")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    [run] = done.runs
+    assert done.status["metrics"].keys() == {"accuracy"}
+    assert float(done.status["metrics"]["accuracy"]) == run["data"]["metrics"][0]["value"]
+    assert done.status["tracking"]["url"].startswith(trainings.mlflow.url)
+    assert done.status["imageDigest"]
+
+
+def test_an_experiment_of_the_scripts_own_naming(trainings: Trainings) -> None:
+    trainings.start("autolog", "quickstart_autolog.py", experiment="not this one")
+    done = trainings.finish("autolog")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    [run] = done.runs
+    named = trainings.mlflow.call("mlflow/experiments/get-by-name?experiment_name=Quickstart%20autolog")
+    assert run["info"]["experiment_id"] == named["experiment"]["experiment_id"]
+    assert {"n_estimators", "max_depth"} <= {param["key"] for param in run["data"]["params"]}
+
+
+def test_exit_code(trainings: Trainings) -> None:
+    trainings.start("exits-3", "exits_3.py")
+    done = trainings.finish("exits-3")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 3)])
+    assert "about to exit with code 3" in done.log(done.status["attempts"][0])
+
+
+def test_out_of_memory(trainings: Trainings) -> None:
+    trainings.start("oom", "oom.py", resources={"limits": {"memory": "400Mi"}})
+    done = trainings.finish("oom")
+    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 137)])
+    assert "allocating" in done.log(done.status["attempts"][0])
+
+
+def test_the_training_process_killed(trainings: Trainings) -> None:
+    trainings.start("killed", "sleeps_in_run.py", "86400.1")
+    trainings.wait_until_running("killed")
+    subprocess.run(["docker", "exec", NODE, "pkill", "-KILL", "-f", "sleeps_in_run.py 86400.1"], check=True, timeout=30)
+    done = trainings.finish("killed")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 137)])
+
+
+def test_a_script_that_says_finished_and_fails(trainings: Trainings) -> None:
+    trainings.start("liar", "finishes_then_exits_1.py")
+    done = trainings.finish("liar")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)])
+    assert done.status["attempts"][0]["message"] == "could not write the report"
+
+
+def test_a_script_that_never_calls_mlflow(trainings: Trainings) -> None:
+    trainings.start("silent", "never_calls_mlflow.py", experiment="silent scripts")
+    done = trainings.finish("silent")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    [run] = done.runs
+    named = trainings.mlflow.call("mlflow/experiments/get-by-name?experiment_name=silent%20scripts")
+    assert run["info"]["experiment_id"] == named["experiment"]["experiment_id"]
+    assert "epoch 2" in done.log(done.status["attempts"][0])
+
+
+def test_deadline(trainings: Trainings) -> None:
+    trainings.start("deadline", "sleeps_in_run.py", activeDeadlineSeconds=15, podTemplate=_GRACE)
+    done = trainings.finish("deadline")
+    done.assert_agreement("Failed", "DeadlineExceeded", [("Failed", "DeadlineExceeded", _code(done.status))])
+    assert "waiting" in done.log(done.status["attempts"][0])
+
+
+def test_an_image_that_does_not_exist(trainings: Trainings) -> None:
+    trainings.start("no-image", "exits_3.py", image="runyard/does-not-exist:1")
+    done = trainings.finish("no-image")
+    done.assert_agreement("Failed", "ImagePull", [("Failed", "ImagePull", None)])
+    assert "runyard/does-not-exist:1" in done.log(done.status["attempts"][0])
+
+
+def test_a_retry_that_succeeds(trainings: Trainings) -> None:
+    trainings.kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "marker"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+        }
+    )
+    trainings.start(
+        "retried",
+        "fails_first_time.py",
+        "/marker/file",
+        backoffLimit=1,
+        volumes=[{"name": "marker", "persistentVolumeClaim": {"claimName": "marker"}}],
+        volumeMounts=[{"name": "marker", "mountPath": "/marker"}],
+    )
+    done = trainings.finish("retried")
+    done.assert_agreement("Succeeded", "Completed", [("Failed", "Error", 1), ("Succeeded", "Completed", 0)])
+    assert len(done.runs) == 2
+
+
+def test_the_operator_gone_for_a_while(trainings: Trainings) -> None:
+    trainings.start("orphaned", "sleeps_in_run.py", "20")
+    trainings.wait_until_running("orphaned")
+    platform = trainings.kubectl.within("runyard")
+    platform("scale", "deployment/runyard-operator", "--replicas=0")
+    try:
+        name = trainings.status("orphaned")["job"]
+        wait_for(
+            "the Job ends unobserved",
+            lambda: "completionTime" in trainings.kubectl.get("job", name)["status"],
+            timeout_seconds=90,
+        )
+        assert trainings.status("orphaned")["phase"] == "Running"
+    finally:
+        platform("scale", "deployment/runyard-operator", "--replicas=1")
+    done = trainings.finish("orphaned")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    assert len(done.runs) == 1
+
+
+def test_the_operator_killed_in_the_middle(trainings: Trainings) -> None:
+    trainings.start("survivor", "sleeps_in_run.py", "15")
+    trainings.wait_until_running("survivor", in_mlflow=False)
+    trainings.kubectl.within("runyard")(
+        "delete", "pod", "--selector=app.kubernetes.io/component=operator", "--grace-period=0", "--force"
+    )
+    done = trainings.finish("survivor")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    assert len(done.runs) == 1
+
+
+def test_deleting_the_resource(trainings: Trainings) -> None:
+    uid = trainings.start("deleted", "sleeps_in_run.py", podTemplate=_GRACE)
+    status = trainings.wait_until_running("deleted")
+    trainings.kubectl("delete", "trainingrun", "deleted")
+
+    def killed() -> dict[str, str] | None:
+        [run] = trainings.runs(uid)
+        return tags_of(run) if run["info"]["status"] == "KILLED" else None
+
+    tags = wait_for("the run is killed", killed, timeout_seconds=60)
+    assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
+    assert trainings.kubectl.items("jobs", f"runyard.dev/uid={uid}") == []
+    assert trainings.kubectl.items("pods", f"runyard.dev/uid={uid}") == []
+    [run] = trainings.runs(uid)
+    log = trainings.mlflow.artifact(run, f"runyard/log-{status['attempts'][0]['pod']}.txt").decode()
+    assert "waiting" in log
+
+
+def test_two_top_level_runs(trainings: Trainings) -> None:
+    trainings.start("two", "two_runs.py")
+    done = trainings.finish("two")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+    assert [run["info"]["run_name"] for run in done.runs] == ["run-1", "run-2"]
+    assert done.status["tracking"]["runId"] == done.runs[1]["info"]["run_id"]
+
+
+def test_suspend_and_resume(trainings: Trainings) -> None:
+    trainings.start("suspended", "never_calls_mlflow.py", suspend=True)
+    wait_for("it is suspended", lambda: trainings.status("suspended").get("phase") == "Suspended")
+    assert trainings.kubectl.items("pods", "job-name=" + trainings.status("suspended")["job"]) == []
+    trainings.kubectl("patch", "trainingrun", "suspended", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    trainings.finish("suspended").assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)])
+
+
+def test_printed_columns(trainings: Trainings) -> None:
+    trainings.start("columns", "never_calls_mlflow.py")
+    trainings.finish("columns")
+    header, row = trainings.kubectl("get", "trun", "columns").splitlines()
+    assert header.split() == ["NAME", "PHASE", "RUN", "ATTEMPTS", "DURATION", "AGE"]
+    assert row.split()[:2] == ["columns", "Succeeded"]
+    assert condition(trainings.status("columns"), "Accepted")["status"] == "True"
+
+
+# A script that does not mind SIGTERM is given a second, not the default half minute.
+_GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
+
+
+def _code(status: dict[str, list[dict[str, int]]]) -> int | None:
+    """Return the exit code that the kubelet saw, if it saw one: of a pod that is deleted it need not say."""
+    code = status["attempts"][0].get("exitCode")
+    assert code in {None, 137, 143}
+    return code
