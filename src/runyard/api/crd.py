@@ -24,7 +24,7 @@ from runyard.api.trainingrun import (
 _COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
     ("Run", "string", ".status.tracking.runId", 0),
-    ("Attempts", "string", ".status.attempts[*].outcome", 0),
+    ("Attempts", "integer", ".status.attemptCount", 0),
     ("Duration", "string", ".status.duration", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Experiment", "string", ".spec.experiment", 1),

@@ -96,6 +96,7 @@ def assemble(
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
     last = attempts[-1] if attempts else None
+    known = {attempt.uid for attempt in run.status.attempts}
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
@@ -115,6 +116,7 @@ def assemble(
         completion_time=completed,
         duration=_duration(job.started_at or run.status.start_time, completed),
         job=job.name,
+        attempt_count=(run.status.attempt_count or 0) + sum(found.uid not in known for found in attempts),
         attempts=list(attempts[-ATTEMPTS_KEPT:]),
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,

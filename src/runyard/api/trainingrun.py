@@ -261,6 +261,7 @@ class TrainingRunStatus(Model):
     completion_time: Time | None = None
     duration: str | None = Field(None, description="From start to completion, for people.")
     job: str | None = Field(None, description="Name of the Job.")
+    attempt_count: int | None = Field(None, description="How many attempts there were, also those no longer listed.")
     attempts: list[Attempt] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
