@@ -7,6 +7,7 @@ tests/operator/test_refusals.py holds both answers side by side.
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeAlias, cast
 
 import cel
@@ -23,16 +24,22 @@ from runyard.errors import InvalidManifest, Problem, UnknownField, UnreadableMan
 Path: TypeAlias = tuple[str | int, ...]
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_METADATA_FIELDS = {
-    *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid"),
-    *(
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ),
-    *("managedFields", "selfLink"),
+_NAME_LENGTH = 253
+_TEXT: JsonObject = {"type": "string"}
+_INTEGER: JsonObject = {"type": "integer"}
+_TEXT_BY_KEY: JsonObject = {"type": "object", "additionalProperties": _TEXT}
+_ANYTHING: JsonObject = {"x-kubernetes-preserve-unknown-fields": True}
+# The API server checks metadata for every kind alike: a CustomResourceDefinition does not speak of it.
+_METADATA: JsonObject = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"), _TEXT),
+        **dict.fromkeys(("creationTimestamp", "deletionTimestamp"), _TEXT),
+        **dict.fromkeys(("generation", "deletionGracePeriodSeconds"), _INTEGER),
+        **dict.fromkeys(("labels", "annotations"), _TEXT_BY_KEY),
+        **dict.fromkeys(("ownerReferences", "managedFields"), _ANYTHING),
+        "finalizers": {"type": "array", "items": _TEXT},
+    },
 }
 
 
@@ -54,18 +61,24 @@ def parse(manifest: JsonValue) -> TrainingRun:
         raise UnreadableManifest(message)
     if unknown := sorted(_unknown_fields(manifest)):
         raise UnknownField(unknown)
-    resource = cast("JsonObject", _without_nulls(manifest, schema()))
+    resource = cast("JsonObject", _without_nulls(manifest, _schema()))
     metadata = resource.get("metadata")
-    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     found_problems = [*_name_problems(name), *_schema_problems(resource)]
     if not found_problems:
-        found_problems = list(_rule_problems(resource, schema(), ()))
+        found_problems = list(_rule_problems(resource, _schema(), ()))
     if found_problems:
-        raise InvalidManifest(name, found_problems)
+        raise InvalidManifest(str(name), found_problems)
     run = TrainingRun.model_validate(resource)
     if bad := parameters.problems(run.spec):
-        raise InvalidManifest(name, bad)
+        raise InvalidManifest(run.metadata.name, bad)
     return run
+
+
+@cache
+def _schema() -> JsonObject:
+    properties = {**cast("JsonObject", schema()["properties"]), "metadata": _METADATA}
+    return {**schema(), "properties": properties}
 
 
 def dotted(path: Path) -> str:
@@ -96,10 +109,7 @@ def _unknown_fields(manifest: JsonObject) -> Iterator[str]:
             else:
                 yield from below(child_schema, child, (*path, key))
 
-    yield from below(schema(), manifest, ())
-    metadata = manifest.get("metadata")
-    if isinstance(metadata, dict):
-        yield from (f"metadata.{key}" for key in metadata if key not in _METADATA_FIELDS)
+    yield from below(_schema(), manifest, ())
 
 
 def _has_children(node: JsonObject) -> bool:
@@ -122,9 +132,13 @@ def _without_nulls(value: JsonValue, node: JsonObject) -> JsonValue:
     return value
 
 
-def _name_problems(name: str) -> Iterator[Problem]:
+def _name_problems(name: JsonValue) -> Iterator[Problem]:
+    if not isinstance(name, str):
+        return  # the schema says so
     if not name:
         yield Problem("metadata.name", "Required value: name or generateName is required")
+    elif len(name) > _NAME_LENGTH:
+        yield Problem("metadata.name", f'Invalid value: "{name}": must be no more than {_NAME_LENGTH} characters')
     elif not _SUBDOMAIN.fullmatch(name):
         yield Problem(
             "metadata.name",
@@ -134,7 +148,7 @@ def _name_problems(name: str) -> Iterator[Problem]:
 
 
 def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
-    errors = sorted(Draft4Validator(schema()).iter_errors(resource), key=lambda error: [str(p) for p in error.path])
+    errors = sorted(Draft4Validator(_schema()).iter_errors(resource), key=lambda error: [str(p) for p in error.path])
     for error in errors:
         yield _worded(error)
     yield from _repeated_keys(resource)
@@ -196,7 +210,8 @@ def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
         seen: list[JsonObject] = []
         for key, child, child_schema in _child_schemas(node, value):
             if keys and isinstance(child, dict):
-                identity = {name: child[name] for name in keys if name in child}
+                filled = {**_defaults(child_schema, keys), **child}
+                identity = {name: filled[name] for name in keys if name in filled}
                 if identity in seen:
                     yield Problem(
                         dotted((*path, key)),
@@ -206,7 +221,12 @@ def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
             if child_schema is not None:
                 yield from below(child_schema, child, (*path, key))
 
-    yield from below(schema(), resource, ())
+    yield from below(_schema(), resource, ())
+
+
+def _defaults(node: JsonObject | None, keys: list[str]) -> JsonObject:
+    properties = cast("dict[str, JsonObject]", (node or {}).get("properties", {}))
+    return {key: properties[key]["default"] for key in keys if "default" in properties[key]}
 
 
 def _rule_problems(value: JsonValue, node: JsonObject, path: Path) -> Iterator[Problem]:
