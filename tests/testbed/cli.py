@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from tests.testbed import cluster, docker, programs
+from tests.testbed import cluster, docker, loading, programs
 from tests.testbed.cluster import Route
 from tests.testbed.parts import CLUSTER, CLUSTER_PROGRAMS, IMAGES, PARTS, PROGRAMS, PYTHON, Part, Program, key, missing
 from tests.testbed.shell import CACHE, TestbedError, alone, duration, say, step
@@ -105,7 +105,7 @@ def images() -> None:
         steps = [_making(part) for part in _missing(way, () if way is Route.REGISTRY else (PYTHON, "minio"))]
         steps += [(f"building {image.tags[0]}", image.minutes, partial(docker.build, image)) for image in own]
         tags = [tag for image in own for tag in image.tags]
-        steps.append(("loading images into the cluster", 0.5, lambda: cluster.load(tags)))
+        steps.append(("loading images into the cluster", 0.5, partial(_load, tags)))
         _perform(steps)
         docker.prune()
     for image in own:
@@ -117,6 +117,11 @@ def down() -> None:
     with alone():
         if docker.is_running():
             cluster.delete()
+
+
+def _load(tags: list[str]) -> None:
+    changed = loading.load(tags)
+    say(f"loaded: {', '.join(changed) or 'nothing, the cluster has them all'}")
 
 
 def _own_image(name: str, version: str, way: Route) -> docker.Build:

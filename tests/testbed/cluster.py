@@ -6,14 +6,15 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 from tests.testbed.docker import can_pull
 from tests.testbed.parts import HERE, NODE, POSTGRES, PYTHON, VERSIONS
 from tests.testbed.programs import environment
-from tests.testbed.shell import CACHE, TestbedError, answer, run
+from tests.testbed.shell import CACHE, TestbedError, answer, read_json, run
 
 NAME = "runyard"
 CONTAINER = f"{NAME}-control-plane"
@@ -134,16 +135,28 @@ def complete(way: Route) -> None:
     if way is Route.PACKAGES:
         _close_off()
     for manifest in manifests(way):
-        _kubectl("apply", "-f", "-", stdin=manifest)
+        kubectl("apply", "-f", "-", stdin=manifest)
     # A pod made before its namespace's service account exists is refused.
     _wait(
         "the default service account", lambda: _asked("-n", "default", "get", "serviceaccount", "default") is not None
     )
     kinds = "deployments,daemonsets"
     for namespace in ("kube-system", "local-path-storage"):
-        _kubectl("-n", namespace, "rollout", "status", kinds, "--timeout=120s")
+        kubectl("-n", namespace, "rollout", "status", kinds, "--timeout=120s")
     # After a restart the cluster still believes in the pods of before: ask the one that people meet.
     _wait("the ingress controller", _ingress_answers)
+
+
+def pods() -> dict[str, Any]:
+    """Return the list of all pods."""
+    return read_json(
+        [_found("kubectl"), f"--kubeconfig={KUBECONFIG}", "get", "pods", "--all-namespaces", "--output=json"]
+    )
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> None:
+    """Run kubectl in the cluster; it must succeed."""
+    run([_found("kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments], stdin=stdin)
 
 
 def manifests(way: Route) -> list[str]:
@@ -153,11 +166,6 @@ def manifests(way: Route) -> list[str]:
         return [traefik, (HERE / "manifests" / "kube-router.yaml").read_text()]
     pulled = traefik.replace("testbed/traefik:1", f"traefik:v{VERSIONS['traefik']}")
     return [pulled.replace("imagePullPolicy: Never", "imagePullPolicy: IfNotPresent")]
-
-
-def load(tags: Iterable[str]) -> None:
-    """Put images into the node; those that it has already are left out."""
-    run(["kind", "load", "docker-image", f"--name={NAME}", *tags], env=environment())
 
 
 def _close_off() -> None:
@@ -217,10 +225,6 @@ def _wait(what: str, is_there: Callable[[], bool], timeout_seconds: float = READ
         if time.monotonic() > deadline:
             raise TestbedError(f"{what} did not come in {timeout_seconds:.0f} s")
         time.sleep(0.5)
-
-
-def _kubectl(*arguments: str, stdin: str | None = None) -> None:
-    run([_found("kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments], stdin=stdin)
 
 
 def _asked(*arguments: str) -> str | None:

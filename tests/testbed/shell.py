@@ -1,6 +1,7 @@
 """Running other programs, saying what goes on, and one test bed command at a time."""
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CACHE = Path(
     os.environ.get("RUNYARD_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "runyard")
@@ -101,6 +103,20 @@ def run(
         raise TestbedError(f"{' '.join(words[:4])} … ended with {done.returncode}:\n{tail}")
 
 
+def run_piped(source: Sequence[str], sink: Sequence[str]) -> None:
+    """Run two programs that must succeed, the first one's output going into the second.
+
+    Raises:
+        TestbedError: one failed; the message ends with what the second printed.
+
+    """
+    with subprocess.Popen(source, stdout=subprocess.PIPE) as first:
+        done = subprocess.run(sink, stdin=first.stdout, capture_output=True, text=True, errors="replace", check=False)
+    if first.returncode or done.returncode:
+        codes = f"{first.returncode} and {done.returncode}"
+        raise TestbedError(f"{' '.join(source)} | {' '.join(sink[:4])} … ended with {codes}:\n{done.stderr[-2000:]}")
+
+
 def answer(command: Sequence[str | Path], timeout_seconds: float = 30) -> str | None:
     """Return what a program prints, or None if it is not there, fails, or takes too long."""
     try:
@@ -115,6 +131,20 @@ def answer(command: Sequence[str | Path], timeout_seconds: float = 30) -> str | 
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def read_json(command: Sequence[str]) -> dict[str, Any]:
+    """Return the object that a program prints.
+
+    Raises:
+        TestbedError: it failed.
+
+    """
+    text = answer(command)
+    if text is None:
+        raise TestbedError(f"{' '.join(command[:4])} … gave no answer: is the cluster up?")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from tests.support.waiting import wait_for
 from tests.testbed import docker, parts, programs, runc_bounded, shell
 from tests.testbed.cluster import KIND_NODE, Node, Route, manifests, node_state
+from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
 
 KUBE_PROXY = next(tag for tag in IMAGES if "kube-proxy" in tag)
@@ -170,6 +171,44 @@ def test_a_node_is_kept_only_if_it_runs_on_the_wanted_image(
     found: dict[str, object] | None, wanted: str | None, state: Node
 ) -> None:
     assert node_state(found, wanted) is state
+
+
+@pytest.mark.parametrize(
+    ("owner", "image", "image_id", "goes"),
+    [
+        ("ReplicaSet", "runyard/operator:0.1.0", "docker.io/library/import@sha256:new", False),
+        ("ReplicaSet", "runyard/operator:0.1.0", "sha256:id", False),
+        ("ReplicaSet", "runyard/operator:0.1.0", "docker.io/library/import@sha256:old", True),
+        ("StatefulSet", "runyard/operator:0.1.0", "docker.io/library/import@sha256:old", True),
+        ("Job", "runyard/operator:0.1.0", "docker.io/library/import@sha256:old", False),
+        ("ReplicaSet", "someone/else:1", "sha256:other", False),
+        ("ReplicaSet", "runyard/operator:0.1.0", "", False),
+    ],
+    ids=["by digest", "by id", "older", "older, stateful", "a job's", "not ours", "not started"],
+)
+def test_a_server_goes_when_its_image_was_built_anew(owner: str, image: str, image_id: str, *, goes: bool) -> None:
+    pod = {
+        "metadata": {"namespace": "runyard", "name": "x", "ownerReferences": [{"kind": owner}]},
+        "spec": {"containers": [{"name": "main", "image": image}]},
+        "status": {"containerStatuses": [{"name": "main", "imageID": image_id}]},
+    }
+    tag = "runyard/operator:0.1.0"
+    digests = ["docker.io/library/import@sha256:new"]
+    images = {"images": [{"id": "sha256:id", "repoDigests": digests, "repoTags": [f"docker.io/{tag}"]}]}
+    assert outdated({"items": [pod]}, images, [tag]) == ([("runyard", "x")] if goes else [])
+
+
+def test_only_images_that_the_node_lacks_are_loaded() -> None:
+    def image(name: str, image_id: str, *digests: str) -> dict[str, object]:
+        return {"id": image_id, "repoDigests": list(digests), "repoTags": [f"docker.io/{name}"]}
+
+    there = [
+        image("a:1", "sha256:a"),
+        image("b:1", "sha256:config", "docker.io/b@sha256:b"),
+        image("c:1", "sha256:older"),
+    ]
+    ids = {"a:1": "sha256:a", "b:1": "sha256:b", "c:1": "sha256:c", "d:1": "sha256:a"}
+    assert absent(ids, {"images": there}) == ["c:1", "d:1"]
 
 
 def test_each_route_names_its_own_images_and_values() -> None:
