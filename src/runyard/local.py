@@ -24,6 +24,7 @@ from runyard.errors import RunyardError
 from runyard.tracking import Store
 
 LOG_TAIL_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
 _GRACE_SECONDS = 30  # as a pod's terminationGracePeriodSeconds
 _SIGNAL_BASE = 128  # what a shell, and the kubelet, add to a signal's number
 _CANNOT_START = 127
@@ -259,12 +260,19 @@ def _terminated_as_interrupt() -> Iterator[None]:
 
 
 def _copy(stream: IO[bytes] | None, tail: bytearray, echo: Callable[[bytes], None]) -> None:
+    """Pass output on as it comes, lines or not: a progress bar ends its line only when it is done."""
     if stream is None:
         return
-    for line in stream:
-        echo(line)
-        tail += line
+    is_heard = True
+    while part := os.read(stream.fileno(), _READ_BYTES):
+        tail += part
         del tail[:-LOG_TAIL_BYTES]
+        try:
+            if is_heard:
+                echo(part)
+        except BrokenPipeError:
+            # `runyard run … | head` has read enough; the training goes on, and so does its log.
+            is_heard = False
 
 
 def _record(

@@ -1,0 +1,381 @@
+"""`runyard run`, for real: small scripts as processes, and an MLflow database in a folder."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from runyard import local
+from runyard.api.trainingrun import TrainingRun
+from runyard.tracking import ARTIFACT_ROOT_VARIABLE
+from tests.support.factories import manifest
+from tests.support.waiting import wait_for
+
+LEAVES_ITS_RUN_OPEN = """
+    import mlflow, os
+    mlflow.start_run()
+    mlflow.log_metric("f1", 0.1 + 0.2)
+    mlflow.log_text("hello", "greeting.txt")
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no variable of one test, nor of this machine, to another."""
+    monkeypatch.setenv(ARTIFACT_ROOT_VARIABLE, "")
+    monkeypatch.delenv(ARTIFACT_ROOT_VARIABLE)
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, made once: MLflow takes seconds for it."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv(ARTIFACT_ROOT_VARIABLE, "")
+        local.Embedded(folder).open().ensure_experiment("default")
+    return folder
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """A folder with a manifest and its script, a store, and the folder that a person is in."""
+
+    project: Path
+    store: Path
+    here: Path
+
+    def write(self, script: str, **spec: Any) -> Path:
+        """Write a script and the manifest that runs it; return the manifest's path."""
+        (self.project / "train.py").write_text(textwrap.dedent(script), encoding="utf-8")
+        file = self.project / "trainingrun.yaml"
+        file.write_text(yaml.safe_dump(manifest(**{"experiment": "wines"} | spec)), encoding="utf-8")
+        return file
+
+    def run(self, script: str = "", echo: Callable[[bytes], None] = lambda _: None, **spec: Any) -> TrainingRun:
+        """Run a script as the library does."""
+        self.write(script)
+        wanted = TrainingRun.model_validate(manifest(**{"experiment": "wines"} | spec))
+        return local.run(wanted, self.project, local.Embedded(self.store), echo)
+
+    def command(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start the command line, from the folder that a person is in."""
+        command = [sys.executable, "-m", "runyard", *map(str, arguments)]
+        return subprocess.Popen(command, cwd=self.here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def cli(self, *arguments: str | Path) -> tuple[int, str, str]:
+        """Run the command line to its end; return its exit code and what it printed."""
+        with self.command(*arguments) as process:
+            out, error = process.communicate(timeout=120)
+        return process.returncode, out, error
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's own view of the store."""
+        return MlflowClient(f"sqlite:///{self.store / 'mlflow.db'}")
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the oldest first."""
+        experiments = [found.experiment_id for found in self.client.search_experiments()]
+        return list(self.client.search_runs(experiments, order_by=["attributes.start_time ASC"]))
+
+    def log_of(self, run: Run, pod: str = "wine-1") -> bytes:
+        """Return a run's log artifact."""
+        return Path(self.client.download_artifacts(run.info.run_id, f"runyard/log-{pod}.txt")).read_bytes()
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
+    found = Laptop(tmp_path / "project", tmp_path / "here" / ".runyard", tmp_path / "here")
+    found.project.mkdir()
+    found.here.mkdir()
+    shutil.copytree(new_store, found.store)
+    yield found
+    assert not list(tmp_path.rglob("mlruns")), "MLflow kept artifacts where it happened to be"
+
+
+def ends(found: TrainingRun) -> list[tuple[Any, ...]]:
+    return [(attempt.outcome, attempt.reason, attempt.exit_code) for attempt in found.status.attempts]
+
+
+def statuses(runs: list[Run]) -> list[str]:
+    return [run.info.status for run in runs]
+
+
+def test_a_success_is_recorded(laptop: Laptop) -> None:
+    found = laptop.run(
+        """
+        import mlflow, os, sys
+        with mlflow.start_run():
+            mlflow.log_params({"trees": os.environ["PARAM_trees"], "args": sys.argv[1:]})
+            mlflow.log_metric("f1", 0.1 + 0.2)
+            print("trained")
+        """,
+        parameters={"trees": 200},
+        args=["--trees=$(params.trees)"],
+    )
+    [run] = laptop.runs()
+    assert (found.status.phase, ends(found)) == ("Succeeded", [("Succeeded", "Completed", 0)])
+    assert found.status.metrics == {"f1": "0.30000000000000004"}
+    assert found.status.tracking is not None
+    assert found.status.tracking.run_id == found.status.attempts[0].run_id == run.info.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"trees": "200", "args": "['--trees=200']"}
+    assert run.data.tags["runyard.dev/uid"] == found.metadata.uid
+    assert run.data.tags["runyard.dev/outcome"] == "Succeeded"
+    assert laptop.log_of(run) == b"trained\n"
+    applied = yaml.safe_load(
+        Path(laptop.client.download_artifacts(run.info.run_id, "runyard/trainingrun.yaml")).read_text()
+    )
+    assert (applied["metadata"], applied["spec"]["parameters"]) == (
+        {"name": "wine", "namespace": "default"},
+        {"trees": 200},
+    )
+
+
+def test_a_run_left_open_by_a_failure_has_failed(laptop: Laptop) -> None:
+    found = laptop.run(f"{LEAVES_ITS_RUN_OPEN}\n    print('no more', flush=True)\n    os._exit(3)")
+    [run] = laptop.runs()
+    assert (found.status.phase, ends(found)) == ("Failed", [("Failed", "Error", 3)])
+    assert found.status.message == "no more"
+    assert (run.info.status, run.data.tags["runyard.dev/exit-code"]) == ("FAILED", "3")
+    assert run.info.end_time is not None
+
+
+def test_a_script_that_ends_its_run_badly_but_exits_well_has_succeeded(laptop: Laptop) -> None:
+    found = laptop.run("import mlflow, sys\nwith mlflow.start_run():\n    sys.exit(0)")
+    assert (found.status.phase, statuses(laptop.runs())) == ("Succeeded", ["FINISHED"])
+
+
+def test_a_script_that_never_calls_mlflow_has_a_run_nevertheless(laptop: Laptop) -> None:
+    found = laptop.run("print('no MLflow')")
+    [run] = laptop.runs()
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "wine-1")
+    assert laptop.client.get_experiment(run.info.experiment_id).name == "wines"
+    assert run.data.tags["runyard.dev/pod"] == found.status.attempts[0].uid
+    assert laptop.log_of(run) == b"no MLflow\n"
+
+
+def test_the_deadline_ends_it(laptop: Laptop) -> None:
+    found = laptop.run("import signal; signal.pause()", activeDeadlineSeconds=1, backoffLimit=3)
+    assert ends(found) == [("Failed", "DeadlineExceeded", 128 + signal.SIGTERM)]
+    assert found.status.message == "spec.activeDeadlineSeconds passed before the training ended"
+    assert statuses(laptop.runs()) == ["FAILED"]
+
+
+def test_a_command_that_is_not_there(laptop: Laptop) -> None:
+    found = laptop.run(command=["no-such-program"])
+    assert ends(found) == [("Failed", "Error", 127)]
+    assert found.status.message == "no-such-program cannot be started: No such file or directory"
+    assert statuses(laptop.runs()) == ["FAILED"]
+
+
+def test_a_retry_that_succeeds(laptop: Laptop) -> None:
+    found = laptop.run(
+        """
+        import pathlib, sys
+        marker = pathlib.Path("was-here")
+        if not marker.exists():
+            marker.touch()
+            sys.exit("not yet")
+        """,
+        backoffLimit=1,
+    )
+    first, second = laptop.runs()
+    assert ends(found) == [("Failed", "Error", 1), ("Succeeded", "Completed", 0)]
+    assert [found.status.phase, *statuses([first, second])] == ["Succeeded", "FAILED", "FINISHED"]
+    assert found.status.tracking is not None
+    assert found.status.tracking.run_id == second.info.run_id
+    assert (laptop.log_of(first), found.status.attempts[0].message) == (b"not yet\n", "not yet")
+
+
+def test_retries_end(laptop: Laptop) -> None:
+    found = laptop.run("raise SystemExit(7)", backoffLimit=2)
+    assert ends(found) == [("Failed", "Error", 7)] * 3
+    assert statuses(laptop.runs()) == ["FAILED"] * 3
+
+
+def test_a_signal_is_an_exit_code_as_in_a_pod(laptop: Laptop) -> None:
+    found = laptop.run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert ends(found) == [("Failed", "Error", 137)]
+
+
+def test_the_script_is_at_home_in_its_manifests_folder(laptop: Laptop) -> None:
+    lines: list[bytes] = []
+    laptop.run(
+        """
+        import os, sys
+        print(os.getcwd(), sys.executable, os.environ["NOTE"], os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+        """,
+        lines.append,
+        env=[{"name": "NOTE", "value": "x=$(params.x)"}],
+        parameters={"x": 1},
+        podTemplate={"spec": {"containers": [{"name": "training", "env": [{"name": "NOTE", "value": "below"}]}]}},
+    )
+    assert b"".join(lines).decode().split() == [str(laptop.project), sys.executable, "x=1", "3"]
+
+
+def test_output_comes_as_it_is_written(laptop: Laptop) -> None:
+    """A progress bar ends no line until it is done: the script waits until its first part was seen."""
+    seen = bytearray()
+
+    def echo(part: bytes) -> None:
+        seen.extend(part)
+        if b"50%\r" in seen:
+            (laptop.project / "seen").touch()
+
+    script = """
+        import pathlib, sys, time
+        print("50%", end="\\r", flush=True)
+        deadline = time.monotonic() + 20
+        while not pathlib.Path("seen").exists():
+            if time.monotonic() > deadline:
+                sys.exit("nobody saw it")
+            time.sleep(0.01)
+        print("100%")
+    """
+    assert laptop.run(script, echo).status.phase == "Succeeded"
+    assert bytes(seen) == b"50%\r100%\n"
+
+
+def test_the_log_is_the_last_mebibyte(laptop: Laptop) -> None:
+    laptop.run("for number in range(200_000): print(f'line {number}')")
+    [run] = laptop.runs()
+    log = laptop.log_of(run)
+    assert len(log) == 1 << 20
+    assert log.endswith(b"line 199998\nline 199999\n")
+
+
+def test_a_reader_that_is_gone_does_not_hold_up_the_training(laptop: Laptop) -> None:
+    def echo(part: bytes) -> None:
+        raise BrokenPipeError(len(part))
+
+    found = laptop.run("print('x' * 1_000_000)", echo)
+    assert found.status.phase == "Succeeded"
+    assert len(laptop.log_of(laptop.runs()[0])) == 1_000_001
+
+
+def test_nothing_of_it_is_left_running(laptop: Laptop) -> None:
+    laptop.run(
+        """
+        import pathlib, subprocess, sys
+        forever = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        pathlib.Path("pid").write_text(str(forever.pid))
+        """
+    )
+    pid = int((laptop.project / "pid").read_text())
+    wait_for("the process is gone", lambda: not _runs(pid), timeout_seconds=10)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and is not only waiting to be noticed as dead."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_without_a_command_there_is_nothing_to_run(laptop: Laptop) -> None:
+    with pytest.raises(local.NothingToRun, match=r"^spec\.command: Required value"):
+        laptop.run(command=None)
+    assert laptop.runs() == []
+
+
+def test_the_command_line_says_what_came_of_it(laptop: Laptop) -> None:
+    file = laptop.write(f"{LEAVES_ITS_RUN_OPEN}\n    print('trained')")
+    code, out, error = laptop.cli("run", file)
+    [run] = laptop.runs()
+    assert (code, error) == (0, "")
+    trained, status, summary = out.split("---\n")
+    assert trained == "trained\n"
+    assert yaml.safe_load(status)["status"]["phase"] == "Succeeded"
+    assert "wine: Succeeded in" in summary
+    assert "0.3" in summary
+    assert run.info.run_id in summary
+    assert summary.rstrip().endswith("mlflow ui --backend-store-uri sqlite:///.runyard/mlflow.db")
+
+
+def test_the_status_alone_is_for_programs(laptop: Laptop) -> None:
+    file = laptop.write("print('no'); raise SystemExit(3)")
+    code, out, error = laptop.cli("run", file, "-o", "json", "--store", "elsewhere/../.runyard")
+    body = json.loads(out)
+    assert (code, error) == (1, "no\n")
+    assert (body["kind"], body["metadata"]["name"], body["status"]["phase"]) == ("TrainingRun", "wine", "Failed")
+    assert [found["exitCode"] for found in body["status"]["attempts"]] == [3]
+
+
+def test_stopping_the_command_line_kills_the_run(laptop: Laptop) -> None:
+    file = laptop.write(
+        f"{LEAVES_ITS_RUN_OPEN}\n    print('ready')\n    import signal\n    signal.pause()", backoffLimit=3
+    )
+    with laptop.command("run", file, "-o", "text") as process:
+        assert process.stdout is not None
+        # A script that never gets there must not hold up the tests.
+        timer = threading.Timer(60, process.kill)
+        timer.start()
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        out, _ = process.communicate(timeout=60)
+        timer.cancel()
+    assert process.returncode == 130
+    assert statuses(laptop.runs()) == ["KILLED"]
+    status = yaml.safe_load(out.split("---\n")[1])["status"]
+    assert [(found["outcome"], found["reason"]) for found in status["attempts"]] == [("Cancelled", "Cancelled")]
+
+
+def test_artifacts_of_an_experiment_that_the_script_makes_are_in_the_store(laptop: Laptop) -> None:
+    file = laptop.write(f"    import mlflow\n    mlflow.set_experiment('other')\n{LEAVES_ITS_RUN_OPEN}")
+    code, _, error = laptop.cli("run", file)
+    [run] = laptop.runs()
+    assert (code, error) == (0, "")
+    assert laptop.client.get_experiment(run.info.experiment_id).name == "other"
+    [greeting] = (laptop.store / "artifacts").rglob("greeting.txt")
+    assert greeting.read_text() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("spec: [", "is not YAML"),
+        ("apiVersion: v1\nkind: Pod\n", "this is v1/Pod, not a TrainingRun"),
+        (yaml.safe_dump(manifest(backoffLimit=-1)), "spec.backoffLimit: Invalid value: -1"),
+        (yaml.safe_dump(manifest(foo=1)), 'unknown field "spec.foo"'),
+        (yaml.safe_dump(manifest(command=None)), "spec.command: Required value"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_manifest_is_one_sentence_and_leaves_nothing(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "trainingrun.yaml"
+    if text is not None:
+        file.write_text(text)
+    before = sorted(tmp_path.iterdir())
+    code, out, error = Laptop(tmp_path, tmp_path, tmp_path).cli("run", file)
+    assert (code, out) == (2, "")
+    assert error.startswith("runyard: ")
+    assert said in error
+    assert "Traceback" not in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"), [(["--version"], 0, "runyard 0."), (["run"], 2, "Missing argument")]
+)
+def test_the_command_lines_own_words(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    found, out, error = Laptop(tmp_path, tmp_path, tmp_path).cli(*arguments)
+    assert found == code
+    assert said in out + error
