@@ -25,12 +25,8 @@ class MlflowRest:
     def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """POST a body, or GET without one."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}/api/2.0/{path}", data=data, headers={"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-            return found
+        found: dict[str, Any] = json.loads(self._read(f"api/2.0/{path}", data))
+        return found
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Read a run."""
@@ -51,18 +47,27 @@ class MlflowRest:
     def artifact(self, run: dict[str, Any], path: str) -> bytes:
         """Read an artifact through the proxy."""
         root = run["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
-        url = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(f'{root}/{path}')}"
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
-            content: bytes = answer.read()
-            return content
+        return self._read(f"api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(f'{root}/{path}')}")
 
     def is_up(self) -> bool:
         """Whether the server answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:  # noqa: S310
-                return bool(answer.status == 200)
+            return self._read("health") == b"OK"
         except OSError:
             return False
+
+    def _read(self, path: str, data: bytes | None = None) -> bytes:
+        address = urllib.parse.urlsplit(self.url)
+        host = address.hostname or ""
+        # Every name below localhost is this machine (RFC 6761), which not every resolver knows.
+        reached = "127.0.0.1" if host.endswith(".localhost") else host
+        headers = {"Content-Type": "application/json", "Host": address.netloc}
+        request = urllib.request.Request(  # noqa: S310
+            f"{address.scheme}://{reached}:{address.port}/{path}", data=data, headers=headers
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
 
 
 def tags_of(run: dict[str, Any]) -> dict[str, str]:
