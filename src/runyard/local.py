@@ -140,9 +140,10 @@ def _attempt(
 ) -> tuple[Attempt, bytes]:
     uid = str(uuid4())
     started = datetime.now(UTC)
-    command = [*(resource.spec.command or []), *(environment.arguments(resource) or [])]
     variables = _variables(resource, tracking, uid)
-    end, log = _execute(command, folder, variables, ends_at, echo)
+    arguments = environment.arguments(environment.quoted(resource)) or []
+    command = [environment.expanded(text, variables) for text in [*(resource.spec.command or []), *arguments]]
+    end, log = _execute(command, folder, {**_surroundings(), **variables}, ends_at, echo)
     attempt = Attempt(
         pod=name,
         uid=uid,
@@ -158,17 +159,17 @@ def _attempt(
 
 
 def _variables(resource: TrainingRun, tracking: Tracking, uid: str) -> dict[str, str]:
-    found = {
-        **os.environ,
-        # `python` is the one that Runyard itself runs under, with the same packages.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "RUNYARD_POD_UID": uid,
-        **environment.own_variables(resource, tracking.uri, uid),
-    }
-    for variable in [*_template_environment(resource), *environment.user_variables(resource)]:
+    """Return what the manifest puts into the environment; as in a pod, $(…) refers to these alone."""
+    found = {"RUNYARD_POD_UID": uid, **environment.own_variables(resource, tracking.uri, uid)}
+    for variable in [*_template_environment(resource), *environment.user_variables(environment.quoted(resource))]:
         if isinstance(value := variable.get("value", ""), str) and "valueFrom" not in variable:
-            found[str(variable["name"])] = value
+            found[str(variable["name"])] = environment.expanded(value, found)
     return found
+
+
+def _surroundings() -> dict[str, str]:
+    """Return this machine's environment, in which `python` is the one that Runyard itself runs under."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def _template_environment(resource: TrainingRun) -> list[JsonObject]:

@@ -2,7 +2,11 @@
 
 import json
 
-from runyard.api.environment import arguments, identity_tags, own_variables, user_variables
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.api.environment import arguments, expanded, identity_tags, own_variables, quoted, user_variables
 from tests.support.factories import UID, training_run
 
 TAGS = {
@@ -52,3 +56,32 @@ def test_parameters_are_put_into_arguments() -> None:
 def test_no_arguments_are_not_an_empty_list() -> None:
     assert arguments(training_run()) is None
     assert arguments(training_run(args=[])) == []
+
+
+# As https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/ has it.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("$(A)", "1"),
+        ("$(A)$(A)/$(B)", "11/$(A)"),
+        ("$(UNKNOWN)", "$(UNKNOWN)"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$$$$", "$$"),
+        ("$A ${A} $", "$A ${A} $"),
+        ("$(A", "$(A"),
+        ("$()", "$()"),
+    ],
+)
+def test_references_are_replaced_as_the_kubelet_does(text: str, expected: str) -> None:
+    assert expanded(text, {"A": "1", "B": "$(A)"}) == expected
+
+
+@given(st.text(st.sampled_from("$()A1 "), max_size=12))
+def test_what_is_quoted_comes_out_as_it_was(text: str) -> None:
+    run = quoted(
+        training_run(parameters={"p": text, "n": 1}, args=["$(params.p)", "$(params.n)"], experiment=f"e{text}")
+    )
+    assert [expanded(found, {"A": "?"}) for found in arguments(run) or []] == [text, "1"]
+    assert expanded(run.experiment, {"A": "?"}) == f"e{text}"

@@ -229,6 +229,19 @@ def test_the_script_is_at_home_in_its_manifests_folder(laptop: Laptop) -> None:
     assert b"".join(lines).decode().split() == [str(laptop.project), sys.executable, "x=1", "3"]
 
 
+def test_references_are_what_they_are_in_a_pod(laptop: Laptop) -> None:
+    lines: list[bytes] = []
+    laptop.run(
+        "import os, sys; print(sys.argv[1:], os.environ['B'])",
+        lines.append,
+        command=["python", "$(SCRIPT)"],
+        args=["$(PARAM_p)", "$(params.p)", "$(HOME)", "$$(A)"],
+        parameters={"p": "$(A)$$"},
+        env=[{"name": "SCRIPT", "value": "train.py"}, {"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(C)"}],
+    )
+    assert b"".join(lines) == b"['$(A)$$', '$(A)$$', '$(HOME)', '$(A)'] 1$(C)\n"
+
+
 def test_output_comes_as_it_is_written(laptop: Laptop) -> None:
     """A progress bar ends no line until it is done: the script waits until its first part was seen."""
     seen = bytearray()

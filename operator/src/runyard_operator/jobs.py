@@ -43,7 +43,7 @@ def job(run: TrainingRun, tracking_uri: str) -> JsonObject:
         "podFailurePolicy": {
             "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
         },
-        "template": _pod_template(_quoted(run), tracking_uri, marks),
+        "template": _pod_template(environment.quoted(run), tracking_uri, marks),
     }
     if spec.active_deadline_seconds is not None:
         job_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
@@ -86,17 +86,6 @@ def drift(run: TrainingRun, found: Job) -> JsonObject:
 def failure(reason: str) -> JsonObject:
     """Return the patch that ends a Job: its deadline has passed, and why is written beside it."""
     return {"metadata": {"annotations": {FAILED_BECAUSE: reason}}, "spec": {"activeDeadlineSeconds": 1}}
-
-
-def _quoted(run: TrainingRun) -> TrainingRun:
-    """Return the resource with its values such that Kubernetes, which takes $$ and $(…) for its own, restores them."""
-    parameters = {
-        name: value.replace("$", "$$") if isinstance(value, str) else value
-        for name, value in run.spec.parameters.items()
-    }
-    experiment = run.experiment.replace("$", "$$")
-    spec = run.spec.model_copy(update={"parameters": parameters, "experiment": experiment})
-    return run.model_copy(update={"spec": spec})
 
 
 def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> JsonObject:

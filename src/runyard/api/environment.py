@@ -1,6 +1,7 @@
 """The environment a training runs in, the same in a pod and on a laptop."""
 
 import json
+import re
 from collections.abc import Mapping
 
 from runyard.api import parameters
@@ -11,6 +12,7 @@ from runyard.api.trainingrun import TrainingRun
 
 # The default makes a script hang for four minutes at an unreachable server.
 _REQUEST_RETRIES = "3"
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
 def identity_tags(run: TrainingRun, pod_uid: str) -> dict[str, str]:
@@ -47,6 +49,25 @@ def arguments(run: TrainingRun) -> list[str] | None:
     if run.spec.args is None:
         return None
     return [substituted(text, run.spec.parameters) for text in run.spec.args]
+
+
+def quoted(run: TrainingRun) -> TrainingRun:
+    """Return the resource with its parameters and experiment such that `expanded` gives back what they are."""
+    parameters = {
+        name: value.replace("$", "$$") if isinstance(value, str) else value
+        for name, value in run.spec.parameters.items()
+    }
+    experiment = run.experiment.replace("$", "$$")
+    spec = run.spec.model_copy(update={"parameters": parameters, "experiment": experiment})
+    return run.model_copy(update={"spec": spec})
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Replace $(NAME) as the kubelet does in commands, arguments and environment: $$ is a dollar sign.
+
+    What is not defined stays as it is.
+    """
+    return _REFERENCE.sub(lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]), text)
 
 
 def _with_parameters(variable: Mapping[str, object], run: TrainingRun) -> JsonObject:
