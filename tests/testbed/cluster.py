@@ -1,4 +1,4 @@
-"""The kind cluster: made, brought back, closed off, and given images."""
+"""The kind cluster: made, brought back, closed off."""
 
 import enum
 import json
@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed.docker import can_pull
-from tests.testbed.parts import HERE, NODE, POSTGRES, PYTHON, VERSIONS
+from tests.testbed.parts import HERE, NODE, POSTGRES, PULLED, PYTHON, SHELL
 from tests.testbed.programs import environment
 from tests.testbed.shell import CACHE, TestbedError, answer, read_json, run
 
 NAME = "runyard"
 CONTAINER = f"{NAME}-control-plane"
 KUBECONFIG = CACHE / "kubeconfig"
-# What kind 0.33.0 makes a node from when nothing else is said.
-KIND_NODE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 READY_SECONDS = 90
 INGRESS_PORT = 8080
 
@@ -34,22 +32,22 @@ class Route(enum.Enum):
     @property
     def python_image(self) -> str:
         """The base of the project's images."""
-        return "python:3.12-slim" if self is Route.REGISTRY else PYTHON
+        return PULLED["python"] if self is Route.REGISTRY else PYTHON
 
     @property
     def shell_image(self) -> str:
         """A small image with a shell and network tools."""
-        return "busybox:1.37" if self is Route.REGISTRY else "testbed/busybox:1"
+        return PULLED["shell"] if self is Route.REGISTRY else SHELL
 
     @property
     def postgres_image(self) -> str:
         """The database that the chart brings."""
-        return "postgres:17" if self is Route.REGISTRY else POSTGRES
+        return PULLED["postgres"] if self is Route.REGISTRY else POSTGRES
 
     @property
     def node_image(self) -> str:
         """What the cluster's node is made from."""
-        return KIND_NODE if self is Route.REGISTRY else NODE
+        return PULLED["node"] if self is Route.REGISTRY else NODE
 
     @property
     def values(self) -> Path:
@@ -65,7 +63,7 @@ class Node(enum.Enum):
     RUNNING = "running"
 
 
-def node_state(inspected: Mapping[str, object] | None, wanted_image_id: str | None) -> Node:
+def node_state(inspected: Mapping[str, Any] | None, wanted_image_id: str | None) -> Node:
     """Judge the node's container, as `docker inspect` shows it.
 
     A node that does not run is not started again: Docker does that by itself after a restart, so one that stays down is
@@ -73,9 +71,9 @@ def node_state(inspected: Mapping[str, object] | None, wanted_image_id: str | No
     """
     if inspected is None:
         return Node.ABSENT
-    state = inspected["State"]
-    runs = isinstance(state, Mapping) and state["Running"] is True
-    return Node.RUNNING if runs and wanted_image_id in {None, inspected["Image"]} else Node.STALE
+    return (
+        Node.RUNNING if inspected["State"]["Running"] and wanted_image_id in {None, inspected["Image"]} else Node.STALE
+    )
 
 
 def route() -> Route:
@@ -83,17 +81,18 @@ def route() -> Route:
     said = os.environ.get("RUNYARD_TESTBED_ROUTE")
     if said:
         return Route(said)
-    return existing_route() or (Route.REGISTRY if can_pull(KIND_NODE) else Route.PACKAGES)
+    return existing_route() or (Route.REGISTRY if can_pull(PULLED["node"]) else Route.PACKAGES)
 
 
 def existing_route() -> Route | None:
     """Return how the cluster that exists was made."""
     node = _inspected()
-    if node is None:
-        return None
-    config = node["Config"]
-    image = config["Image"] if isinstance(config, Mapping) else None
-    return Route.PACKAGES if image == NODE else Route.REGISTRY
+    return None if node is None else route_of(node["Config"]["Image"])
+
+
+def route_of(node_image: str) -> Route:
+    """Return the route that a node image of any version belongs to."""
+    return Route.PACKAGES if node_image.split(":", maxsplit=1)[0] == NODE.split(":")[0] else Route.REGISTRY
 
 
 def exists(way: Route) -> bool:
@@ -164,7 +163,7 @@ def manifests(way: Route) -> list[str]:
     traefik = (HERE / "manifests" / "traefik.yaml").read_text()
     if way is Route.PACKAGES:
         return [traefik, (HERE / "manifests" / "kube-router.yaml").read_text()]
-    pulled = traefik.replace("testbed/traefik:1", f"traefik:v{VERSIONS['traefik']}")
+    pulled = traefik.replace("testbed/traefik:1", PULLED["traefik"])
     return [pulled.replace("imagePullPolicy: Never", "imagePullPolicy: IfNotPresent")]
 
 
@@ -200,8 +199,8 @@ def _write_kubeconfig() -> None:
     fresh.replace(KUBECONFIG)
 
 
-def _inspected() -> dict[str, object] | None:
-    found: list[dict[str, object]] = json.loads(answer(["docker", "container", "inspect", CONTAINER]) or "[]")
+def _inspected() -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = json.loads(answer(["docker", "container", "inspect", CONTAINER]) or "[]")
     return found[0] if found else None
 
 

@@ -26,6 +26,15 @@ VERSIONS = {
     "uv": "0.13.8",
 }
 
+# What a machine with a registry pulls instead of building; the node is kind's own for the version above.
+PULLED = {
+    "node": "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    "python": "python:3.12-slim",
+    "postgres": "postgres:17",
+    "shell": "busybox:1.37",
+    "traefik": f"traefik:v{VERSIONS['traefik']}",
+}
+
 
 @dataclass(frozen=True)
 class Program:
@@ -108,6 +117,7 @@ DEBIAN = "testbed/debian:12"
 PYTHON = "testbed/python:3.11"
 POSTGRES = "testbed/postgres:15"
 NODE = f"testbed/node:v{VERSIONS['kubernetes']}"
+SHELL = "testbed/busybox:1"
 KUBERNETES_IMAGES = "registry.k8s.io"
 
 # What a new node has from its first second. The tags are those that kubeadm looks for.
@@ -128,7 +138,7 @@ _INSIDE_NODE = (
     ),
     Image("testbed/local-path-provisioner:1", 0.1, programs=("local-path-provisioner",)),
     Image("testbed/traefik:1", 0.1, programs=("traefik",)),
-    Image("testbed/busybox:1", 0.2, recipe="busybox", base=DEBIAN),
+    Image(SHELL, 0.2, recipe="busybox", base=DEBIAN),
     Image(POSTGRES, 0.3, recipe="postgres", base=DEBIAN),
 )
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.waiting import wait_for
 from tests.testbed import docker, parts, programs, runc_bounded, shell
-from tests.testbed.cluster import KIND_NODE, Node, Route, manifests, node_state
+from tests.testbed.cluster import Node, Route, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
 
@@ -148,7 +148,7 @@ def test_a_new_cluster_is_given_images_that_it_can_have(way: Route) -> None:
     if way is Route.PACKAGES:
         assert named | {way.postgres_image, way.shell_image} <= set(IMAGES[NODE].holds)
     else:
-        assert named == {f"traefik:v{parts.VERSIONS['traefik']}"}
+        assert named == {parts.PULLED["traefik"]}
         assert "imagePullPolicy: Never" not in "".join(manifests(way))
 
 
@@ -212,9 +212,15 @@ def test_only_images_that_the_node_lacks_are_loaded() -> None:
 
 
 def test_each_route_names_its_own_images_and_values() -> None:
-    assert Route.REGISTRY.node_image == KIND_NODE
-    assert Route.PACKAGES.python_image == PYTHON
+    images = {way: {way.node_image, way.python_image, way.postgres_image, way.shell_image} for way in Route}
+    assert images[Route.REGISTRY] < set(parts.PULLED.values())
+    assert images[Route.PACKAGES] < set(IMAGES)
     assert all(way.values.exists() for way in Route)
+
+
+def test_a_cluster_is_known_by_its_node_image_whatever_the_version() -> None:
+    assert [route_of(way.node_image) for way in Route] == list(Route)
+    assert route_of("testbed/node:v1.0.0") is Route.PACKAGES
 
 
 def test_packages_are_asked_for_by_what_is_not_found() -> None:
