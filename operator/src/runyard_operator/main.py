@@ -14,7 +14,7 @@ from runyard_operator.cluster import REPORTER, Cluster
 from runyard_operator.objects import UID_LABEL
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Key, NotRecorded, Reconciler
-from runyard_operator.tracking import Tracking
+from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger("runyard_operator")
 
@@ -71,7 +71,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 
 def _report(key: Key, error: Exception) -> None:
-    if isinstance(error, NotRecorded):
+    if isinstance(error, NotRecorded | TrackingError):
         log.warning("%s/%s: not recorded yet: %s", key.namespace, key.name, error)
     else:
         log.error("%s/%s: %s: %s", key.namespace, key.name, type(error).__name__, error, exc_info=error)

@@ -15,6 +15,7 @@ from runyard.api.environment import identity_tags
 from runyard.api.model import JsonObject
 from runyard.api.records import (
     MANIFEST_ARTIFACT,
+    POD_TAG,
     corrections,
     log_artifact,
     primary,
@@ -211,7 +212,7 @@ class Reconciler:
 
     async def _pods_with_open_runs(self, key: Key) -> set[str]:
         runs = await self.tracking.runs_of_resource(key.uid)
-        return {found.tags.get("runyard.dev/pod", "") for found in runs if found.status.is_open}
+        return {found.tags.get(POD_TAG, "") for found in runs if found.status.is_open}
 
     def _orphans(self, run: TrainingRun, pod_uids: set[str]) -> list[Attempt]:
         known = {attempt.uid: attempt.pod for attempt in run.status.attempts}
