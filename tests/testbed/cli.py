@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
     except TestbedError as error:
         say(f"testbed: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("testbed: interrupted; what was finished is kept")
+        return 130
     return 0
 
 
@@ -115,7 +118,7 @@ def images() -> None:
 def down() -> None:
     """Remove the cluster."""
     with alone():
-        if docker.is_running():
+        if cluster.existing_route():
             cluster.delete()
 
 

@@ -82,22 +82,25 @@ def run(
     """Run a program that must succeed; its output is shown only if it fails.
 
     Raises:
-        TestbedError: it failed; the message ends with the last lines it printed.
+        TestbedError: it is not there, or failed; the message then ends with the last lines it printed.
 
     """
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words,
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-        input=stdin,
-        stdin=None if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            words,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise TestbedError(f"{words[0]} is not installed") from error
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
         raise TestbedError(f"{' '.join(words[:4])} … ended with {done.returncode}:\n{tail}")

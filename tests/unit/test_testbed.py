@@ -245,6 +245,11 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(shell.TestbedError, match="runyard-nowhere is not installed"):
+        shell.run(["runyard-nowhere"])
+
+
 def test_kubernetes_programs_are_stamped_as_kubeadm_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "CACHE", tmp_path)
     commands: list[list[str]] = []
