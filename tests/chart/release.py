@@ -13,7 +13,6 @@ from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
 
 NAME = "proof"
-HOST = "proof.localhost"
 INGRESS = "http://127.0.0.1:8080"
 TESTBED_VALUES = Path(__file__).parents[1] / "testbed" / "values.yaml"
 RESTRICTED = {
@@ -43,6 +42,11 @@ class Release:
         """Its namespace."""
         return str(self.kubectl.namespace)
 
+    @property
+    def host(self) -> str:
+        """Where its ingress serves it; of no other release in the cluster."""
+        return f"{self.namespace}.localhost"
+
     def install(self, replicas: int) -> None:
         """Install it, or change it, and wait until it is ready."""
         values: Object = {
@@ -54,7 +58,7 @@ class Release:
                 "workers": 1,
                 "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
             },
-            "ingress": {"host": HOST, "publicUrl": ""},
+            "ingress": {"host": self.host, "publicUrl": ""},
         }
         testbed = os.environ.get("RUNYARD_VALUES", TESTBED_VALUES)
         done = helm(
@@ -105,15 +109,14 @@ class Release:
         found = self.kubectl.items("secrets", "app.kubernetes.io/part-of=runyard")
         return {s["metadata"]["name"]: (s["metadata"]["uid"], s["metadata"]["resourceVersion"]) for s in found}
 
-
-def ask(path: str) -> tuple[int, str]:
-    """GET a path of the release through the ingress; return the status and the body."""
-    request = urllib.request.Request(f"{INGRESS}{path}", headers={"Host": f"{HOST}:8080"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    def ask(self, path: str) -> tuple[int, str]:
+        """GET a path through the ingress; return the status and the body."""
+        request = urllib.request.Request(f"{INGRESS}{path}", headers={"Host": f"{self.host}:8080"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.chart.release import HOST, NAME, Caller, Release, ask, connects, logs, recorded, restarts
+from tests.chart.release import NAME, Caller, Release, connects, logs, recorded, restarts
 from tests.chart.rendered import helm
 from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
@@ -76,11 +76,10 @@ def test_everything_runs_and_nothing_had_to_be_started_again(release: Release) -
 
 def test_people_open_it_through_the_ingress(release: Release) -> None:
     def opened() -> str | None:
-        status, body = ask("/")
+        status, body = release.ask("/")
         return body if status == 200 else None
 
-    assert "<title>MLflow</title>" in wait_for(f"{HOST} answers through the ingress", opened)
-    assert release.namespace
+    assert "<title>MLflow</title>" in wait_for(f"{release.host} answers through the ingress", opened)
 
 
 def test_a_training_in_another_namespace_writes_and_reads_artifacts_without_a_credential(
