@@ -173,7 +173,7 @@ def test_suspend_and_resume(trainings: Trainings) -> None:
 def test_printed_columns(trainings: Trainings) -> None:
     trainings.start("columns", "never_calls_mlflow.py")
     trainings.finish("columns")
-    header, row = trainings.kubectl("get", "trun", "columns").splitlines()
+    header, row = trainings.kubectl("get", "truns", "columns").splitlines()
     assert header.split() == ["NAME", "PHASE", "RUN", "ATTEMPTS", "DURATION", "AGE"]
     assert row.split()[:2] == ["columns", "Succeeded"]
     assert condition(trainings.status("columns"), "Accepted")["status"] == "True"

@@ -112,7 +112,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
                 "listKind": f"{KIND}List",
                 "plural": PLURAL,
                 "singular": KIND.lower(),
-                "shortNames": ["trun"],
+                "shortNames": ["trun", "truns"],
                 "categories": ["all"],
             },
             "versions": [
