@@ -142,6 +142,22 @@ def test_the_last_ten_attempts_are_kept() -> None:
     assert [one.pod for one in found.attempts] == [f"wine-{number}" for number in range(2, 12)]
 
 
+def test_all_attempts_are_counted_once() -> None:
+    attempts = [attempt(f"wine-{number:02}", Outcome.FAILED, reason="Error") for number in range(13)]
+    status = TrainingRunStatus()
+    for number in range(1, 13):
+        status = status_of(JobFacts(RUNNING), *attempts[:number], run=after(status))
+    assert status.attempt_count == 12
+    assert status_of(JobFacts(RUNNING), *attempts[:12], run=after(status)) == status, "their pods are all still there"
+    assert status_of(JobFacts(RUNNING), *attempts[2:], run=after(status)).attempt_count == 13, "the first are gone"
+
+
+def test_attempts_seen_all_at_once_are_counted() -> None:
+    attempts = [attempt(f"wine-{number:02}", Outcome.FAILED) for number in range(12)]
+    first = status_of(JobFacts(RUNNING), *attempts)
+    assert (first.attempt_count, status_of(JobFacts(RUNNING), *attempts, run=after(first)).attempt_count) == (12, 12)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

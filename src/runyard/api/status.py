@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 
 from runyard.api.trainingrun import (
     Attempt,
@@ -96,7 +97,6 @@ def assemble(
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
     last = attempts[-1] if attempts else None
-    known = {attempt.uid for attempt in run.status.attempts}
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
@@ -116,7 +116,7 @@ def assemble(
         completion_time=completed,
         duration=_duration(job.started_at or run.status.start_time, completed),
         job=job.name,
-        attempt_count=(run.status.attempt_count or 0) + sum(found.uid not in known for found in attempts),
+        attempt_count=_count(run.status, attempts),
         attempts=list(attempts[-ATTEMPTS_KEPT:]),
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
@@ -150,6 +150,13 @@ class _Conditions:
                 observed_generation=self._run.metadata.generation,
             )
         )
+
+
+def _count(before: TrainingRunStatus, attempts: Sequence[Attempt]) -> int:
+    """Return how many attempts there were. Those before the listed ones were counted when they came."""
+    listed = {attempt.uid for attempt in before.attempts}
+    new = takewhile(lambda attempt: attempt.uid not in listed, reversed(attempts))
+    return (before.attempt_count or 0) + sum(1 for _ in new)
 
 
 def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
