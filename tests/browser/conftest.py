@@ -34,7 +34,8 @@ def runs(mlflow_url: str) -> WineRuns:
     return wine_runs(mlflow_url)
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs until it is closed, and no other test could have a loop of its own meanwhile.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
