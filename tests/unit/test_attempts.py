@@ -43,6 +43,11 @@ def seen(found: Pod, of: Job | None = None, *before: Attempt, seconds: float = 1
             id="exit code 3, with the log's last line",
         ),
         pytest.param(
+            pod(phase="Failed", containers=[terminated(1, message="x" * 5000)]),
+            *(FAILED, "Error", 1, "x" * 1024),
+            id="a last line that is very long",
+        ),
+        pytest.param(
             pod(phase="Failed", containers=[terminated(137)]),
             *(FAILED, "Error", 137, None),
             id="SIGKILL that no memory limit explains",
@@ -147,6 +152,7 @@ def test_an_end_has_a_cause(
             "DeadlineExceeded",
             id="the deadline passed, the Job says nothing yet",
         ),
+        pytest.param(job(activeDeadlineSeconds=120), FAILED, "DeadlineExceeded", id="the deadline is now"),
         pytest.param(job(activeDeadlineSeconds=600), CANCELLED, "PodDeleted", id="long before its deadline"),
         pytest.param(
             job(activeDeadlineSeconds=1, annotations={"runyard.dev/failed-because": "ImagePull"}),

@@ -171,6 +171,18 @@ async def test_a_key_wanted_later_and_asked_for_now_is_worked_on_once() -> None:
     assert work.done == ["a", "a", "b"]
 
 
+async def test_the_latest_word_on_when_counts() -> None:
+    work = Work()
+    async with running(work) as queue:
+        queue.add_after("a", timedelta(0))
+        queue.add_after("a", timedelta(hours=1))
+        queue.add_after("b", timedelta(0))
+        await work.until(lambda: "b" in work.done)
+        queue.add_after("a", timedelta(0))
+        await work.until(lambda: "a" in work.done)
+    assert work.done == ["b", "a"]
+
+
 async def test_pauses_double_up_to_a_limit_and_begin_anew_after_a_success() -> None:
     pauses: list[float] = []
 
