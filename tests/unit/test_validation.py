@@ -285,6 +285,17 @@ def test_a_null_is_a_field_left_out() -> None:
     )
 
 
+def test_a_null_within_a_lists_item_is_a_field_left_out() -> None:
+    assert parse(manifest(env=[{"name": "A", "value": None}])).spec.env == [{"name": "A"}]
+
+
+def test_what_is_within_a_parameter_is_wrong_but_no_unknown_field() -> None:
+    assert complaints(manifest(parameters={"a": {"b": 1}, "c": [1, 2]})) == {
+        "spec.parameters.a: Too many: 1: must have at most 0 items",
+        "spec.parameters.c: Too many: 2: must have at most 0 items",
+    }
+
+
 @pytest.mark.parametrize("spec", [{"args": [None]}, {"env": [None]}])
 def test_a_null_in_a_list_is_not(spec: dict[str, Any]) -> None:
     [said] = complaints(manifest(**spec))
