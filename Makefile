@@ -40,10 +40,12 @@ static: .venv/ready
 	$(RUN) mypy
 	$(RUN) lint-imports --no-cache
 
-tools: ## Make the programs that API server and chart tests need (Kubernetes, etcd, helm).
+tools: ## Make the programs that tests need besides the cluster's: API server, etcd, kubectl, helm, Chromium.
+	$(TESTBED) browser
 	$(TESTBED) tools kube-apiserver etcd kubectl helm >/dev/null
 
-generate: .venv/ready tools ## Write what is derived from the resource's types: the CRD, the schema.
+generate: .venv/ready ## Write what is derived from the resource's types: the CRD, the schema.
+	$(TESTBED) tools kube-apiserver etcd >/dev/null
 	$(RUN) python -m tests.support.generate
 
 format: .venv/ready ## Format the code, and mend what the linter can.

@@ -1,6 +1,7 @@
 """A person with Chromium in front of the deployed MLflow."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.wine import WineRuns, wine_runs
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or "chromium"  # the project's `make tools` installs it
 # Chromium as root in a container has no sandbox and no GPU; the rest keeps it from calling home.
 FLAGS = (
     "--no-sandbox",

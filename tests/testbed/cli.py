@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from tests.testbed import cluster, docker, loading, programs
+from tests.testbed import cluster, debian, docker, loading, programs
 from tests.testbed.cluster import Route
 from tests.testbed.parts import CLUSTER, CLUSTER_PROGRAMS, IMAGES, PARTS, PROGRAMS, PYTHON, Part, Program, key, missing
 from tests.testbed.shell import CACHE, TestbedError, alone, duration, say, step
@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     tools_parser = commands.add_parser("tools", help="make programs, all of them if none is named; print their folders")
     tools_parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROGRAMS))
     for name, text in (
+        ("browser", "install Chromium where it is missing"),
         ("env", "print variables for eval: PATH, KUBECONFIG, and with a cluster RUNYARD_VALUES"),
         ("up", "bring the cluster up, with all that it needs"),
         ("images", "build the project's images and load them into the cluster"),
@@ -38,6 +39,9 @@ def main(arguments: list[str]) -> int:
         match chosen.command:
             case "tools":
                 tools(chosen.names)
+            case "browser":
+                with alone():
+                    debian.ensure("chromium")
             case "env":
                 env()
             case "up":

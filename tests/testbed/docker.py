@@ -6,24 +6,17 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.testbed import debian
 from tests.testbed.parts import HERE, IMAGES, PROGRAMS, Image, inputs, key
 from tests.testbed.programs import scratch
 from tests.testbed.shell import CACHE, TestbedError, answer, run, say
 
 KEY_LABEL = "runyard.testbed.key"
 START_SECONDS = 60
-# A program of each Debian package that a machine without a registry needs.
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
-
-
-def missing_packages(found: Iterable[str]) -> list[str]:
-    """Return the Debian packages to install, given which of their programs were found."""
-    there = set(found)
-    return [package for program, package in PACKAGES.items() if program not in there]
 
 
 def is_running() -> bool:
@@ -40,22 +33,12 @@ def ensure_daemon() -> None:
     """
     if is_running():
         return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not debian.can_install():
         raise TestbedError(
             "Docker does not answer: start it, or run as root on Debian, where the test bed starts one itself"
         )
-    install_packages()
+    debian.ensure("dockerd", "iptables")
     _start_daemon()
-
-
-def install_packages() -> None:
-    """Install what is missing of Docker, debootstrap and iptables."""
-    wanted = missing_packages(filter(shutil.which, PACKAGES))
-    if wanted:
-        say(f"installing {', '.join(wanted)} …")
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "update", "-qq"], env=quiet)
-        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted], env=quiet)
 
 
 def _start_daemon() -> None:
@@ -167,7 +150,7 @@ def _building_client() -> str:
 def _debian_root() -> Path:
     root = CACHE / "roots" / "debian-12.tar"
     if not root.exists():
-        install_packages()
+        debian.ensure("debootstrap")
         root.parent.mkdir(parents=True, exist_ok=True)
         with scratch() as folder:
             run(["debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", folder / "root"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_for
-from tests.testbed import docker, parts, programs, runc_bounded, shell
+from tests.testbed import debian, parts, programs, runc_bounded, shell
 from tests.testbed.cluster import Node, Route, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
@@ -224,8 +224,15 @@ def test_a_cluster_is_known_by_its_node_image_whatever_the_version() -> None:
 
 
 def test_packages_are_asked_for_by_what_is_not_found() -> None:
-    assert docker.missing_packages(iter(["dockerd", "iptables"])) == ["debootstrap"]
-    assert docker.missing_packages(iter(docker.PACKAGES)) == []
+    wanted = ("dockerd", "iptables", "chromium")
+    assert debian.missing_packages(wanted, iter(["iptables"])) == ["docker.io", "chromium"]
+    assert debian.missing_packages(wanted, iter(wanted)) == []
+
+
+def test_who_cannot_install_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(shell.TestbedError, match=r"not on PATH: docker\.io, chromium\. Install it"):
+        debian.ensure("dockerd", "chromium")
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
