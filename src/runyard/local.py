@@ -9,17 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import IO, TypeAlias
 from uuid import uuid4
 
 import yaml
 
 from runyard.api import environment
-from runyard.api.model import JsonObject
+from runyard.api.container import training_container
+from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, primary, status_metrics
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import RESERVED_ENVIRONMENT, Attempt, Outcome, Reason, TrainingRun
 from runyard.errors import RunyardError
 from runyard.tracking import Store
 
@@ -28,6 +29,7 @@ _READ_BYTES = 1 << 16
 _GRACE_SECONDS = 30  # as a pod's terminationGracePeriodSeconds
 _SIGNAL_BASE = 128  # what a shell, and the kubelet, add to a signal's number
 _CANNOT_START = 127
+_FOREIGN_RUN = {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"}
 
 
 class NothingToRun(RunyardError):
@@ -98,7 +100,7 @@ def run(
         NothingToRun: the manifest has no command.
 
     """
-    if not wanted.spec.command:
+    if not training_container(wanted).get("command"):
         message = (
             "spec.command: Required value: `runyard run` starts it on this machine, where no image says what to run"
         )
@@ -106,28 +108,45 @@ def run(
     given = wanted.metadata
     identity = {"uid": str(uuid4()), "namespace": given.namespace or "default", "generation": 1}
     resource = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
+    with _terminated_as_interrupt():
+        return _run(resource, folder, tracking, echo)
+
+
+def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
     store = tracking.open()
     experiment_id = store.ensure_experiment(resource.experiment)
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds
     ends_at = started.timestamp() + deadline if deadline else None
-    facts = JobFacts(JobState.RUNNING, None, started_at=started)
     recorded: list[Attempt] = []
     for number in range(resource.spec.backoff_limit + 1):
-        attempt, log = _attempt(resource, folder, tracking, f"{given.name}-{number + 1}", ends_at, echo)
-        attempt, found = _record(store, experiment_id, resource, attempt, log)
+        name = f"{resource.metadata.name}-{number + 1}"
+        attempt, log = _attempt(resource, folder, tracking, name, ends_at, echo)
+        is_last = attempt.outcome is Outcome.SUCCEEDED or attempt.reason != Reason.ERROR
+        try:
+            attempt, found = _record(store, experiment_id, resource, attempt, log)
+        except KeyboardInterrupt:
+            # The run would stay RUNNING for ever: begin again, and leave it only to one who asks once more.
+            attempt, found = _record(store, experiment_id, resource, attempt, log)
+            is_last = True
         recorded.append(attempt)
         facts = _job_facts(attempt, started)
         resource = resource.model_copy(update={"status": assemble(resource, facts, recorded, found, datetime.now(UTC))})
-        if attempt.outcome is Outcome.SUCCEEDED or attempt.reason != Reason.ERROR:
+        if is_last:
             break
     return resource
 
 
 def _job_facts(last: Attempt, started: datetime) -> JobFacts:
     if last.outcome is Outcome.SUCCEEDED:
-        return JobFacts(JobState.COMPLETE, started_at=started, finished_at=last.finished_at)
-    return JobFacts(JobState.FAILED, None, last.reason, last.message, started, last.finished_at)
+        return JobFacts(state=JobState.COMPLETE, started_at=started, finished_at=last.finished_at)
+    return JobFacts(
+        state=JobState.FAILED,
+        reason=last.reason,
+        message=last.message,
+        started_at=started,
+        finished_at=last.finished_at,
+    )
 
 
 def _attempt(
@@ -140,9 +159,10 @@ def _attempt(
 ) -> tuple[Attempt, bytes]:
     uid = str(uuid4())
     started = datetime.now(UTC)
-    variables = _variables(resource, tracking, uid)
-    arguments = environment.arguments(environment.quoted(resource)) or []
-    command = [environment.expanded(text, variables) for text in [*(resource.spec.command or []), *arguments]]
+    container = training_container(environment.quoted(resource))
+    variables = _variables(resource, container, tracking, uid)
+    words = [*as_list(container["command"]), *as_list(container.get("args"))]
+    command = [environment.expanded(str(word), variables) for word in words]
     end, log = _execute(command, folder, {**_surroundings(), **variables}, ends_at, echo)
     attempt = Attempt(
         pod=name,
@@ -158,31 +178,22 @@ def _attempt(
     return attempt, log
 
 
-def _variables(resource: TrainingRun, tracking: Tracking, uid: str) -> dict[str, str]:
+def _variables(resource: TrainingRun, container: JsonObject, tracking: Tracking, uid: str) -> dict[str, str]:
     """Return what the manifest puts into the environment; as in a pod, $(…) refers to these alone."""
     found = {"RUNYARD_POD_UID": uid, **environment.own_variables(resource, tracking.uri, uid)}
-    for variable in [*_template_environment(resource), *environment.user_variables(environment.quoted(resource))]:
-        if isinstance(value := variable.get("value", ""), str) and "valueFrom" not in variable:
-            found[str(variable["name"])] = environment.expanded(value, found)
+    for variable in map(as_object, as_list(container.get("env"))):
+        name, value = str(variable["name"]), variable.get("value", "")
+        if isinstance(value, str) and "valueFrom" not in variable and name not in RESERVED_ENVIRONMENT:
+            found[name] = environment.expanded(value, found)
     return found
 
 
 def _surroundings() -> dict[str, str]:
     """Return this machine's environment, in which `python` is the one that Runyard itself runs under."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-
-
-def _template_environment(resource: TrainingRun) -> list[JsonObject]:
-    """Return the environment that podTemplate gives the training container."""
-    pod = (resource.spec.pod_template or {}).get("spec")
-    containers = pod.get("containers") if isinstance(pod, dict) else None
-    training = [
-        container
-        for container in (containers if isinstance(containers, list) else [])
-        if isinstance(container, dict) and container.get("name") == TRAINING_CONTAINER
-    ]
-    variables = training[0].get("env") if training else None
-    return [item for item in (variables if isinstance(variables, list) else []) if isinstance(item, dict)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    # A person's shell may still name a run of another training, which this one would then go on with.
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN_RUN}
+    return {**kept, "PATH": path}
 
 
 def _execute(
@@ -208,8 +219,7 @@ def _execute(
         return _End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode()
     reader = Thread(target=_copy, args=(process.stdout, tail, echo))
     reader.start()
-    with _terminated_as_interrupt():
-        end = _wait(process, ends_at)
+    end = _wait(process, ends_at)
     reader.join()
     return end, bytes(tail)
 
@@ -229,12 +239,15 @@ def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> _End:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
-    """End the process and all that it started, as the kubelet ends a pod; return the exit code."""
+    """End the process and all that it started, as the kubelet ends a pod; return the exit code.
+
+    Who interrupts once more does not wait for the grace period.
+    """
     with _gone_already():
         os.killpg(process.pid, signal.SIGTERM)
     try:
         code = process.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         code = None
     with _gone_already():
         os.killpg(process.pid, signal.SIGKILL)
@@ -253,6 +266,9 @@ def _gone_already() -> Iterator[None]:
 @contextmanager
 def _terminated_as_interrupt() -> Iterator[None]:
     """Take SIGTERM as Ctrl-C, so that a run is closed whichever way the command is stopped."""
+    if current_thread() is not main_thread():  # signals are another's to handle
+        yield
+        return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -8,20 +8,20 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TypeAlias, cast
+from typing import cast
 
 import cel
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
 
+from runyard import structural
 from runyard.api import parameters
 from runyard.api.crd import schema
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
 from runyard.errors import InvalidManifest, Problem, UnknownField, UnreadableManifest
-
-Path: TypeAlias = tuple[str | int, ...]
+from runyard.structural import Path, children, dotted
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH = 253
@@ -59,9 +59,9 @@ def parse(manifest: JsonValue) -> TrainingRun:
         found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
         message = f"this is {found}, not a {KIND} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {KIND}"
         raise UnreadableManifest(message)
-    if unknown := sorted(_unknown_fields(manifest)):
+    if unknown := sorted(structural.unknown_fields(manifest, _schema())):
         raise UnknownField(unknown)
-    resource = cast("JsonObject", _without_nulls(manifest, _schema()))
+    resource = cast("JsonObject", structural.without_nulls(manifest, _schema()))
     metadata = resource.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     found_problems = [*_name_problems(name), *_schema_problems(resource)]
@@ -79,57 +79,6 @@ def parse(manifest: JsonValue) -> TrainingRun:
 def _schema() -> JsonObject:
     properties = {**cast("JsonObject", schema()["properties"]), "metadata": _METADATA}
     return {**schema(), "properties": properties}
-
-
-def dotted(path: Path) -> str:
-    """Write a path as Kubernetes does: spec.env[0].name."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
-
-
-def _child_schemas(node: JsonObject, value: JsonValue) -> Iterator[tuple[str | int, JsonValue, JsonObject | None]]:
-    """Pair each child of a value with its schema; None where the schema knows no such field."""
-    if isinstance(value, list):
-        items = node.get("items")
-        yield from ((index, item, cast("JsonObject", items)) for index, item in enumerate(value) if items)
-    if isinstance(value, dict):
-        properties = cast("dict[str, JsonObject]", node.get("properties", {}))
-        others = node.get("additionalProperties")
-        for key, child in value.items():
-            yield key, child, properties.get(key, cast("JsonObject | None", others))
-
-
-def _unknown_fields(manifest: JsonObject) -> Iterator[str]:
-    def below(node: JsonObject, value: JsonValue, path: Path) -> Iterator[str]:
-        if node.get("x-kubernetes-preserve-unknown-fields") or ("properties" not in node and not _has_children(node)):
-            return
-        for key, child, child_schema in _child_schemas(node, value):
-            if child_schema is None:
-                yield dotted((*path, key))
-            else:
-                yield from below(child_schema, child, (*path, key))
-
-    yield from below(_schema(), manifest, ())
-
-
-def _has_children(node: JsonObject) -> bool:
-    return "items" in node or "additionalProperties" in node
-
-
-def _without_nulls(value: JsonValue, node: JsonObject) -> JsonValue:
-    """A null is a field left out, as on the server, except where values are of any type."""
-    if node.get("x-kubernetes-preserve-unknown-fields"):
-        return value
-    children = [(key, child, found) for key, child, found in _child_schemas(node, value) if found is not None]
-    if isinstance(value, dict) and children:
-        return {
-            str(key): _without_nulls(child, found)
-            for key, child, found in children
-            if child is not None or found.get("x-kubernetes-preserve-unknown-fields")
-        }
-    if isinstance(value, list):
-        return [_without_nulls(child, found) for _, child, found in children]
-    return value
 
 
 def _name_problems(name: JsonValue) -> Iterator[Problem]:
@@ -151,7 +100,8 @@ def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
     errors = sorted(Draft4Validator(_schema()).iter_errors(resource), key=lambda error: [str(p) for p in error.path])
     for error in errors:
         yield _worded(error)
-    yield from _repeated_keys(resource)
+    for where, key in structural.repeated_keys(resource, _schema()):
+        yield Problem(dotted(where), f"Duplicate value: {json.dumps(key, separators=(',', ':'))}")
 
 
 _WORDS: dict[str, str] = {
@@ -202,38 +152,11 @@ def _type_name(value: JsonValue) -> str:
     return _TYPE_NAMES[type(value)]
 
 
-def _repeated_keys(resource: JsonObject) -> Iterator[Problem]:
-    """Two items of a list that is keyed, such as `env`, may not have the same key."""
-
-    def below(node: JsonObject, value: JsonValue, path: Path) -> Iterator[Problem]:
-        keys = cast("list[str]", node.get("x-kubernetes-list-map-keys", []))
-        seen: list[JsonObject] = []
-        for key, child, child_schema in _child_schemas(node, value):
-            if keys and isinstance(child, dict):
-                filled = {**_defaults(child_schema, keys), **child}
-                identity = {name: filled[name] for name in keys if name in filled}
-                if identity in seen:
-                    yield Problem(
-                        dotted((*path, key)),
-                        f"Duplicate value: {json.dumps(identity, separators=(',', ':'))}",
-                    )
-                seen.append(identity)
-            if child_schema is not None:
-                yield from below(child_schema, child, (*path, key))
-
-    yield from below(_schema(), resource, ())
-
-
-def _defaults(node: JsonObject | None, keys: list[str]) -> JsonObject:
-    properties = cast("dict[str, JsonObject]", (node or {}).get("properties", {}))
-    return {key: properties[key]["default"] for key in keys if "default" in properties[key]}
-
-
 def _rule_problems(value: JsonValue, node: JsonObject, path: Path) -> Iterator[Problem]:
     for rule in cast("list[dict[str, str]]", node.get("x-kubernetes-validations", [])):
         if cel.evaluate(rule["rule"], {"self": value}) is not True:
             where = dotted(path) + rule.get("fieldPath", "")
             yield Problem(where, f'Invalid value: "{_type_name(value)}": {rule["message"]}')
-    for key, child, child_schema in _child_schemas(node, value):
+    for key, child, child_schema in children(node, value):
         if child_schema is not None:
             yield from _rule_problems(child, child_schema, (*path, key))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runyard import manifest
+from runyard.api.trainingrun import TrainingRun
 from runyard.errors import InvalidManifest, RunyardError, UnknownField
 from tests.support.apiserver import ApiServer
 
@@ -24,6 +25,9 @@ SPECS = {
     "numbers for strings": "{image: x, args: [1], nodeSelector: {a: 1}, env: [{name: a, value: 3}]}",
     "a fraction": "{image: x, backoffLimit: 1.5}",
     "reserved environment": "{image: x, env: [{name: MLFLOW_RUN_CONTEXT, value: x}]}",
+    "reserved environment in the template": (
+        "{image: x, podTemplate: {spec: {containers: [{name: training, env: [{name: RUNYARD_POD_UID}]}]}}}"
+    ),
     "restarts in place": "{podTemplate: {spec: {restartPolicy: Always, containers: [{name: training}]}}}",
     "an image elsewhere than in the training container": "{podTemplate: {spec: {containers: [{name: a, image: x}]}}}",
 }
@@ -60,6 +64,7 @@ def _lines(text: str) -> set[str]:
         "{image: x}",
         "{image: x, command: null, experiment: null}",
         "{image: x, parameters: {a: 1, b: 0.1, c: true, d: text}, args: [$(params.a)]}",
+        "{image: x, parameters: {a: null, b: 1}, nodeSelector: {c: null}, backoffLimit: null}",
         "{image: x, resources: {requests: {cpu: 1, memory: 1Gi}}}",
         "{podTemplate: {spec: {restartPolicy: Never, containers: [{name: training, image: x}]}}}",
         "{image: x, podTemplate: {metadata: {labels: {a: b}}, spec: {imagePullSecrets: [{name: a}]}}}",
@@ -70,6 +75,8 @@ def test_both_accept(spec: str, server: ApiServer, tmp_path: Path) -> None:
     file.write_text(
         f"apiVersion: runyard.dev/v1alpha1\nkind: TrainingRun\nmetadata: {{name: accepted}}\nspec: {spec}\n"
     )
-    accepted = server.kubectl("create", "--dry-run=server", "-f", str(file))
+    accepted = server.kubectl("create", "--dry-run=server", "-f", str(file), "-o", "json")
     assert accepted.returncode == 0, accepted.stderr
-    assert manifest.read(file).metadata.name == "accepted"
+    read = manifest.read(file)
+    assert read.metadata.name == "accepted"
+    assert read.spec == TrainingRun.model_validate_json(accepted.stdout).spec

@@ -1,4 +1,4 @@
-"""Write what is derived from the resource's types: the CRD in the chart, and the schema in the package.
+"""Write what is derived: the CRD in the chart, the schema in the package, the Jobs that tests compare with.
 
 python -m tests.support.generate          write the files
 python -m tests.support.generate --check  exit 1, naming the files, if they are not what would be written
@@ -13,9 +13,12 @@ import yaml
 
 from runyard.api.crd import custom_resource_definition
 from runyard.api.model import JsonObject
+from runyard.api.trainingrun import TrainingRun
+from runyard_operator.jobs import job
 from tests.support.apiserver import api_server
 
 ROOT = Path(__file__).parents[2]
+TRACKING_URI = "http://runyard-mlflow.runyard.svc:5000"
 
 
 def files() -> dict[Path, str]:
@@ -27,7 +30,19 @@ def files() -> dict[Path, str]:
     return {
         Path("charts/runyard/files/crds/trainingruns.yaml"): yaml.safe_dump(definition, sort_keys=False, width=120),
         Path("src/runyard/api/trainingruns.schema.json"): json.dumps(schema, indent=1) + "\n",
+        **golden_jobs(),
     }
+
+
+def golden_jobs() -> dict[Path, str]:
+    """Return the Job of each example; a changed one is to be read before it is committed."""
+    found = {}
+    for path in sorted((ROOT / "tests/data/jobs").glob("*.in.yaml")):
+        run = TrainingRun.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        name = path.name.replace(".in.", ".out.")
+        text = yaml.safe_dump(job(run, TRACKING_URI), sort_keys=False, width=120, allow_unicode=True)
+        found[path.relative_to(ROOT).with_name(name)] = text
+    return found
 
 
 def main() -> int:

@@ -166,9 +166,26 @@ def test_an_end_has_a_cause(
 )
 @pytest.mark.parametrize("sight", ["pod", "vanished"])
 def test_a_deleted_pod_ended_for_the_jobs_reason(of: Job | None, outcome: Outcome, reason: str, sight: str) -> None:
-    pods = [pod(phase="Failed", containers=[terminated(143)], deleted=at(60))] if sight == "pod" else []
+    pods = [pod(phase="Failed", containers=[terminated(143, ended=130)], deleted=at(150))] if sight == "pod" else []
     [ended] = observed(pods, [attempt("wine-1")], of, at(120))
     assert (ended.outcome, ended.reason) == (outcome, reason)
+
+
+def test_a_pod_deleted_by_hand_and_seen_after_the_deadline_did_not_exceed_it() -> None:
+    found = pod(phase="Failed", containers=[terminated(143, ended=61)], deleted=at(90))
+    assert seen(found, job(activeDeadlineSeconds=100), seconds=200).reason == "PodDeleted"
+
+
+def test_a_pod_that_failed_before_its_deletion_failed() -> None:
+    found = pod(phase="Failed", containers=[terminated(1, ended=50)], deleted=at(90))
+    [ended] = observed([found], [attempt("wine-1")], None, at(120))
+    assert (ended.outcome, ended.reason) == (FAILED, "Error")
+
+
+def test_an_attempt_that_another_followed_was_not_ended_by_the_job() -> None:
+    following = pod("wine-2", "Running", created=at(50), containers=[running(51)])
+    first, _ = observed([following], [attempt("wine-1")], job(activeDeadlineSeconds=100), at(200))
+    assert (first.outcome, first.reason) == (CANCELLED, "PodDeleted")
 
 
 def test_a_pod_past_its_own_deadline() -> None:
@@ -318,10 +335,19 @@ def test_attempts_stay_in_order_whichever_pods_are_gone(pods: list[str]) -> None
     assert [found.pod for found in observed(there, before, job(), at(120))] == expected
 
 
-def test_more_attempts_than_the_status_remembers_are_in_order() -> None:
-    pods = [pod(f"wine-{n:02}", "Failed", created=at(n * 20), containers=[terminated(1)]) for n in range(13)]
+def test_attempts_that_the_status_has_dropped_do_not_come_back() -> None:
+    pods = [
+        pod(
+            f"wine-{n:02}",
+            "Failed",
+            created=at(n * 20),
+            containers=[terminated(1, started=n * 20 + 1, ended=n * 20 + 9)],
+        )
+        for n in range(13)
+    ]
     remembered = observed(pods[:12], [], job(), at(400))[-10:]
-    assert [found.pod for found in observed(pods, remembered, job(), at(400))] == [one.metadata.name for one in pods]
+    assert observed(pods[:12], remembered, job(), at(400)) == remembered
+    assert [found.pod for found in observed(pods, remembered, job(), at(400))][-2:] == ["wine-11", "wine-12"]
 
 
 final_attempts = st.builds(

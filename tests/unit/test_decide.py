@@ -124,39 +124,41 @@ def test_other_waits_have_no_end() -> None:
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        pytest.param(job(), JobFacts(JobState.RUNNING, JOB_NAME, started_at=at(0)), id="going on"),
-        pytest.param(job(started=None), JobFacts(JobState.RUNNING, JOB_NAME), id="not begun"),
-        pytest.param(job(suspend=True, started=None), JobFacts(JobState.SUSPENDED, JOB_NAME), id="suspended"),
+        pytest.param(job(), JobFacts(state=JobState.RUNNING, name=JOB_NAME, started_at=at(0)), id="going on"),
+        pytest.param(job(started=None), JobFacts(state=JobState.RUNNING, name=JOB_NAME), id="not begun"),
+        pytest.param(
+            job(suspend=True, started=None), JobFacts(state=JobState.SUSPENDED, name=JOB_NAME), id="suspended"
+        ),
         pytest.param(
             job(conditions={"Complete": "CompletionsReached"}, completed=at(90)),
-            JobFacts(JobState.COMPLETE, JOB_NAME, started_at=at(0), finished_at=at(90)),
+            JobFacts(state=JobState.COMPLETE, name=JOB_NAME, started_at=at(0), finished_at=at(90)),
             id="complete",
         ),
         pytest.param(
             job(conditions={"FailureTarget": "BackoffLimitExceeded"}),
-            JobFacts(JobState.RUNNING, JOB_NAME, started_at=at(0)),
+            JobFacts(state=JobState.RUNNING, name=JOB_NAME, started_at=at(0)),
             id="about to fail is not failed",
         ),
         pytest.param(
             job(conditions={"Failed": "BackoffLimitExceeded"}),
-            JobFacts(JobState.FAILED, JOB_NAME, started_at=at(0), finished_at=at(100)),
+            JobFacts(state=JobState.FAILED, name=JOB_NAME, started_at=at(0), finished_at=at(100)),
             id="failed: its attempts say why",
         ),
         pytest.param(
             job(conditions={"Failed": "DeadlineExceeded"}),
             JobFacts(
-                JobState.FAILED,
-                JOB_NAME,
-                "DeadlineExceeded",
-                "spec.activeDeadlineSeconds passed before the training ended",
-                at(0),
-                at(100),
+                state=JobState.FAILED,
+                name=JOB_NAME,
+                reason="DeadlineExceeded",
+                message="spec.activeDeadlineSeconds passed before the training ended",
+                started_at=at(0),
+                finished_at=at(100),
             ),
             id="out of time",
         ),
         pytest.param(
             job(conditions={"Failed": "DeadlineExceeded"}, annotations={FAILED_BECAUSE: "ImagePull"}),
-            JobFacts(JobState.FAILED, JOB_NAME, "ImagePull", None, at(0), at(100)),
+            JobFacts(state=JobState.FAILED, name=JOB_NAME, reason="ImagePull", started_at=at(0), finished_at=at(100)),
             id="ended by Runyard",
         ),
     ],

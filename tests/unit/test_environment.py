@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.environment import arguments, expanded, identity_tags, own_variables, quoted, user_variables
+from runyard.api.container import training_container
+from runyard.api.environment import expanded, identity_tags, own_variables, quoted
+from runyard.api.model import as_list
 from tests.support.factories import UID, training_run
 
 TAGS = {
@@ -39,25 +41,6 @@ def test_the_experiment_is_the_namespaces_unless_named() -> None:
     assert own_variables(training_run(), "u", "p")["MLFLOW_EXPERIMENT_NAME"] == "team"
 
 
-def test_parameters_are_put_into_a_persons_variables() -> None:
-    secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "$(params.a)"}}}
-    env = [{"name": "A", "value": "$(params.a)/$(B)"}, {"name": "EMPTY"}, secret]
-    assert user_variables(training_run(parameters={"a": 1}, env=env)) == [
-        {"name": "A", "value": "1/$(B)"},
-        {"name": "EMPTY"},
-        secret,
-    ]
-
-
-def test_parameters_are_put_into_arguments() -> None:
-    assert arguments(training_run(parameters={"a": 1}, args=["-a", "$(params.a)"])) == ["-a", "1"]
-
-
-def test_no_arguments_are_not_an_empty_list() -> None:
-    assert arguments(training_run()) is None
-    assert arguments(training_run(args=[])) == []
-
-
 # As https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/ has it.
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -83,5 +66,6 @@ def test_what_is_quoted_comes_out_as_it_was(text: str) -> None:
     run = quoted(
         training_run(parameters={"p": text, "n": 1}, args=["$(params.p)", "$(params.n)"], experiment=f"e{text}")
     )
-    assert [expanded(found, {"A": "?"}) for found in arguments(run) or []] == [text, "1"]
+    arguments = as_list(training_container(run)["args"])
+    assert [expanded(str(found), {"A": "?"}) for found in arguments] == [text, "1"]
     assert expanded(run.experiment, {"A": "?"}) == f"e{text}"

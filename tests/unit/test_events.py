@@ -15,7 +15,7 @@ NOTHING = TrainingRunStatus()
 def status(
     state: JobState, *attempts: Attempt, reason: str | None = None, problem: str | None = None
 ) -> TrainingRunStatus:
-    job = JobFacts(state, "wine-0123", reason)
+    job = JobFacts(state=state, name="wine-0123", reason=reason)
     return assemble(training_run(), job, attempts, TrackingFacts(problem=problem), at(0))
 
 

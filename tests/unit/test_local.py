@@ -20,7 +20,7 @@ from mlflow.entities import Run
 
 from runyard import local
 from runyard.api.trainingrun import TrainingRun
-from runyard.tracking import ARTIFACT_ROOT_VARIABLE
+from runyard.tracking import ARTIFACT_ROOT_VARIABLE, Store
 from tests.support.factories import manifest
 from tests.support.waiting import wait_for
 
@@ -332,23 +332,87 @@ def test_the_status_alone_is_for_programs(laptop: Laptop) -> None:
     assert [found["exitCode"] for found in body["status"]["attempts"]] == [3]
 
 
-def test_stopping_the_command_line_kills_the_run(laptop: Laptop) -> None:
-    file = laptop.write(
-        f"{LEAVES_ITS_RUN_OPEN}\n    print('ready')\n    import signal\n    signal.pause()", backoffLimit=3
-    )
+STUBBORN = f"""{LEAVES_ITS_RUN_OPEN}
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "signals"),
+    [
+        pytest.param(
+            f"{LEAVES_ITS_RUN_OPEN}\n    print('ready')\n    import signal\n    signal.pause()", {}, id="once"
+        ),
+        pytest.param(STUBBORN, {"asked\n": signal.SIGINT}, id="twice, as it does not end when asked"),
+    ],
+)
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_command_line_kills_the_run(
+    laptop: Laptop, script: str, signals: dict[str, int], first: int
+) -> None:
+    file = laptop.write(script, backoffLimit=3)
     with laptop.command("run", file, "-o", "text") as process:
         assert process.stdout is not None
         # A script that never gets there must not hold up the tests.
         timer = threading.Timer(60, process.kill)
         timer.start()
-        assert process.stdout.readline() == "ready\n"
-        process.terminate()
+        for line, number in {"ready\n": first, **signals}.items():
+            assert process.stdout.readline() == line
+            process.send_signal(number)
         out, _ = process.communicate(timeout=60)
         timer.cancel()
     assert process.returncode == 130
     assert statuses(laptop.runs()) == ["KILLED"]
     status = yaml.safe_load(out.split("---\n")[1])["status"]
     assert [(found["outcome"], found["reason"]) for found in status["attempts"]] == [("Cancelled", "Cancelled")]
+
+
+def test_an_interruption_while_it_is_recorded_is_no_way_to_lose_the_outcome(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, calls = Store.upload, []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        upload(*arguments)
+
+    monkeypatch.setattr(Store, "upload", interrupted)
+    found = laptop.run(f"{LEAVES_ITS_RUN_OPEN}\n    raise SystemExit(3)", backoffLimit=2)
+    assert ends(found) == [("Failed", "Error", 3)], "and no retry after it"
+    assert statuses(laptop.runs()) == ["FAILED"]
+
+
+def test_a_run_of_the_persons_shell_is_left_alone(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = laptop.client.create_run(laptop.client.create_experiment("own")).info
+    monkeypatch.setenv("MLFLOW_RUN_ID", own.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", own.experiment_id)
+    found = laptop.run(LEAVES_ITS_RUN_OPEN)
+    assert found.status.attempts[0].run_id != own.run_id
+    assert laptop.client.get_run(own.run_id).info.status == "RUNNING"
+    assert found.status.tracking
+    assert laptop.client.get_experiment(str(found.status.tracking.experiment_id)).name == "wines"
+
+
+def test_it_runs_on_any_thread(laptop: Laptop) -> None:
+    found: list[TrainingRun] = []
+    thread = threading.Thread(target=lambda: found.append(laptop.run("print('hello')")))
+    thread.start()
+    thread.join(60)
+    assert [run.status.phase for run in found] == ["Succeeded"]
+
+
+def test_parameters_and_variables_come_from_the_template_too(laptop: Laptop) -> None:
+    command = [sys.executable, "-c", "import os; print(os.environ['BELOW'], os.environ['PARAM_n'])"]
+    container = {"name": "training", "command": command, "env": [{"name": "BELOW", "value": "$(params.n) trees"}]}
+    template = {"spec": {"containers": [container]}}
+    laptop.run(command=None, parameters={"n": 7}, podTemplate=template)
+    assert laptop.log_of(laptop.runs()[0]) == b"7 trees 7\n"
 
 
 def test_artifacts_of_an_experiment_that_the_script_makes_are_in_the_store(laptop: Laptop) -> None:

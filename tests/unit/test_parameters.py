@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.parameters import environment, problems, substituted, text_of
+from runyard.api.parameters import problems, substituted, text_of, variables
 from tests.support.factories import training_run
 
 
@@ -52,7 +52,7 @@ def test_substituted(text: str, expected: str) -> None:
 
 
 def test_each_is_a_variable() -> None:
-    assert environment({"trees": 200, "Deep_1": True}) == {"PARAM_trees": "200", "PARAM_Deep_1": "true"}
+    assert variables({"trees": 200, "Deep_1": True}) == {"PARAM_trees": "200", "PARAM_Deep_1": "true"}
 
 
 @pytest.mark.parametrize("name", ["a", "A", "_", "n_estimators", "x1"])
@@ -77,12 +77,26 @@ def test_all_unknown_references_are_named_with_their_places() -> None:
     spec = training_run(
         parameters={"a": 1, "b": 2},
         args=["$(params.a)", "$(params.x)$(params.y)"],
+        command=["run", "$(params.z)"],
         env=[{"name": "N", "value": "$(params.)"}, {"name": "F", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}],
+        podTemplate={
+            "spec": {
+                "initContainers": [{"name": "first", "args": ["$(params.not-ours)"]}],
+                "containers": [
+                    {"name": "other", "args": ["$(params.not-ours)"]},
+                    {"name": "training", "args": ["$(params.w)"], "env": [{"name": "V", "value": "$(params.v)"}]},
+                ],
+            }
+        },
     ).spec
+    container = "spec.podTemplate.spec.containers[1]"
     assert list(map(str, problems(spec))) == [
+        'spec.command[1]: Invalid value: "$(params.z)": spec.parameters has no "z"; it has: a, b',
         'spec.args[1]: Invalid value: "$(params.x)": spec.parameters has no "x"; it has: a, b',
         'spec.args[1]: Invalid value: "$(params.y)": spec.parameters has no "y"; it has: a, b',
         'spec.env[0].value: Invalid value: "$(params.)": spec.parameters has no ""; it has: a, b',
+        f'{container}.args[0]: Invalid value: "$(params.w)": spec.parameters has no "w"; it has: a, b',
+        f'{container}.env[0].value: Invalid value: "$(params.v)": spec.parameters has no "v"; it has: a, b',
     ]
 
 

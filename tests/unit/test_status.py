@@ -51,46 +51,58 @@ def said(status: TrainingRunStatus, kind: str) -> tuple[str, str, str]:
 @pytest.mark.parametrize(
     ("job", "attempts", "phase", "verdict", "message"),
     [
-        pytest.param(JobFacts(WAITING), [], "Pending", ("Unknown", "Pending"), None, id="not begun"),
-        pytest.param(JobFacts(RUNNING), [], "Pending", ("Unknown", "Pending"), None, id="without a pod"),
-        pytest.param(JobFacts(RUNNING), [pending], "Pending", ("Unknown", "Pending"), None, id="a pod is made"),
+        pytest.param(JobFacts(state=WAITING), [], "Pending", ("Unknown", "Pending"), None, id="not begun"),
+        pytest.param(JobFacts(state=RUNNING), [], "Pending", ("Unknown", "Pending"), None, id="without a pod"),
+        pytest.param(JobFacts(state=RUNNING), [pending], "Pending", ("Unknown", "Pending"), None, id="a pod is made"),
         pytest.param(
-            JobFacts(RUNNING),
+            JobFacts(state=RUNNING),
             [unscheduled],
             *("Pending", ("Unknown", "Pending"), "Unschedulable: no room"),
             id="no room for it",
         ),
-        pytest.param(JobFacts(RUNNING), [running], "Running", ("Unknown", "Running"), None, id="running"),
+        pytest.param(JobFacts(state=RUNNING), [running], "Running", ("Unknown", "Running"), None, id="running"),
         pytest.param(
-            JobFacts(RUNNING),
+            JobFacts(state=RUNNING),
             [errored],
-            *("Pending", ("Unknown", "Retrying"), "attempt wine-1 ended: Error"),
+            *("Pending", ("Unknown", "AttemptEnded"), "attempt wine-1 ended: Error"),
             id="between two attempts",
         ),
-        pytest.param(JobFacts(RUNNING), [errored, second], "Running", ("Unknown", "Running"), None, id="tried again"),
         pytest.param(
-            JobFacts(SUSPENDED),
+            JobFacts(state=RUNNING), [errored, second], "Running", ("Unknown", "Running"), None, id="tried again"
+        ),
+        pytest.param(
+            JobFacts(state=SUSPENDED),
             [],
             *("Suspended", ("Unknown", "Suspended"), "no pod runs until spec.suspend is false"),
             id="suspended",
         ),
-        pytest.param(JobFacts(COMPLETE), [completed], "Succeeded", ("True", "Completed"), None, id="succeeded"),
+        pytest.param(JobFacts(state=COMPLETE), [completed], "Succeeded", ("True", "Completed"), None, id="succeeded"),
         pytest.param(
-            JobFacts(COMPLETE), [errored, completed], "Succeeded", ("True", "Completed"), None, id="succeeded at last"
+            JobFacts(state=COMPLETE),
+            [errored, completed],
+            "Succeeded",
+            ("True", "Completed"),
+            None,
+            id="succeeded at last",
         ),
         pytest.param(
-            JobFacts(FAILED), [errored], "Failed", ("False", "Error"), "ValueError: no", id="failed as its last attempt"
+            JobFacts(state=FAILED),
+            [errored],
+            "Failed",
+            ("False", "Error"),
+            "ValueError: no",
+            id="failed as its last attempt",
         ),
         pytest.param(
-            JobFacts(FAILED), [errored, evicted], "Failed", ("False", "Evicted"), None, id="the last one counts"
+            JobFacts(state=FAILED), [errored, evicted], "Failed", ("False", "Evicted"), None, id="the last one counts"
         ),
         pytest.param(
-            JobFacts(FAILED, None, "DeadlineExceeded", "too late"),
+            JobFacts(state=FAILED, reason="DeadlineExceeded", message="too late"),
             [errored],
             *("Failed", ("False", "DeadlineExceeded"), "too late"),
             id="the Job's own reason goes before its attempts'",
         ),
-        pytest.param(JobFacts(FAILED), [], "Failed", ("False", "Error"), None, id="failed without a pod"),
+        pytest.param(JobFacts(state=FAILED), [], "Failed", ("False", "Error"), None, id="failed without a pod"),
     ],
 )
 def test_phase_verdict_and_message(
@@ -104,14 +116,14 @@ def test_phase_verdict_and_message(
 
 
 def test_a_pod_that_completed_is_not_said_to_be_retried() -> None:
-    found = status_of(JobFacts(RUNNING), completed)
+    found = status_of(JobFacts(state=RUNNING), completed)
     assert (found.phase, said(found, "Succeeded")[:2], found.message) == ("Running", ("Unknown", "Running"), None)
 
 
 def test_a_transition_time_moves_only_with_the_status() -> None:
-    first = status_of(JobFacts(RUNNING), pending, now=at(1))
-    later = status_of(JobFacts(RUNNING), running, run=after(first), now=at(2))
-    last = status_of(JobFacts(COMPLETE), completed, run=after(later), now=at(3))
+    first = status_of(JobFacts(state=RUNNING), pending, now=at(1))
+    later = status_of(JobFacts(state=RUNNING), running, run=after(first), now=at(2))
+    last = status_of(JobFacts(state=COMPLETE), completed, run=after(later), now=at(3))
     times = {
         kind: [found.last_transition_time for status in (first, later, last) if (found := status.condition(kind))]
         for kind in ("Accepted", "Running", "Succeeded", "Tracked")
@@ -125,37 +137,46 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
 
 
 def test_a_changed_reason_alone_moves_no_time() -> None:
-    first = status_of(JobFacts(RUNNING), pending, now=at(1))
-    later = status_of(JobFacts(SUSPENDED), run=after(first), now=at(2))
+    first = status_of(JobFacts(state=RUNNING), pending, now=at(1))
+    later = status_of(JobFacts(state=SUSPENDED), run=after(first), now=at(2))
     found = later.condition("Succeeded")
     assert found is not None
     assert (found.reason, found.last_transition_time) == ("Suspended", at(1))
 
 
 def test_the_same_facts_give_the_same_status() -> None:
-    first = status_of(JobFacts(RUNNING, "j", started_at=at(0)), running, now=at(1))
-    assert status_of(JobFacts(RUNNING, "j", started_at=at(0)), running, run=after(first), now=at(2)) == first
+    first = status_of(JobFacts(state=RUNNING, name="j", started_at=at(0)), running, now=at(1))
+    assert status_of(JobFacts(state=RUNNING, name="j", started_at=at(0)), running, run=after(first), now=at(2)) == first
+
+
+def numbered(count: int, **fields: Any) -> list[Attempt]:
+    return [attempt(f"wine-{number:02}", Outcome.FAILED, reason="Error", **fields) for number in range(count)]
 
 
 def test_the_last_ten_attempts_are_kept() -> None:
-    found = status_of(JobFacts(RUNNING), *(attempt(f"wine-{number}") for number in range(12)))
-    assert [one.pod for one in found.attempts] == [f"wine-{number}" for number in range(2, 12)]
+    found = status_of(JobFacts(state=RUNNING), *numbered(12, recorded_at=at(90)))
+    assert [one.pod for one in found.attempts] == [f"wine-{number:02}" for number in range(2, 12)]
+
+
+def test_what_mlflow_does_not_agree_with_yet_is_kept_and_all_after_it() -> None:
+    recorded = numbered(13, recorded_at=at(90))
+    attempts = [*recorded[:1], *numbered(2)[1:], *recorded[2:]]
+    assert status_of(JobFacts(state=RUNNING), *attempts).attempts == attempts[1:]
 
 
 def test_all_attempts_are_counted_once() -> None:
-    attempts = [attempt(f"wine-{number:02}", Outcome.FAILED, reason="Error") for number in range(13)]
+    attempts = numbered(13, recorded_at=at(90))
     status = TrainingRunStatus()
     for number in range(1, 13):
-        status = status_of(JobFacts(RUNNING), *attempts[:number], run=after(status))
+        shown = attempts[max(number - 11, 0) : number]
+        status = status_of(JobFacts(state=RUNNING), *shown, run=after(status))
     assert status.attempt_count == 12
-    assert status_of(JobFacts(RUNNING), *attempts[:12], run=after(status)) == status, "their pods are all still there"
-    assert status_of(JobFacts(RUNNING), *attempts[2:], run=after(status)).attempt_count == 13, "the first are gone"
+    assert status_of(JobFacts(state=RUNNING), *attempts[2:12], run=after(status)) == status, "seen again"
+    assert status_of(JobFacts(state=RUNNING), *attempts[2:], run=after(status)).attempt_count == 13
 
 
 def test_attempts_seen_all_at_once_are_counted() -> None:
-    attempts = [attempt(f"wine-{number:02}", Outcome.FAILED) for number in range(12)]
-    first = status_of(JobFacts(RUNNING), *attempts)
-    assert (first.attempt_count, status_of(JobFacts(RUNNING), *attempts, run=after(first)).attempt_count) == (12, 12)
+    assert status_of(JobFacts(state=RUNNING), *numbered(12)).attempt_count == 12
 
 
 @pytest.mark.parametrize(
@@ -178,15 +199,15 @@ def test_attempts_seen_all_at_once_are_counted() -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert status_of(JobFacts(COMPLETE, started_at=at(0), finished_at=at(seconds))).duration == text
+    assert status_of(JobFacts(state=COMPLETE, started_at=at(0), finished_at=at(seconds))).duration == text
 
 
 @pytest.mark.parametrize(
     "job",
     [
-        JobFacts(RUNNING, started_at=at(0)),
-        JobFacts(RUNNING, started_at=at(0), finished_at=at(9)),
-        JobFacts(FAILED, finished_at=at(9)),
+        JobFacts(state=RUNNING, started_at=at(0)),
+        JobFacts(state=RUNNING, started_at=at(0), finished_at=at(9)),
+        JobFacts(state=FAILED, finished_at=at(9)),
     ],
 )
 def test_what_has_not_begun_or_ended_has_no_duration(job: JobFacts) -> None:
@@ -194,13 +215,13 @@ def test_what_has_not_begun_or_ended_has_no_duration(job: JobFacts) -> None:
 
 
 def test_start_and_end_are_the_jobs() -> None:
-    found = status_of(JobFacts(COMPLETE, "wine-0123", started_at=at(1), finished_at=at(61)), completed)
+    found = status_of(JobFacts(state=COMPLETE, name="wine-0123", started_at=at(1), finished_at=at(61)), completed)
     assert (found.start_time, found.completion_time, found.job) == (at(1), at(61), "wine-0123")
 
 
 def test_what_was_known_is_kept_where_the_job_is_silent() -> None:
     before = TrainingRunStatus(start_time=at(1), image_digest="example/wine@sha256:0123")
-    found = status_of(JobFacts(FAILED, finished_at=at(61)), run=after(before))
+    found = status_of(JobFacts(state=FAILED, finished_at=at(61)), run=after(before))
     assert (found.start_time, found.image_digest, found.duration) == (at(1), "example/wine@sha256:0123", "1m")
 
 
@@ -211,30 +232,40 @@ recorded_failure = errored.model_copy(update={"recorded_at": at(70), "run_id": "
 @pytest.mark.parametrize(
     ("job", "attempts", "problem", "expected"),
     [
-        pytest.param(JobFacts(RUNNING), [running], None, ("Unknown", "InProgress", ""), id="going on"),
-        pytest.param(JobFacts(COMPLETE), [completed], None, ("Unknown", "InProgress", ""), id="ended, not recorded"),
+        pytest.param(JobFacts(state=RUNNING), [running], None, ("Unknown", "InProgress", ""), id="going on"),
         pytest.param(
-            JobFacts(COMPLETE),
+            JobFacts(state=COMPLETE), [completed], None, ("Unknown", "InProgress", ""), id="ended, not recorded"
+        ),
+        pytest.param(
+            JobFacts(state=COMPLETE),
             [recorded],
             None,
             ("True", "Recorded", "MLflow agrees with 1 attempt"),
             id="recorded",
         ),
         pytest.param(
-            JobFacts(COMPLETE),
+            JobFacts(state=COMPLETE),
             [recorded_failure, recorded],
             None,
             ("True", "Recorded", "MLflow agrees with 2 attempts"),
             id="all recorded",
         ),
         pytest.param(
-            JobFacts(COMPLETE), [errored, recorded], None, ("Unknown", "InProgress", ""), id="one is still missing"
+            JobFacts(state=COMPLETE),
+            [errored, recorded],
+            None,
+            ("Unknown", "InProgress", ""),
+            id="one is still missing",
         ),
         pytest.param(
-            JobFacts(RUNNING), [recorded_failure], None, ("Unknown", "InProgress", ""), id="recorded, to be retried"
+            JobFacts(state=RUNNING),
+            [recorded_failure],
+            None,
+            ("Unknown", "InProgress", ""),
+            id="recorded, to be retried",
         ),
         pytest.param(
-            JobFacts(COMPLETE),
+            JobFacts(state=COMPLETE),
             [completed],
             "MLflow is down",
             ("False", "TrackingUnavailable", "MLflow is down"),
@@ -247,33 +278,40 @@ def test_tracked(job: JobFacts, attempts: list[Attempt], problem: str | None, ex
 
 
 def test_an_outage_of_mlflow_changes_no_outcome() -> None:
-    found = status_of(JobFacts(COMPLETE), completed, problem="MLflow is down")
+    found = status_of(JobFacts(state=COMPLETE), completed, problem="MLflow is down")
     assert (found.phase, said(found, "Succeeded")[0]) == ("Succeeded", "True")
 
 
 def test_tracking_is_the_last_attempts_run() -> None:
     found = status_of(
-        JobFacts(COMPLETE), recorded_failure, recorded, url="http://mlflow/r1", experiment_id="7", metrics={"f1": "0.9"}
+        JobFacts(state=COMPLETE),
+        recorded_failure,
+        recorded,
+        url="http://mlflow/r1",
+        experiment_id="7",
+        metrics={"f1": "0.9"},
     )
     assert found.tracking == TrackingStatus(experiment_id="7", run_id="r1", url="http://mlflow/r1")
     assert found.metrics == {"f1": "0.9"}
 
 
 def test_tracking_stays_while_mlflow_is_not_asked() -> None:
-    first = status_of(JobFacts(RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
-    later = status_of(JobFacts(RUNNING), recorded_failure, attempt("wine-2", Outcome.PENDING), run=after(first))
+    first = status_of(JobFacts(state=RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
+    later = status_of(JobFacts(state=RUNNING), recorded_failure, attempt("wine-2", Outcome.PENDING), run=after(first))
     assert (later.tracking, later.metrics) == (TrackingStatus(experiment_id="7", run_id="r0", url="u"), {"f1": "0.9"})
 
 
 def test_metrics_are_never_those_of_another_attempt() -> None:
-    first = status_of(JobFacts(RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
-    later = status_of(JobFacts(COMPLETE), recorded_failure, recorded, run=after(first), experiment_id="7", metrics={})
+    first = status_of(JobFacts(state=RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
+    later = status_of(
+        JobFacts(state=COMPLETE), recorded_failure, recorded, run=after(first), experiment_id="7", metrics={}
+    )
     assert later.tracking is not None
     assert (later.tracking.run_id, later.metrics or {}) == ("r1", {})
 
 
 def test_without_a_run_there_is_no_tracking() -> None:
-    assert status_of(JobFacts(RUNNING), running).tracking is None
+    assert status_of(JobFacts(state=RUNNING), running).tracking is None
 
 
 @pytest.mark.parametrize(
@@ -318,7 +356,7 @@ def test_refusing_again_changes_nothing() -> None:
 
 def test_on_the_wire_it_is_as_kubernetes_writes_it() -> None:
     body = status_of(
-        JobFacts(COMPLETE, "wine-0123", started_at=at(0), finished_at=at(60)), recorded, experiment_id="7"
+        JobFacts(state=COMPLETE, name="wine-0123", started_at=at(0), finished_at=at(60)), recorded, experiment_id="7"
     ).to_json()
     assert body["startTime"] == "2026-01-02T03:04:05Z"
     assert body["tracking"] == {"experimentId": "7", "runId": "r1"}

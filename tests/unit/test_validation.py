@@ -7,7 +7,8 @@ import pytest
 
 from runyard.api.crd import schema
 from runyard.errors import InvalidManifest, RunyardError, UnknownField, UnreadableManifest
-from runyard.validation import dotted, parse
+from runyard.structural import dotted
+from runyard.validation import parse
 from tests.support.factories import manifest
 
 
@@ -52,6 +53,19 @@ RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: leave them out": [
         ({"env": [{"name": "A"}, {"name": "MLFLOW_RUN_CONTEXT", "value": "{}"}]}, "spec.env", "array"),
         ({"env": [{"name": "RUNYARD_POD_UID"}]}, "spec.env", "array"),
+        (
+            {
+                "podTemplate": {
+                    "spec": {
+                        "containers": [
+                            {"name": "a", "env": [{"name": "RUNYARD_POD_UID"}]},
+                            {"name": "training", "env": [{"name": "A"}, {"name": "RUNYARD_POD_UID"}]},
+                        ]
+                    }
+                }
+            },
+            *("spec.podTemplate.spec.containers", "object"),
+        ),
     ],
     "must be Never, or left out: every attempt is a pod of its own": [
         (
@@ -86,6 +100,7 @@ def test_a_broken_rule_is_said_in_its_own_words(message: str, spec: dict[str, An
         {"env": []},
         {"podTemplate": {}},
         {"podTemplate": {"spec": {"restartPolicy": "Never"}}},
+        {"podTemplate": {"spec": {"containers": [{"name": "a", "env": [{"name": "RUNYARD_POD_UID"}]}]}}},
         {"podTemplate": {"metadata": {"labels": {"a": "b"}}}},
     ],
 )
@@ -283,6 +298,10 @@ def test_a_null_is_a_field_left_out() -> None:
         {},
         0,
     )
+
+
+def test_a_null_for_a_parameter_is_none_at_all() -> None:
+    assert parse(manifest(parameters={"a": None, "b": 1})).spec.parameters == {"b": 1}
 
 
 def test_a_null_within_a_lists_item_is_a_field_left_out() -> None:

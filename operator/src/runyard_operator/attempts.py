@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from runyard.api.status import ATTEMPTS_KEPT
 from runyard.api.trainingrun import Attempt, Outcome, Reason
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
 
@@ -25,21 +26,28 @@ def observed(pods: Iterable[Pod], before: Sequence[Attempt], job: Job | None, no
 
     What was final stays as it was; a remembered pod that is gone without an end seen has ended unseen.
     """
-
-    def age(pod: Pod) -> tuple[datetime, str]:
-        return (pod.metadata.creation_timestamp or now, pod.metadata.name)
-
     present = {pod.metadata.uid: pod for pod in pods}
     remembered = {attempt.uid for attempt in before}
-    oldest = min((age(present[uid]) for uid in remembered if uid in present), default=None)
-    others = sorted((pod for uid, pod in present.items() if uid not in remembered), key=age)
-    # A status remembers the last attempts only; the pods of earlier ones may still be there.
-    forgotten = [pod for pod in others if oldest is not None and age(pod) < oldest]
-    return [
-        *(_of_pod(pod, None, job, now) for pod in forgotten),
-        *(_again(attempt, present.get(attempt.uid), job, now) for attempt in before),
-        *(_of_pod(pod, None, job, now) for pod in others[len(forgotten) :]),
+    # Pods of attempts that the status has dropped may still be there; each of them ended before the rest began.
+    begun = min((attempt.started_at for attempt in before if attempt.started_at), default=None)
+    is_full = len(before) >= ATTEMPTS_KEPT
+    new = [
+        pod
+        for pod in by_age(pods)
+        if pod.metadata.uid not in remembered and not (is_full and begun and pod.metadata.creation_timestamp < begun)
     ]
+    return [
+        *(
+            _again(attempt, present.get(attempt.uid), job, now, is_last=not new and attempt is before[-1])
+            for attempt in before
+        ),
+        *(_of_pod(pod, None, job, now) for pod in new),
+    ]
+
+
+def by_age(pods: Iterable[Pod]) -> list[Pod]:
+    """Return pods in the order in which they were made."""
+    return sorted(pods, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
 
 
 def image_wait(pod: Pod) -> str | None:
@@ -51,24 +59,35 @@ def image_wait(pod: Pod) -> str | None:
     return None
 
 
-def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime) -> Attempt:
+def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *, is_last: bool) -> Attempt:
     if attempt.outcome.is_final:
         return attempt
-    return _of_pod(pod, attempt, job, now) if pod else _vanished(attempt, job, now)
+    if pod:
+        return _of_pod(pod, attempt, job, now)
+    # A Job starts no pod after one that it has ended for a reason of its own.
+    outcome, reason = _why_stopped(job, now) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
+    return attempt.model_copy(
+        update={
+            "outcome": outcome,
+            "reason": str(reason),
+            "finished_at": now,
+            "message": attempt.message or "the pod is gone, and its end was not seen",
+        }
+    )
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
     terminated = _end_of_training(pod)
     running = pod.training.state.running if pod.training else None
-    started = (terminated or running).started_at if (terminated or running) else None  # type: ignore[union-attr]
+    ran = terminated or running
     base = Attempt(
         pod=pod.metadata.name,
         uid=pod.metadata.uid,
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,
-        started_at=started or pod.status.start_time or pod.metadata.creation_timestamp,
+        started_at=(ran.started_at if ran else None) or pod.status.start_time or pod.metadata.creation_timestamp,
         # What a pod waited for explains its end only if it never came to run.
-        message=earlier.message if earlier and not (terminated or running) else None,
+        message=earlier.message if earlier and not ran else None,
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":
@@ -109,48 +128,38 @@ def _ended(
     )
 
 
-def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: datetime) -> tuple[Outcome, str]:
+def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: datetime) -> tuple[Outcome, Reason | str]:
     if terminated and terminated.reason == "OOMKilled":
         return Outcome.FAILED, Reason.OOM_KILLED
     if disruption := pod.condition("DisruptionTarget"):
         return Outcome.CANCELLED, _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
     if pod.status.reason == "Evicted":
         return Outcome.CANCELLED, Reason.EVICTED
-    if pod.metadata.deletion_timestamp or pod.status.reason == "DeadlineExceeded":
-        return _why_stopped(job, now)
+    asked_at = pod.deletion_asked_at
+    ended_by_itself = terminated and terminated.finished_at and asked_at and terminated.finished_at < asked_at
+    if (asked_at and not ended_by_itself) or pod.status.reason == "DeadlineExceeded":
+        return _why_stopped(job, asked_at or now)
     return Outcome.FAILED, Reason.ERROR
 
 
-def _why_stopped(job: Job | None, now: datetime) -> tuple[Outcome, str]:
-    """Return why a pod was deleted: what the Job says of itself, else someone did it by hand."""
+def _why_stopped(job: Job | None, when: datetime) -> tuple[Outcome, Reason | str]:
+    """Return why a pod was stopped at a moment: what the Job says of itself, else someone did it by hand."""
     if job is None or job.metadata.deletion_timestamp:
         return Outcome.CANCELLED, Reason.CANCELLED
     if reason := job.metadata.annotations.get(FAILED_BECAUSE):
         return Outcome.FAILED, reason
     ending = job.condition("FailureTarget") or job.condition("Failed")
-    if (ending and ending.reason == "DeadlineExceeded") or _is_overdue(job, now):
+    if (ending and ending.reason == "DeadlineExceeded") or _is_overdue(job, when):
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     if job.spec.suspend:
         return Outcome.CANCELLED, Reason.SUSPENDED
     return Outcome.CANCELLED, Reason.POD_DELETED
 
 
-def _is_overdue(job: Job, now: datetime) -> bool:
-    """Whether the deadline has passed: the Job controller deletes the pods before it says so."""
+def _is_overdue(job: Job, when: datetime) -> bool:
+    """Whether the deadline had passed: the Job controller deletes the pods before it says so."""
     limit, started = job.spec.active_deadline_seconds, job.status.start_time
-    return limit is not None and started is not None and now >= started + timedelta(seconds=limit)
-
-
-def _vanished(attempt: Attempt, job: Job | None, now: datetime) -> Attempt:
-    outcome, reason = _why_stopped(job, now)
-    return attempt.model_copy(
-        update={
-            "outcome": outcome,
-            "reason": str(reason),
-            "finished_at": now,
-            "message": attempt.message or "the pod is gone, and its end was not seen",
-        }
-    )
+    return limit is not None and started is not None and when >= started + timedelta(seconds=limit)
 
 
 def _waits_for(pod: Pod) -> str | None:

@@ -1,6 +1,6 @@
 """What to do about a TrainingRun, given all that was observed: a function from values to values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
@@ -48,49 +48,50 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
 
 def job_facts(job: Job, pods: tuple[Pod, ...] = ()) -> JobFacts:
     """Return how a Job stands. Its own reason counts unless it only says that attempts failed."""
-    name, started, digest = job.metadata.name, job.status.start_time, _image_digest(pods)
+    facts = JobFacts(
+        state=JobState.SUSPENDED if job.spec.suspend else JobState.RUNNING,
+        name=job.metadata.name,
+        started_at=job.status.start_time,
+        image_digest=_image_digest(pods),
+    )
     if ended := job.condition("Complete"):
         finished = job.status.completion_time or ended.last_transition_time
-        return JobFacts(JobState.COMPLETE, name, None, None, started, finished, digest)
+        return replace(facts, state=JobState.COMPLETE, finished_at=finished)
     if failed := job.condition("Failed"):
-        reason = job.metadata.annotations.get(FAILED_BECAUSE)
-        message = None
-        if reason is None and failed.reason == "DeadlineExceeded":
-            reason, message = (
-                Reason.DEADLINE_EXCEEDED,
-                "spec.activeDeadlineSeconds passed before the training ended",
-            )
-        return JobFacts(JobState.FAILED, name, reason, message, started, failed.last_transition_time, digest)
-    state = JobState.SUSPENDED if job.spec.suspend else JobState.RUNNING
-    return JobFacts(state, name, None, None, started, None, digest)
+        facts = replace(facts, state=JobState.FAILED, finished_at=failed.last_transition_time)
+        if reason := job.metadata.annotations.get(FAILED_BECAUSE):
+            return replace(facts, reason=reason)
+        if failed.reason == "DeadlineExceeded":
+            message = "spec.activeDeadlineSeconds passed before the training ended"
+            return replace(facts, reason=Reason.DEADLINE_EXCEEDED, message=message)
+    return facts
 
 
 def _remembered(run: TrainingRun) -> JobFacts:
     """Return the facts that a final status was made from: what happens to the Job later changes nothing."""
     status = run.status
     verdict = status.condition(SUCCEEDED)
-    succeeded = verdict is not None and verdict.status == "True"
     return JobFacts(
-        JobState.COMPLETE if succeeded else JobState.FAILED,
-        status.job,
-        verdict.reason if verdict else None,
-        verdict.message if verdict else None,
-        status.start_time,
-        status.completion_time,
-        status.image_digest,
+        state=JobState.COMPLETE if verdict and verdict.status == "True" else JobState.FAILED,
+        name=status.job,
+        reason=verdict.reason if verdict else None,
+        message=verdict.message if verdict else None,
+        started_at=status.start_time,
+        finished_at=status.completion_time,
+        image_digest=status.image_digest,
     )
 
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     if seen.run.status.job is None:
-        return Decision(JobFacts(JobState.WAITING, jobs.job_name(seen.run)), found, create_job=True)
+        return Decision(JobFacts(state=JobState.WAITING, name=jobs.job_name(seen.run)), found, create_job=True)
     gone = JobFacts(
-        JobState.FAILED,
-        seen.run.status.job,
-        Reason.JOB_DELETED,
-        "the Job was deleted before it ended; to train again, create a new TrainingRun",
-        seen.run.status.start_time,
-        seen.run.status.completion_time or seen.now,
+        state=JobState.FAILED,
+        name=seen.run.status.job,
+        reason=Reason.JOB_DELETED,
+        message="the Job was deleted before it ended; to train again, create a new TrainingRun",
+        started_at=seen.run.status.start_time,
+        finished_at=seen.run.status.completion_time or seen.now,
     )
     return Decision(gone, found)
 
@@ -100,7 +101,7 @@ def _about_images(seen: Observed, facts: JobFacts, found: tuple[Attempt, ...], g
     waiting = [pod for pod in seen.pods if attempts.image_wait(pod)]
     if not waiting or FAILED_BECAUSE in (seen.job.metadata.annotations if seen.job else {}):
         return Decision(facts, found)
-    since = min(pod.metadata.creation_timestamp or seen.now for pod in waiting)
+    since = min(pod.metadata.creation_timestamp for pod in waiting)
     left = since + grace - seen.now
     if left > timedelta(0):
         return Decision(facts, found, look_again_after=left)
@@ -108,5 +109,5 @@ def _about_images(seen: Observed, facts: JobFacts, found: tuple[Attempt, ...], g
 
 
 def _image_digest(pods: tuple[Pod, ...]) -> str | None:
-    ids = [pod.training.image_id for pod in pods if pod.training and pod.training.image_id]
+    ids = [pod.training.image_id for pod in attempts.by_age(pods) if pod.training and pod.training.image_id]
     return ids[-1] if ids else None

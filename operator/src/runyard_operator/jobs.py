@@ -2,20 +2,20 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
 from typing import cast
 
 from pydantic import JsonValue
 
 from runyard.api import environment
-from runyard.api.model import JsonObject
-from runyard.api.trainingrun import API_VERSION, KIND, TRAINING_CONTAINER, TrainingRun
+from runyard.api.container import joined, training_container
+from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
 from runyard_operator.objects import FAILED_BECAUSE, NAME_ANNOTATION, UID_LABEL, Job
 
 _NAME_LENGTH = 63  # a Job's name is also a label's value on its pods
 _HASH_LENGTH = 8
 
-# The pod as the "restricted" standard wants it; a podTemplate that says otherwise is followed.
+# The pod as the "restricted" standard wants it; a podTemplate is followed in each field that it says otherwise of.
 _POD_SECURITY: JsonObject = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 _CONTAINER_SECURITY: JsonObject = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
@@ -90,20 +90,18 @@ def failure(reason: str) -> JsonObject:
 
 def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> JsonObject:
     template = copy.deepcopy(run.spec.pod_template or {})
-    given = _object(template.get("metadata"))
+    given = as_object(template.get("metadata"))
     metadata: JsonObject = {
-        key: {**_object(given.get(key)), **_object(marks[key])} for key in ("labels", "annotations")
+        key: {**as_object(given.get(key)), **as_object(marks[key])} for key in ("labels", "annotations")
     }
-    pod = _object(template.get("spec"))
-    containers = [_object(found) for found in _list(pod.get("containers"))]
-    others: list[JsonValue] = [found for found in containers if found.get("name") != TRAINING_CONTAINER]
-    training = next((found for found in containers if found.get("name") == TRAINING_CONTAINER), {})
+    pod = as_object(template.get("spec"))
+    others = [item for item in as_list(pod.get("containers")) if as_object(item).get("name") != TRAINING_CONTAINER]
     spec = run.spec
     overlay: JsonObject = {
         "serviceAccountName": spec.service_account_name,
         "nodeSelector": cast("JsonObject | None", spec.node_selector),
-        "tolerations": _joined(pod.get("tolerations"), spec.tolerations),
-        "volumes": _joined(pod.get("volumes"), spec.volumes, "name"),
+        "tolerations": joined(pod.get("tolerations"), spec.tolerations),
+        "volumes": joined(pod.get("volumes"), spec.volumes, "name"),
     }
     return {
         "metadata": metadata,
@@ -111,60 +109,33 @@ def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> Jso
             "automountServiceAccountToken": False,
             # A Service named mlflow would otherwise set MLFLOW_PORT to a URL.
             "enableServiceLinks": False,
-            "securityContext": _POD_SECURITY,
             **pod,
+            "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
             "restartPolicy": "Never",
             **{key: value for key, value in overlay.items() if value is not None},
-            "containers": [_container(run, training, tracking_uri), *others],
+            "containers": [_container(run, tracking_uri), *others],
         },
     }
 
 
-def _container(run: TrainingRun, base: JsonObject, tracking_uri: str) -> JsonObject:
-    spec = run.spec
-    fields: JsonObject = {
-        "image": spec.image,
-        "command": cast("list[JsonValue] | None", spec.command),
-        "args": cast("list[JsonValue] | None", environment.arguments(run)),
-        "workingDir": spec.working_dir,
-        "resources": spec.resources,
-        "envFrom": _joined(base.get("envFrom"), spec.env_from),
-        "volumeMounts": _joined(base.get("volumeMounts"), spec.volume_mounts, "mountPath"),
-    }
+def _container(run: TrainingRun, tracking_uri: str) -> JsonObject:
+    asked = training_container(run)
     return {
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": _CONTAINER_SECURITY,
-        **base,
-        "name": TRAINING_CONTAINER,
-        **{key: value for key, value in fields.items() if value is not None},
-        "env": _environment(run, base, tracking_uri),
+        **asked,
+        "securityContext": {**_CONTAINER_SECURITY, **as_object(asked.get("securityContext"))},
+        "env": _environment(run, asked, tracking_uri),
     }
 
 
-def _environment(run: TrainingRun, base: JsonObject, tracking_uri: str) -> list[JsonValue]:
-    """Return the pod's identity first, since the others refer to it; a person's own value wins over ours."""
-    own: list[JsonObject] = [{"name": "RUNYARD_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
-    own += [
+def _environment(run: TrainingRun, asked: JsonObject, tracking_uri: str) -> list[JsonValue]:
+    """Return the pod's identity first, since the others refer to it; elsewhere a person's own value wins over ours."""
+    identity: JsonObject = {"name": "RUNYARD_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    own: list[JsonObject] = [
         {"name": name, "value": value}
         for name, value in environment.own_variables(run, tracking_uri, "$(RUNYARD_POD_UID)").items()
     ]
-    by_name: dict[JsonValue, JsonObject] = {}
-    for variable in [*own, *map(_object, _list(base.get("env"))), *environment.user_variables(run)]:
-        by_name[str(variable["name"])] = variable
-    return list(by_name.values())
-
-
-def _joined(base: JsonValue, more: Sequence[JsonObject] | None, key: str | None = None) -> JsonValue:
-    """Lay a list over the template's; where items have a key, one with the same key takes the other's place."""
-    if more is None:
-        return base
-    replaced = [item.get(key) for item in more] if key else []
-    return [*(item for item in _list(base) if key is None or _object(item).get(key) not in replaced), *more]
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
+    persons = [
+        item for item in map(as_object, as_list(asked.get("env"))) if item.get("name") not in RESERVED_ENVIRONMENT
+    ]
+    return list({str(variable["name"]): variable for variable in [identity, *own, *persons]}.values())

@@ -1,5 +1,7 @@
 """Jobs and pods as the API server has them, as far as an outcome depends on them."""
 
+from datetime import datetime, timedelta
+
 from pydantic import Field
 
 from runyard.api.model import Model, Time
@@ -26,8 +28,9 @@ class Metadata(Model):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     owner_references: list[OwnerReference] = Field(default_factory=list)
-    creation_timestamp: Time | None = None
+    creation_timestamp: Time
     deletion_timestamp: Time | None = None
+    deletion_grace_period_seconds: int = 0
 
 
 class ObjectCondition(Model):
@@ -141,6 +144,12 @@ class Pod(Model):
     def training(self) -> ContainerStatus | None:
         """The training container, once the kubelet has said anything of it."""
         return next((c for c in self.status.container_statuses if c.name == TRAINING_CONTAINER), None)
+
+    @property
+    def deletion_asked_at(self) -> datetime | None:
+        """When its deletion was asked for: its deletion time is when it is to be gone."""
+        gone_at = self.metadata.deletion_timestamp
+        return gone_at and gone_at - timedelta(seconds=self.metadata.deletion_grace_period_seconds)
 
     def condition(self, kind: str, status: str = "True") -> ObjectCondition | None:
         """Return the condition of that type if it has that status."""

@@ -241,6 +241,10 @@ def _relax_template(template: JsonObject) -> None:
     containers = _object(_object(spec["properties"])["containers"])
     # Bounds let the API server see that rules over containers are cheap.
     containers["maxItems"] = 32
-    name = _object(_object(_object(containers["items"])["properties"])["name"])
+    container = _object(_object(containers["items"])["properties"])
+    _object(container["env"])["maxItems"] = 256
+    variable = _object(_object(_object(container["env"])["items"])["properties"])
+    _object(variable["name"])["maxLength"] = 1024
+    name = _object(container["name"])
     name["maxLength"] = 63
     name["description"] = f'"{TRAINING_CONTAINER}" is the training container.'

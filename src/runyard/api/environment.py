@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 
 from runyard.api import parameters
-from runyard.api.model import JsonObject
-from runyard.api.parameters import substituted
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
 from runyard.api.trainingrun import TrainingRun
 
@@ -35,20 +33,8 @@ def own_variables(run: TrainingRun, tracking_uri: str, pod_uid: str) -> dict[str
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
         # What a script printed before it was killed is then in its log.
         "PYTHONUNBUFFERED": "1",
-        **parameters.environment(run.spec.parameters),
+        **parameters.variables(run.spec.parameters),
     }
-
-
-def user_variables(run: TrainingRun) -> list[JsonObject]:
-    """Return `spec.env` with parameters put in."""
-    return [_with_parameters(variable, run) for variable in run.spec.env or []]
-
-
-def arguments(run: TrainingRun) -> list[str] | None:
-    """Return `spec.args` with parameters put in; None where the image's own apply."""
-    if run.spec.args is None:
-        return None
-    return [substituted(text, run.spec.parameters) for text in run.spec.args]
 
 
 def quoted(run: TrainingRun) -> TrainingRun:
@@ -68,9 +54,3 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
     What is not defined stays as it is.
     """
     return _REFERENCE.sub(lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]), text)
-
-
-def _with_parameters(variable: Mapping[str, object], run: TrainingRun) -> JsonObject:
-    value = variable.get("value")
-    changed = {"value": substituted(value, run.spec.parameters)} if isinstance(value, str) else {}
-    return {**variable, **changed}  # type: ignore[dict-item]

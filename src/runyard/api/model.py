@@ -9,6 +9,16 @@ from pydantic.alias_generators import to_camel
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 
+def as_object(value: JsonValue) -> JsonObject:
+    """Return an object as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: JsonValue) -> list[JsonValue]:
+    """Return a list as it is, and anything else as an empty one."""
+    return value if isinstance(value, list) else []
+
+
 class Model(BaseModel):
     """A part of the resource, written as Kubernetes writes it."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
+from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import TrainingRunSpec
 from runyard.errors import Problem
 
@@ -23,7 +24,7 @@ def substituted(text: str, parameters: Mapping[str, JsonValue]) -> str:
     return _REFERENCE.sub(lambda found: text_of(parameters[found[1]]), text)
 
 
-def environment(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
+def variables(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
     """Return the PARAM_… variables."""
     return {f"PARAM_{name}": text_of(value) for name, value in parameters.items()}
 
@@ -57,8 +58,17 @@ def _bad_references(spec: TrainingRunSpec) -> Iterator[Problem]:
 
 
 def _texts(spec: TrainingRunSpec) -> Iterator[tuple[str, str]]:
-    for index, argument in enumerate(spec.args or []):
-        yield f"spec.args[{index}]", argument
-    for index, variable in enumerate(spec.env or []):
+    """Return each text that parameters are put into, with its path."""
+    index, template = spec.template_container
+    given = spec.model_dump(mode="json", by_alias=True, include={"command", "args", "env"})
+    yield from _texts_of(given, "spec")
+    yield from _texts_of(template, f"spec.podTemplate.spec.containers[{index}]")
+
+
+def _texts_of(container: JsonObject, path: str) -> Iterator[tuple[str, str]]:
+    for key in ("command", "args"):
+        for index, text in enumerate(as_list(container.get(key))):
+            yield f"{path}.{key}[{index}]", str(text)
+    for index, variable in enumerate(map(as_object, as_list(container.get("env")))):
         if isinstance(value := variable.get("value"), str):
-            yield f"spec.env[{index}].value", value
+            yield f"{path}.env[{index}].value", value

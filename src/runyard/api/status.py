@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import takewhile
+from itertools import dropwhile
 
 from runyard.api.trainingrun import (
     Attempt,
@@ -38,7 +38,7 @@ class JobState(StrEnum):
         return self in {JobState.COMPLETE, JobState.FAILED}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobFacts:
     """What is known of the Job, or of the local processes that stand for one."""
 
@@ -80,7 +80,7 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
     conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
     conditions.set(SUCCEEDED, "False", Reason.INVALID_SPEC, message)
-    conditions.set(TRACKED, "True", "NothingToRecord", "no pod ran")
+    conditions.set(TRACKED, "True", Reason.NOTHING_TO_RECORD, "no pod ran")
     return run.status.model_copy(
         update={
             "observed_generation": run.metadata.generation,
@@ -97,13 +97,14 @@ def assemble(
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
     last = attempts[-1] if attempts else None
+    count = _count(run.status, attempts)
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
-    conditions.set(ACCEPTED, "True", "Accepted")
+    conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
     conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
-    conditions.set(TRACKED, *_tracked(job, attempts, tracking))
+    conditions.set(TRACKED, *_tracked(job, attempts, count, tracking))
     completed = job.finished_at if job.state.is_final else None
     previous = run.status.tracking or TrackingStatus()
     run_id = (last.run_id if last else None) or previous.run_id
@@ -116,8 +117,8 @@ def assemble(
         completion_time=completed,
         duration=_duration(job.started_at or run.status.start_time, completed),
         job=job.name,
-        attempt_count=_count(run.status, attempts),
-        attempts=list(attempts[-ATTEMPTS_KEPT:]),
+        attempt_count=count,
+        attempts=_kept(attempts),
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
             run_id=run_id,
@@ -152,11 +153,17 @@ class _Conditions:
         )
 
 
+def _kept(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Drop the oldest, but none that MLflow does not agree with yet, and none after one of those."""
+    spare = len(attempts) - ATTEMPTS_KEPT
+    kept = dropwhile(lambda item: item[0] < spare and item[1].recorded_at, enumerate(attempts))
+    return [attempt for _, attempt in kept]
+
+
 def _count(before: TrainingRunStatus, attempts: Sequence[Attempt]) -> int:
-    """Return how many attempts there were. Those before the listed ones were counted when they came."""
+    """Return how many attempts there were, those that are no longer listed included."""
     listed = {attempt.uid for attempt in before.attempts}
-    new = takewhile(lambda attempt: attempt.uid not in listed, reversed(attempts))
-    return (before.attempt_count or 0) + sum(1 for _ in new)
+    return (before.attempt_count or 0) + sum(attempt.uid not in listed for attempt in attempts)
 
 
 def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
@@ -188,22 +195,20 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
         case JobState.SUSPENDED:
             return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
     if last and last.outcome is Outcome.SUCCEEDED:
-        return Outcome.RUNNING, None
+        return Reason.RUNNING, None
     if last and last.outcome.is_final:
-        return "Retrying", f"attempt {last.pod} ended: {last.reason}"
-    return (last.outcome if last else Outcome.PENDING), job.message or (last.message if last else None)
+        return Reason.ATTEMPT_ENDED, f"attempt {last.pod} ended: {last.reason}"
+    reason = Reason.RUNNING if last and last.outcome is Outcome.RUNNING else Reason.PENDING
+    return reason, job.message or (last.message if last else None)
 
 
-def _tracked(job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts) -> tuple[str, str, str]:
+def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: TrackingFacts) -> tuple[str, str, str]:
+    """Return the condition's status, reason and message."""
     if tracking.problem:
-        return "False", "TrackingUnavailable", tracking.problem
+        return "False", Reason.TRACKING_UNAVAILABLE, tracking.problem
     if job.state.is_final and all(found.recorded_at for found in attempts):
-        return (
-            "True",
-            "Recorded",
-            f"MLflow agrees with {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}",
-        )
-    return "Unknown", "InProgress", ""
+        return "True", Reason.RECORDED, f"MLflow agrees with {count} attempt{'' if count == 1 else 's'}"
+    return "Unknown", Reason.IN_PROGRESS, ""
 
 
 def _duration(start: datetime | None, end: datetime | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
-from runyard.api.model import JsonObject, Model, Time
+from runyard.api.model import JsonObject, Model, Time, as_list, as_object
 
 GROUP = "runyard.dev"
 VERSION = "v1alpha1"
@@ -49,6 +49,15 @@ def rule(expression: str, message: str, field: str = "") -> dict[str, JsonValue]
     return {**found, "fieldPath": field} if field else found
 
 
+def _free_of_reserved(variables: str) -> str:
+    return f"{variables}.all(e, !(e.name in {list(RESERVED_ENVIRONMENT)}))"
+
+
+_RESERVED_MESSAGE = (
+    "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: leave them out"
+)
+
+
 class RunDiscovery(StrEnum):
     """How the runs of a training are found in MLflow."""
 
@@ -73,7 +82,8 @@ class TrainingRunSpec(Model):
         None,
         min_length=1,
         max_length=256,
-        description="Program and its first arguments; default: the image's.",
+        description="Program and its first arguments; default: the image's. $(params.NAME) is replaced by that "
+        "parameter's value.",
     )
     args: list[Annotated[str, Field(max_length=16384)]] | None = Field(
         None,
@@ -89,8 +99,8 @@ class TrainingRunSpec(Model):
     parameters: dict[str, Parameter] = Field(
         default_factory=dict,
         max_length=100,
-        description="Scalars by name: numbers, strings, booleans. Each replaces $(params.NAME) in args and env, "
-        "and is in the environment as PARAM_NAME.",
+        description="Scalars by name: numbers, strings, booleans. Each replaces $(params.NAME) in command, args and "
+        "env, and is in the environment as PARAM_NAME.",
     )
     experiment: str | None = Field(
         None, min_length=1, max_length=500, description="MLflow experiment; default: the namespace's name."
@@ -102,13 +112,7 @@ class TrainingRunSpec(Model):
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["name"],
-            "x-kubernetes-validations": [
-                rule(
-                    f"self.all(e, !(e.name in {list(RESERVED_ENVIRONMENT)}))",
-                    "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: "
-                    "leave them out",
-                )
-            ],
+            "x-kubernetes-validations": [rule(_free_of_reserved("self"), _RESERVED_MESSAGE)],
         },
     )
     env_from: list[EnvFromSource] | None = Field(
@@ -138,7 +142,13 @@ class TrainingRunSpec(Model):
                     "!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",
                     "must be Never, or left out: every attempt is a pod of its own",
                     ".spec.restartPolicy",
-                )
+                ),
+                rule(
+                    "!has(self.spec) || !has(self.spec.containers) || self.spec.containers.all(c, "
+                    f"c.name != '{TRAINING_CONTAINER}' || !has(c.env) || {_free_of_reserved('c.env')})",
+                    _RESERVED_MESSAGE,
+                    ".spec.containers",
+                ),
             ]
         },
     )
@@ -155,6 +165,15 @@ class TrainingRunSpec(Model):
     )
     suspend: bool = Field(default=False, description="true: no pod runs until it is set to false.")
     tracking: Tracking = Field(default_factory=Tracking, description="How the training and MLflow meet.")
+
+    @property
+    def template_container(self) -> tuple[int, JsonObject]:
+        """The training container in podTemplate and its place there; empty where it has none."""
+        containers = as_list(as_object((self.pod_template or {}).get("spec")).get("containers"))
+        for index, container in enumerate(map(as_object, containers)):
+            if container.get("name") == TRAINING_CONTAINER:
+                return index, container
+        return 0, {}
 
 
 SPEC_RULES = (
@@ -194,7 +213,16 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why something ended as it did."""
+    """Why something is as it is: the reasons of conditions and attempts."""
+
+    ACCEPTED = "Accepted"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    ATTEMPT_ENDED = "AttemptEnded"
+    IN_PROGRESS = "InProgress"
+    RECORDED = "Recorded"
+    NOTHING_TO_RECORD = "NothingToRecord"
+    TRACKING_UNAVAILABLE = "TrackingUnavailable"
 
     COMPLETED = "Completed"
     ERROR = "Error"
@@ -265,7 +293,7 @@ class TrainingRunStatus(Model):
     attempts: list[Attempt] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
-        description="The last ten attempts, oldest first.",
+        description="The last ten attempts, oldest first, and before them any that MLflow does not agree with yet.",
     )
     tracking: TrackingStatus | None = None
     metrics: dict[str, str] | None = Field(
