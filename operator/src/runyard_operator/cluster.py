@@ -86,8 +86,8 @@ class Cluster:
         found = await self._read(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": f"{UID_LABEL}={uid}"})
         return tuple(Pod.model_validate(item) for item in cast("list[JsonObject]", (found or {})["items"]))
 
-    async def create_job(self, namespace: str, manifest: JsonObject) -> None:
-        """Create a Job, unless it is there already.
+    async def create_job(self, namespace: str, manifest: JsonObject) -> Job | None:
+        """Create a Job and return it; None where there is one of that name already.
 
         Raises:
             JobRefused: the API server says that it is invalid.
@@ -95,21 +95,29 @@ class Cluster:
         """
         async with await self._send("POST", _jobs_path(namespace), body=manifest) as answer:
             if answer.status == HTTPStatus.CONFLICT:
-                return
+                return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
                 raise JobRefused(_problems(await answer.text()))
             await _raise_for_status(answer)
+            return Job.model_validate(await answer.json())
 
-    async def patch_job(self, namespace: str, name: str, patch: JsonObject) -> None:
-        """Merge a patch into a Job; one that is gone needs none."""
-        await self._patch(f"{_jobs_path(namespace)}/{name}", patch)
+    async def patch_job(self, namespace: str, name: str, patch: JsonObject) -> Job | None:
+        """Merge a patch into a Job and return it; one that is gone needs none."""
+        found = await self._patch(f"{_jobs_path(namespace)}/{name}", patch)
+        return Job.model_validate(found) if found else None
 
-    async def patch_status(self, run: TrainingRun, status: TrainingRunStatus) -> None:
-        """Write the status; what is unset is removed. A resource that is gone, or is another now, needs none."""
-        # The UID makes the server refuse a namesake that was created since.
-        patch: JsonObject = {"metadata": {"uid": run.metadata.uid}, "status": status_patch(run.status, status)}
+    async def patch_status(self, run: TrainingRun, status: TrainingRunStatus) -> JsonObject | None:
+        """Write the status over the one that was read, and return the resource; None where it is gone.
+
+        Raises:
+            ClusterError: with status 409 where the resource has changed since it was read, or is another now.
+
+        """
+        # The version makes the server refuse what was decided on an old one, the UID a namesake created since.
+        metadata: JsonObject = {"uid": run.metadata.uid, "resourceVersion": run.metadata.resource_version}
+        patch: JsonObject = {"metadata": metadata, "status": status_patch(run.status, status)}
         path = f"{_training_run_path(run.metadata.namespace, run.metadata.name)}/status"
-        await self._patch(path, patch, HTTPStatus.CONFLICT)
+        return await self._patch(path, patch)
 
     async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
         """Read the last bytes of a container's log; None where the kubelet has no log of it."""
@@ -161,11 +169,13 @@ class Cluster:
             await _raise_for_status(answer)
             return cast("JsonObject", await answer.json())
 
-    async def _patch(self, path: str, patch: JsonObject, *accepted: HTTPStatus) -> None:
+    async def _patch(self, path: str, patch: JsonObject) -> JsonObject | None:
         content_type = "application/merge-patch+json"
         async with await self._send("PATCH", path, body=patch, content_type=content_type) as answer:
-            if answer.status not in {HTTPStatus.NOT_FOUND, *accepted}:
-                await _raise_for_status(answer)
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return None
+            await _raise_for_status(answer)
+            return cast("JsonObject", await answer.json())
 
     async def _send(
         self,

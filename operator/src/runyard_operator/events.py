@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runyard.api.status import SUCCEEDED, TRACKED
-from runyard.api.trainingrun import Attempt, Outcome, Phase, TrainingRunStatus
+from runyard.api.status import SUCCEEDED, TRACKED, condition_status
+from runyard.api.trainingrun import Outcome, Phase, TrainingRunStatus
 
 NORMAL, WARNING = "Normal", "Warning"
 
@@ -20,38 +20,26 @@ class Event:
 
 
 def between(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
-    """Return what happened between two statuses; nothing for a status seen twice."""
-    if after.job and not before.job:
-        yield Event(NORMAL, "JobCreated", "Launch", f"Created Job {after.job}")
+    """Return what happened between two statuses; nothing for a status seen twice.
+
+    A training that goes well is one event, since each is a write of its own; the Job and its pod have theirs.
+    """
     known = {attempt.uid: attempt for attempt in before.attempts}
     for attempt in after.attempts:
-        yield from _of_attempt(known.get(attempt.uid), attempt)
-    if after.phase is Phase.SUSPENDED and before.phase is not Phase.SUSPENDED:
+        earlier = known.get(attempt.uid)
+        if not (earlier and earlier.outcome.is_final) and attempt.outcome in {Outcome.FAILED, Outcome.CANCELLED}:
+            code = "" if attempt.exit_code is None else f", exit code {attempt.exit_code}"
+            yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}")
+    if after.phase is Phase.SUSPENDED and before.phase not in {None, Phase.SUSPENDED}:
         yield Event(NORMAL, "Suspended", "Suspend", "No pod runs until spec.suspend is false")
-    if (verdict := after.condition(SUCCEEDED)) and verdict.status != _status(before, SUCCEEDED):
+    if (verdict := after.condition(SUCCEEDED)) and verdict.status != condition_status(before, SUCCEEDED):
         if verdict.status == "True":
-            yield Event(NORMAL, "Succeeded", "Finish", "The training succeeded")
+            run = f"; its run is {after.tracking.run_id}" if after.tracking else ""
+            yield Event(NORMAL, "Succeeded", "Finish", f"The training succeeded in {after.duration}{run}")
         if verdict.status == "False":
             yield Event(WARNING, "Failed", "Finish", f"{verdict.reason}: {verdict.message}".removesuffix(": "))
-    if (tracked := after.condition(TRACKED)) and tracked.status != _status(before, TRACKED):
-        if tracked.status == "True" and after.attempts:
+    if (tracked := after.condition(TRACKED)) and tracked.status != condition_status(before, TRACKED):
+        if tracked.status == "True" and condition_status(before, TRACKED) == "False":
             yield Event(NORMAL, "Tracked", "Record", tracked.message)
         if tracked.status == "False":
             yield Event(WARNING, "NotTracked", "Record", tracked.message)
-
-
-def _of_attempt(before: Attempt | None, after: Attempt) -> Iterator[Event]:
-    if before is not None and before.outcome is after.outcome:
-        return
-    if after.outcome is Outcome.RUNNING:
-        yield Event(NORMAL, "AttemptStarted", "Run", f"Pod {after.pod} runs on {after.node}")
-    elif after.outcome is Outcome.SUCCEEDED:
-        yield Event(NORMAL, "AttemptSucceeded", "Run", f"Pod {after.pod} completed")
-    elif after.outcome.is_final:
-        code = "" if after.exit_code is None else f", exit code {after.exit_code}"
-        yield Event(WARNING, "AttemptFailed", "Run", f"Pod {after.pod} ended: {after.reason}{code}")
-
-
-def _status(status: TrainingRunStatus, condition: str) -> str:
-    found = status.condition(condition)
-    return found.status if found else "Unknown"

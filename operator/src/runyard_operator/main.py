@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sys
+from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 import kopf
@@ -11,14 +13,16 @@ from kubernetes.aio import client, config
 
 from runyard_operator import handlers, settings
 from runyard_operator.cluster import REPORTER, Cluster
+from runyard_operator.mirror import Key, Mirror
 from runyard_operator.objects import UID_LABEL
 from runyard_operator.queue import ReconcileQueue
-from runyard_operator.reconcile import Key, NotRecorded, Reconciler
+from runyard_operator.reconcile import Reconciler
+from runyard_operator.recording import Recorder
 from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger("runyard_operator")
 
-_WORKERS = 16
+_WORKERS = 64
 _MLFLOW_CONNECTIONS = 16
 
 
@@ -35,10 +39,13 @@ async def _run(found: settings.Settings) -> None:
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
     async with client.ApiClient() as api, aiohttp.ClientSession(connector=connector) as session:
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
-        reconciler = Reconciler(Cluster(api), tracking, found)
+        cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
+        # The queue is made of the reconciler, which is made of this.
+        recorder = Recorder(cluster, tracking, found.log_tail_bytes, now, lambda key: queue.add(key))  # noqa: PLW0108
+        reconciler = Reconciler(cluster, tracking, found, mirror, recorder, now)
         queue = ReconcileQueue(reconciler.reconcile, _report)
         registry = kopf.OperatorRegistry()
-        handlers.register(registry, queue, reconciler)
+        handlers.register(registry, queue, mirror)
         async with asyncio.TaskGroup() as group:
             workers = group.create_task(queue.run(_WORKERS))
             await kopf.operator(
@@ -71,7 +78,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 
 def _report(key: Key, error: Exception) -> None:
-    if isinstance(error, NotRecorded | TrackingError):
+    if isinstance(error, TrackingError):
         log.warning("%s/%s: not recorded yet: %s", key.namespace, key.name, error)
     else:
         log.error("%s/%s: %s: %s", key.namespace, key.name, type(error).__name__, error, exc_info=error)

@@ -25,12 +25,18 @@ class Metadata(Model):
     name: str
     namespace: str = ""
     uid: str = ""
+    resource_version: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     owner_references: list[OwnerReference] = Field(default_factory=list)
     creation_timestamp: Time
     deletion_timestamp: Time | None = None
     deletion_grace_period_seconds: int = 0
+
+    @property
+    def version(self) -> int:
+        """The object's age among its own versions; Kubernetes promises that they can be compared."""
+        return int(self.resource_version or 0)
 
 
 class ObjectCondition(Model):
@@ -144,6 +150,18 @@ class Pod(Model):
     def training(self) -> ContainerStatus | None:
         """The training container, once the kubelet has said anything of it."""
         return next((c for c in self.status.container_statuses if c.name == TRAINING_CONTAINER), None)
+
+    @property
+    def container_names(self) -> list[str]:
+        """The containers that have begun, and the training container in any case."""
+        statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
+        begun = [found.name for found in statuses if found.state.waiting is None]
+        return [TRAINING_CONTAINER, *(name for name in begun if name != TRAINING_CONTAINER)]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is known."""
+        return self.status.phase in {"Succeeded", "Failed"}
 
     @property
     def deletion_asked_at(self) -> datetime | None:

@@ -12,11 +12,19 @@ _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 20.0
 
 
+def pause_after(failures: int) -> timedelta:
+    """Return how long to wait after a failure, given how many there were before it: 0.5 s, doubled, to 20 s at most.
+
+    With jitter, so that many keys that failed together do not come back together.
+    """
+    longest = min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LONGEST_RETRY_SECONDS)
+    return timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311 spreading, not secrecy
+
+
 class ReconcileQueue(Generic[Key]):
     """Keys waiting to be reconciled.
 
-    Work that fails is tried again after a pause that doubles from 0.5 s to 20 s, with jitter, so that many keys
-    that failed together do not come back together.
+    Work that fails is tried again after a pause that grows with each failure.
     """
 
     def __init__(
@@ -71,7 +79,6 @@ class ReconcileQueue(Generic[Key]):
             self._failed(key, error)
             count = self._failures.get(key, 0)
             self._failures[key] = count + 1
-            longest = min(_FIRST_RETRY_SECONDS * 2 ** min(count, 16), _LONGEST_RETRY_SECONDS)
-            return timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311 spreading, not secrecy
+            return pause_after(count)
         self._failures.pop(key, None)
         return pause

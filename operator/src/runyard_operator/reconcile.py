@@ -1,278 +1,209 @@
 """The order of steps for one TrainingRun: look, decide, act, record, and write down what is so."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
 
 import aiohttp
-import yaml
 from pydantic import ValidationError
 
 from runyard.api import parameters
-from runyard.api.environment import identity_tags
-from runyard.api.model import JsonObject
-from runyard.api.records import (
-    MANIFEST_ARTIFACT,
-    POD_TAG,
-    corrections,
-    log_artifact,
-    primary,
-    status_metrics,
-)
-from runyard.api.status import TrackingFacts, assemble, is_final, is_settled, refused
-from runyard.api.trainingrun import (
-    TRAINING_CONTAINER,
-    Attempt,
-    Outcome,
-    Reason,
-    TrainingRun,
-    TrainingRunStatus,
-)
+from runyard.api.model import JsonObject, as_object
+from runyard.api.records import POD_TAG, corrections, log_artifact, primary
+from runyard.api.status import assemble, is_final, is_settled, is_urgent, refused
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
 from runyard_operator import events, jobs
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
-from runyard_operator.objects import Pod
+from runyard_operator.mirror import Key, Mirror, View
+from runyard_operator.recording import Recorder
 from runyard_operator.settings import Settings
-from runyard_operator.tracking import Tracking, TrackingError
+from runyard_operator.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
-_FIND_RUN_AGAIN = timedelta(seconds=5)
-
-
-class Key(NamedTuple):
-    """A resource, and not its later namesake."""
-
-    namespace: str
-    name: str
-    uid: str
-
-
-class NotRecorded(Exception):
-    """MLflow does not agree yet; the resource's status says why."""
+# Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
+_SMALL_CHANGE_WAITS = timedelta(seconds=2)
 
 
 @dataclass
 class Reconciler:
-    """What reconciling needs, and the little that it remembers between two looks.
-
-    Memory is only for what cannot be read again: logs of pods on their way out, and resources already deleted.
-    """
+    """What reconciling needs."""
 
     cluster: Cluster
     tracking: Tracking
     settings: Settings
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _logs: dict[str, bytes] = field(default_factory=dict)
-    _departed: dict[Key, TrainingRun] = field(default_factory=dict)
-
-    def depart(self, key: Key, last_seen: JsonObject) -> None:
-        """Remember a deleted resource until its runs are closed."""
-        self._departed[key] = _lenient(last_seen)
+    mirror: Mirror
+    recorder: Recorder
+    now: Callable[[], datetime]
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Bring a resource, its Job and its runs to where they should be; return when to look again.
 
         Raises:
-            NotRecorded: MLflow could not be brought to agree; all else is done.
             ClusterError: the API server refused something that it should not.
 
         """
-        body = await self.cluster.training_run(key.namespace, key.name)
-        if body is None or _uid(body) != key.uid:
-            await self._bury(key)
-            return None
+        view = self.mirror.view(key)
+        if view.body is None:  # its children were seen first, or it was gone before the operator came
+            found = await self.cluster.training_run(key.namespace, key.name)
+            if found is None or _uid(found) != key.uid:
+                view.is_deleted = True
+            else:
+                self.mirror.see_resource(key, found)
+        if view.is_deleted:
+            return await self._bury(key, view)
+        body = view.body or {}
         try:
             run = TrainingRun.model_validate(body)
         except ValidationError as error:
-            await self._refuse(_lenient(body), _problems(error))
+            return await self._refuse(key, lenient(body), _problems(error))
+        if is_settled(run):
+            self.mirror.settle(key)
+            self.recorder.forget(key)
             return None
-        if is_settled(run) or run.metadata.deletion_timestamp:
+        if run.metadata.deletion_timestamp:
             return None
-        if not is_final(run.status) and (found := parameters.problems(run.spec)):
-            await self._refuse(run, found)
-            return None
-        return await self._advance(key, run, body)
+        if not is_final(run.status) and (problems := parameters.problems(run.spec)):
+            return await self._refuse(key, run, problems)
+        return await self._advance(key, run, view)
 
-    async def _advance(self, key: Key, run: TrainingRun, body: JsonObject) -> timedelta | None:
-        job = await self.cluster.job(key.namespace, jobs.job_name(run))
-        if job is not None and not job.is_owned_by(key.uid):
-            problem = Problem("metadata.name", f"a Job {job.metadata.name} of somebody else's is in the way: delete it")
-            await self._refuse(run, [problem])
-            return None
-        pods = await self.cluster.pods(key.namespace, key.uid)
-        decision = decide(Observed(run, job, pods, self.now()), self.settings.image_pull_grace)
+    async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
+        await self._confirm_absences(key, run, view)
+        pods = tuple(view.pods.values())
+        decision = decide(Observed(run, view.job, pods, self.now()), self.settings.image_pull_grace)
         try:
-            await self._act(run, decision)
+            await self._act(key, run, view, decision)
         except JobRefused as error:
-            await self._refuse(run, error.problems)
-            return None
-        await self._keep_logs(key, pods)
-        attempts, facts = await self._record(run, body, decision)
+            return await self._refuse(key, run, error.problems)
+        await self._keep_logs(key, view)
+        attempts, facts, ask_again = await self.recorder.record(key, run, view, decision.attempts)
         status = assemble(run, decision.job, attempts, facts, self.now())
-        await self._write(run, status)
-        if facts.problem:
-            raise NotRecorded(facts.problem)
-        waits_for_run = any(found.outcome is Outcome.RUNNING and not found.run_id for found in attempts)
-        return decision.look_again_after or (_FIND_RUN_AGAIN if waits_for_run else None)
+        write_later = await self._write(key, run, view, status)
+        pauses = (decision.look_again_after, ask_again, write_later)
+        return min((pause for pause in pauses if pause is not None), default=None)
 
-    async def _act(self, run: TrainingRun, decision: Decision) -> None:
+    async def _confirm_absences(self, key: Key, run: TrainingRun, view: View) -> None:
+        """Ask the API server for what should be there and was not seen."""
+        if is_final(run.status):
+            return
+        if view.job is None and run.status.job:
+            view.job = await self.cluster.job(key.namespace, run.status.job)
+        if any(not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts):
+            view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+
+    async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> None:
         if decision.create_job:
-            await self.cluster.create_job(run.metadata.namespace, jobs.job(run, self.settings.tracking_uri))
+            manifest = jobs.job(run, self.settings.tracking_uri)
+            name = jobs.job_name(run)
+            found = await self.cluster.create_job(key.namespace, manifest) or await self.cluster.job(
+                key.namespace, name
+            )
+            if found is not None and not found.is_owned_by(key.uid):
+                message = f"a Job {name} of somebody else's is in the way: delete it"
+                raise JobRefused([Problem("metadata.name", message)])
+            view.job = found
         if decision.patch_job and decision.job.name:
-            await self.cluster.patch_job(run.metadata.namespace, decision.job.name, decision.patch_job)
+            view.job = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
 
-    async def _keep_logs(self, key: Key, pods: tuple[Pod, ...]) -> None:
-        """Read the log of each pod that is about to go, while there is one to read."""
-        for pod in pods:
+    async def _keep_logs(self, key: Key, view: View) -> None:
+        """Read the logs of each pod that is about to go, while there is something to read."""
+        for uid, pod in list(view.pods.items()):  # events come in meanwhile
             if not pod.metadata.deletion_timestamp:
                 continue
-            tail = await self._log_tail(key.namespace, pod.metadata.name)
-            if tail is not None and len(tail) >= len(self._logs.get(pod.metadata.uid, b"")):
-                self._logs[pod.metadata.uid] = tail
+            kept = view.logs.setdefault(uid, {})
+            for container in pod.container_names:
+                limit = self.settings.log_tail_bytes
+                tail = await self.cluster.log_tail(key.namespace, pod.metadata.name, container, limit)
+                if tail is not None and len(tail) >= len(kept.get(container, b"")):
+                    kept[container] = tail
 
-    async def _log_tail(self, namespace: str, pod: str) -> bytes | None:
-        return await self.cluster.log_tail(namespace, pod, TRAINING_CONTAINER, self.settings.log_tail_bytes)
-
-    async def _record(
-        self, run: TrainingRun, body: JsonObject, decision: Decision
-    ) -> tuple[list[Attempt], TrackingFacts]:
-        """Bring MLflow to agree with every ended attempt; a failure is told in the facts and stops nothing."""
-        recorded: list[Attempt] = []
-        facts = TrackingFacts()
-        for attempt in decision.attempts:
-            if attempt.recorded_at or facts.problem:
-                recorded.append(attempt)
-                continue
-            try:
-                done, facts = await self._record_attempt(run, body, attempt)
-                recorded.append(done)
-            except (TrackingError, ClusterError, aiohttp.ClientError) as error:
-                recorded.append(attempt)
-                facts = replace(facts, problem=str(error))
-        return recorded, facts
-
-    async def _record_attempt(
-        self, run: TrainingRun, body: JsonObject, attempt: Attempt
-    ) -> tuple[Attempt, TrackingFacts]:
-        if attempt.outcome is Outcome.PENDING or (attempt.outcome is Outcome.RUNNING and attempt.run_id):
-            return attempt, TrackingFacts()
-        runs = await self.tracking.runs_of_pod(attempt.uid)
-        chief = primary(runs)
-        if not attempt.outcome.is_final:
-            if chief is None:
-                return attempt, TrackingFacts()
-            facts = TrackingFacts(self.tracking.url_of(chief), chief.experiment_id)
-            return attempt.model_copy(update={"run_id": chief.id}), facts
-        if chief is None:
-            chief = await self.tracking.create_run(
-                run.experiment,
-                attempt.pod,
-                identity_tags(run, attempt.uid),
-                attempt.started_at or self.now(),
-            )
-            runs = [chief]
-        await self.tracking.upload(chief, log_artifact(attempt.pod), await self._log_of(run, attempt))
-        await self.tracking.upload(chief, MANIFEST_ARTIFACT, _as_applied(body))
-        await self.tracking.apply(corrections(runs, attempt))
-        self._logs.pop(attempt.uid, None)
-        facts = TrackingFacts(self.tracking.url_of(chief), chief.experiment_id, status_metrics(chief.metrics))
-        return attempt.model_copy(update={"run_id": chief.id, "recorded_at": self.now()}), facts
-
-    async def _log_of(self, run: TrainingRun, attempt: Attempt) -> bytes:
-        """Return the log's tail, or a sentence that says why there is none."""
-        read = await self._log_tail(run.metadata.namespace, attempt.pod)
-        kept = self._logs.get(attempt.uid)
-        found = max((text for text in (read, kept) if text is not None), key=len, default=None)
-        if found is None:
-            why = attempt.message or "the pod was gone before it could be read"
-            return f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n".encode()
-        return found or f"The log of pod {attempt.pod} is empty.\n".encode()
-
-    async def _bury(self, key: Key) -> None:
+    async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
-        run = self._departed.get(key)
-        if run is None:
-            return
-        pods = await self.cluster.pods(key.namespace, key.uid)
-        await self._keep_logs(key, pods)
-        if pods:
-            return  # the end of each comes as an event
-        for attempt in self._orphans(run, await self._pods_with_open_runs(key)):
+        view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+        await self._keep_logs(key, view)
+        if any(not pod.has_ended for pod in view.pods.values()):
+            return None  # the end of each comes as an event
+        run = lenient(view.body or {})
+        for attempt in await self._orphans(key, run):
             runs = await self.tracking.runs_of_pod(attempt.uid)
             chief = primary(runs)
             if chief is not None:
-                await self.tracking.upload(chief, log_artifact(attempt.pod), await self._log_of(run, attempt))
+                for container, text in (await self.recorder.logs(key.namespace, view, attempt)).items():
+                    await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
                 await self.tracking.apply(corrections(runs, attempt))
-            self._logs.pop(attempt.uid, None)
-        del self._departed[key]
+        self.mirror.forget(key)
+        self.recorder.forget(key)
+        return None
 
-    async def _pods_with_open_runs(self, key: Key) -> set[str]:
+    async def _orphans(self, key: Key, run: TrainingRun) -> list[Attempt]:
+        """Return the attempts of a deleted resource that have open runs, as cancelled."""
         runs = await self.tracking.runs_of_resource(key.uid)
-        return {found.tags.get(POD_TAG, "") for found in runs if found.status.is_open}
-
-    def _orphans(self, run: TrainingRun, pod_uids: set[str]) -> list[Attempt]:
-        known = {attempt.uid: attempt.pod for attempt in run.status.attempts}
+        pods = {found.tags.get(POD_TAG, "") for found in runs if found.status.is_open}
+        names = {attempt.uid: attempt.pod for attempt in run.status.attempts}
         return [
             Attempt(
-                pod=known.get(uid, uid),
+                pod=names.get(uid, uid),
                 uid=uid,
                 outcome=Outcome.CANCELLED,
                 reason=Reason.CANCELLED,
                 finished_at=self.now(),
                 message="the TrainingRun was deleted",
             )
-            for uid in sorted(pod_uids)
+            for uid in sorted(pods)
         ]
 
-    async def _refuse(self, run: TrainingRun, problems: list[Problem]) -> None:
-        await self._write(run, refused(run, problems, self.now()))
+    async def _refuse(self, key: Key, run: TrainingRun, problems: Sequence[Problem]) -> timedelta | None:
+        return await self._write(key, run, self.mirror.view(key), refused(run, problems, self.now()))
 
-    async def _write(self, run: TrainingRun, status: TrainingRunStatus) -> None:
+    async def _write(self, key: Key, run: TrainingRun, view: View, status: TrainingRunStatus) -> timedelta | None:
+        """Write a status that says something new; return how long a small change has still to wait."""
         if status == run.status:
-            return
-        await self.cluster.patch_status(run, status)
+            view.small_change_since = None
+            return None
+        if not is_urgent(run.status, status):
+            view.small_change_since = view.small_change_since or self.now()
+            left = view.small_change_since + _SMALL_CHANGE_WAITS - self.now()
+            if left > timedelta(0):
+                return left
+        view.small_change_since = None
+        try:
+            body = await self.cluster.patch_status(run, status)
+        except ClusterError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            # Somebody has changed the resource since: take what it is now, and decide again.
+            view.body, body = None, None
+            return timedelta(0)
+        if body is None:
+            return None  # gone; its deletion comes as an event
+        self.mirror.see_resource(key, body)
+        await self._tell(run, status)
+        if is_settled(run.model_copy(update={"status": status})):
+            self.mirror.settle(key)
+            self.recorder.forget(key)
+        return None
+
+    async def _tell(self, run: TrainingRun, status: TrainingRunStatus) -> None:
         for event in events.between(run.status, status):
             try:
                 await self.cluster.record_event(run, event, self.now())
-            except (ClusterError, aiohttp.ClientError) as error:
-                # An event is a courtesy; the status above is the record.
+            except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
+                # An event is a courtesy; the status is the record.
                 log.warning("%s/%s: no event: %s", run.metadata.namespace, run.metadata.name, error)
 
 
-def _lenient(body: JsonObject) -> TrainingRun:
+def lenient(body: JsonObject) -> TrainingRun:
     """Read a resource of which only metadata and status are needed, whatever its spec says."""
     return TrainingRun.model_validate({**body, "spec": {}})
 
 
 def _uid(body: JsonObject) -> str:
-    metadata = body.get("metadata")
-    return str(metadata.get("uid")) if isinstance(metadata, dict) else ""
+    return str(as_object(body.get("metadata")).get("uid"))
 
 
 def _problems(error: ValidationError) -> list[Problem]:
     return [Problem(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
-
-
-def _as_applied(body: JsonObject) -> bytes:
-    """Return the manifest as a person would apply it again."""
-    metadata = body.get("metadata")
-    kept: JsonObject = {
-        key: value
-        for key, value in (metadata if isinstance(metadata, dict) else {}).items()
-        if key in {"name", "namespace", "labels", "annotations"}
-    }
-    annotations = kept.get("annotations")
-    if isinstance(annotations, dict):
-        annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
-    manifest = {key: body[key] for key in ("apiVersion", "kind", "spec") if key in body}
-    ordered = {
-        "apiVersion": manifest["apiVersion"],
-        "kind": manifest["kind"],
-        "metadata": kept,
-        "spec": manifest["spec"],
-    }
-    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True).encode()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runyard.api.trainingrun import Attempt, Outcome
+from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome
 
 UID_TAG = "runyard.dev/uid"
 NAME_TAG = "runyard.dev/name"
@@ -71,9 +71,9 @@ class Correction:
         return {key: value for key, value in self.tags.items() if self.run.tags.get(key) != value}
 
 
-def log_artifact(pod: str) -> str:
-    """Return where the log's tail lies among a run's artifacts."""
-    return f"runyard/log-{pod}.txt"
+def log_artifact(pod: str, container: str = TRAINING_CONTAINER) -> str:
+    """Return where the end of a container's log lies among a run's artifacts."""
+    return f"runyard/log-{pod}.txt" if container == TRAINING_CONTAINER else f"runyard/log-{pod}-{container}.txt"
 
 
 def final_status(outcome: Outcome) -> RunStatus:

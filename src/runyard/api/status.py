@@ -73,6 +73,21 @@ def is_settled(run: TrainingRun) -> bool:
     return is_final(run.status) and tracked is not None and tracked.status == "True"
 
 
+def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
+    """Whether people or programs wait for what is new in a status: a phase, an outcome, the Job's name."""
+    return any(
+        (before.phase, before.job, condition_status(before, name))
+        != (after.phase, after.job, condition_status(after, name))
+        for name in (ACCEPTED, SUCCEEDED)
+    ) or (condition_status(after, TRACKED) == "True" != condition_status(before, TRACKED))
+
+
+def condition_status(status: TrainingRunStatus, condition: str) -> str:
+    """Return a condition's status; Unknown where the condition is not there."""
+    found = status.condition(condition)
+    return found.status if found else "Unknown"
+
+
 def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is."""
     message = "; ".join(map(str, problems))

@@ -313,6 +313,7 @@ class ObjectMeta(Model):
     namespace: str = ""
     uid: str = ""
     generation: int = 0
+    resource_version: str = ""
     deletion_timestamp: Time | None = None
 
 
