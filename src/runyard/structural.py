@@ -43,15 +43,19 @@ def _has_children(node: JsonObject) -> bool:
     return "items" in node or "additionalProperties" in node
 
 
-def without_nulls(value: JsonValue, node: JsonObject) -> JsonValue:
-    """A null is a field left out, as on the server; what is inside a value of any type stays."""
+def as_stored(value: JsonValue, node: JsonObject) -> JsonValue:
+    """Return a value as the API server keeps it: a null is a field left out, and defaults are filled in.
+
+    What is inside a value of any type stays.
+    """
     if node.get("x-kubernetes-preserve-unknown-fields"):
         return value
     known = [(key, child, found) for key, child, found in children(node, value) if found is not None]
-    if isinstance(value, dict) and known:
-        return {str(key): without_nulls(child, found) for key, child, found in known if child is not None}
+    if isinstance(value, dict) and (known or "properties" in node):
+        stored = {str(key): as_stored(child, found) for key, child, found in known if child is not None}
+        return {**_defaults(node), **stored}
     if isinstance(value, list):
-        return [without_nulls(child, found) for _, child, found in known]
+        return [as_stored(child, found) for _, child, found in known]
     return value
 
 
@@ -61,7 +65,7 @@ def repeated_keys(value: JsonValue, node: JsonObject, path: Path = ()) -> Iterat
     seen: list[JsonObject] = []
     for key, child, child_schema in children(node, value):
         if keys and isinstance(child, dict):
-            filled = {**_defaults(child_schema, keys), **child}
+            filled = {**_defaults(child_schema), **child}
             identity = {name: filled[name] for name in keys if name in filled}
             if identity in seen:
                 yield (*path, key), identity
@@ -70,6 +74,6 @@ def repeated_keys(value: JsonValue, node: JsonObject, path: Path = ()) -> Iterat
             yield from repeated_keys(child, child_schema, (*path, key))
 
 
-def _defaults(node: JsonObject | None, keys: list[str]) -> JsonObject:
+def _defaults(node: JsonObject | None) -> JsonObject:
     properties = cast("dict[str, JsonObject]", (node or {}).get("properties", {}))
-    return {key: properties[key]["default"] for key in keys if "default" in properties[key]}
+    return {key: found["default"] for key, found in properties.items() if "default" in found}

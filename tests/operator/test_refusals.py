@@ -1,6 +1,10 @@
 """What `kubectl apply` refuses, `runyard run` refuses with the same words."""
 
+import json
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +32,10 @@ SPECS = {
     "reserved environment in the template": (
         "{image: x, podTemplate: {spec: {containers: [{name: training, env: [{name: RUNYARD_POD_UID}]}]}}}"
     ),
+    "workers with runs of their own": "{image: x, workers: 2, tracking: {run: Discover}}",
+    "a number out of bounds and a broken rule": "{image: x, workers: 0, tracking: {run: Discover}}",
+    "too long and a broken rule": f"{{image: x, queueName: team, experiment: {'x' * 501}, suspend: true}}",
+    "queued and suspended": "{image: x, queueName: team, suspend: true}",
     "restarts in place": "{podTemplate: {spec: {restartPolicy: Always, containers: [{name: training}]}}}",
     "an image elsewhere than in the training container": "{podTemplate: {spec: {containers: [{name: a, image: x}]}}}",
 }
@@ -80,3 +88,46 @@ def test_both_accept(spec: str, server: ApiServer, tmp_path: Path) -> None:
     read = manifest.read(file)
     assert read.metadata.name == "accepted"
     assert read.spec == TrainingRun.model_validate_json(accepted.stdout).spec
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "image": {"image": "y"},
+    "command": {"command": ["b"]},
+    "a command where there was none": {"args": ["b"]},
+    "no more environment": {"env": None},
+    "deep in the template": {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 9}}},
+    "experiment": {"experiment": "other"},
+    "workers": {"workers": 2},
+    "tracking": {"tracking": {"requireModel": True}},
+    "queue": {"queueName": "team"},
+}
+
+
+@pytest.fixture
+def stored(server: ApiServer) -> Iterator[str]:
+    """A TrainingRun in a namespace that is its own; the namespace's name."""
+    namespace = f"changes-{uuid.uuid4().hex[:8]}"
+    server.kubectl("create", "namespace", namespace)
+    spec = "{image: x, command: [a], env: [{name: a}], parameters: {a: 1}, podTemplate: {spec: {priority: 1}}}"
+    body = f"apiVersion: runyard.dev/v1alpha1\nkind: TrainingRun\nmetadata: {{name: a}}\nspec: {spec}\n"
+    created = server.kubectl("-n", namespace, "create", "-f", "-", stdin=body)
+    assert created.returncode == 0, created.stderr
+    yield namespace
+    server.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def test_what_decides_a_training_cannot_be_changed(server: ApiServer, stored: str) -> None:
+    for name, change in CHANGES.items():
+        patch = json.dumps({"spec": change})
+        refused = server.kubectl("-n", stored, "patch", "trainingrun", "a", "--type=merge", "-p", patch)
+        assert refused.returncode == 1, name
+        assert f"spec.{next(iter(change))}: Invalid value: " in refused.stderr, name
+        assert "cannot be changed: create a new TrainingRun" in refused.stderr, name
+
+
+def test_how_long_and_how_often_it_is_tried_can_be_changed(server: ApiServer, stored: str) -> None:
+    change = {"suspend": True, "backoffLimit": 3, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 5}
+    for spec in (change, dict.fromkeys(change)):
+        patch = json.dumps({"spec": spec})
+        changed = server.kubectl("-n", stored, "patch", "trainingrun", "a", "--type=merge", "-p", patch)
+        assert changed.returncode == 0, changed.stderr

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runyard.api.crd import schema
+from runyard.api.trainingrun import IMMUTABLE_MESSAGE
 from runyard.errors import InvalidManifest, RunyardError, UnknownField, UnreadableManifest
 from runyard.structural import dotted
 from runyard.validation import parse
@@ -67,6 +68,12 @@ RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
             *("spec.podTemplate.spec.containers", "object"),
         ),
     ],
+    "workers share one run: say Assigned, or leave it out": [
+        ({"workers": 2, "tracking": {"run": "Discover"}}, "spec.tracking.run", "object"),
+    ],
+    "a queued training is suspended and resumed by its queue: leave suspend or queueName out": [
+        ({"queueName": "team", "suspend": True}, "spec.suspend", "object"),
+    ],
     "must be Never, or left out: every attempt is a pod of its own": [
         (
             {"podTemplate": {"spec": {"restartPolicy": policy, "containers": [{"name": "training"}]}}},
@@ -81,7 +88,7 @@ def test_each_rule_of_the_schema_is_shown_here() -> None:
     messages = {
         rule["message"] for node in nodes(schema()) for rule in node.get("x-kubernetes-validations", []) if node
     }
-    assert messages == set(RULES)
+    assert messages == {*RULES, IMMUTABLE_MESSAGE}, "what cannot be changed is shown against the API server"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,11 @@ def test_a_broken_rule_is_said_in_its_own_words(message: str, spec: dict[str, An
         {"image": None, "podTemplate": {"spec": {"containers": [{"name": "training", "image": "x"}]}}},
         {"env": [{"name": "MLFLOW_TRACKING_URI", "value": "x"}, {"name": "A"}]},
         {"env": []},
+        {"tracking": {"run": "Discover"}},
+        {"workers": 2},
+        {"workers": 2, "tracking": {"run": "Assigned"}},
+        {"workers": 2, "tracking": {"requireModel": True}},
+        {"queueName": "team"},
         {"podTemplate": {}},
         {"podTemplate": {"spec": {"restartPolicy": "Never"}}},
         {"podTemplate": {"spec": {"containers": [{"name": "a", "env": [{"name": "RUNYARD_POD_UID"}]}]}}},
@@ -117,7 +129,7 @@ KEYWORDS = {
     "required": ({"env": [{"value": "x"}]}, "spec.env[0].name: Required value"),
     "enum": (
         {"tracking": {"run": "Guess"}},
-        'spec.tracking.run: Unsupported value: "Guess": supported values: "Discover"',
+        'spec.tracking.run: Unsupported value: "Guess": supported values: "Discover", "Assigned"',
     ),
     "minimum": (
         {"backoffLimit": -1},

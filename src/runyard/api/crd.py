@@ -12,13 +12,17 @@ from pydantic.json_schema import models_json_schema
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import (
     GROUP,
+    IMMUTABLE_MESSAGE,
     KIND,
+    MUTABLE,
     PLURAL,
     SPEC_RULES,
     TRAINING_CONTAINER,
+    UNSEEN,
     VERSION,
     TrainingRunSpec,
     TrainingRunStatus,
+    rule,
 )
 
 _COLUMNS = (
@@ -81,7 +85,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
 
     """
     spec = _structural(_schema_of(TrainingRunSpec), kubernetes, described=True)
-    spec["x-kubernetes-validations"] = [*SPEC_RULES]
+    spec["x-kubernetes-validations"] = [*SPEC_RULES, *_make_immutable(_object(spec["properties"]))]
     template = _object(_object(spec["properties"])["podTemplate"])
     _relax_template(template)
     properties: JsonObject = {
@@ -231,6 +235,20 @@ def _default_list_keys(found: JsonObject) -> None:
         item = _object(found["items"])
         if key not in cast("list[str]", item.get("required", [])):
             _object(_object(item["properties"])[key])["default"] = "TCP" if key == "protocol" else ""
+
+
+def _make_immutable(properties: JsonObject) -> list[JsonObject]:
+    """Forbid changes of fields where they stand; return the rules that forbid to add or remove one."""
+    fixed = [name for name in properties if name not in (*MUTABLE, *UNSEEN)]
+    for name in fixed:
+        found = _object(properties[name])
+        rules = cast("list[JsonValue]", found.get("x-kubernetes-validations", []))
+        found["x-kubernetes-validations"] = [*rules, rule("self == oldSelf", IMMUTABLE_MESSAGE)]
+    return [
+        rule(f"has(self.{name}) == has(oldSelf.{name})", IMMUTABLE_MESSAGE, f".{name}")
+        for name in fixed
+        if "default" not in _object(properties[name])
+    ]
 
 
 def _relax_template(template: JsonObject) -> None:

@@ -58,19 +58,29 @@ _RESERVED_MESSAGE = (
 )
 
 
-class RunDiscovery(StrEnum):
-    """How the runs of a training are found in MLflow."""
+class RunMode(StrEnum):
+    """Who starts the runs of a training."""
 
     DISCOVER = "Discover"
+    ASSIGNED = "Assigned"
 
 
 class Tracking(Model):
     """How the training and MLflow meet."""
 
-    run: RunDiscovery = Field(
-        RunDiscovery.DISCOVER,
-        description="Discover: the script starts its runs itself, in any way and in any experiment; they carry "
-        "the pod's identity as tags and are found by it.",
+    run: RunMode | None = Field(
+        None,
+        description="Discover (default): the script starts its runs itself, in any way and in any experiment; they "
+        "carry the pod's identity as tags and are found by it. Assigned (default with several workers): one run is "
+        "made before the Job, and all pods, retries included, log into it: MLFLOW_RUN_ID names it.",
+    )
+    require_model: bool = Field(
+        default=False, description="true: a training that succeeds and logs no model is Succeeded, but Tracked=False."
+    )
+    require_metrics: list[Annotated[str, Field(min_length=1, max_length=250)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Metrics without which a training that succeeds is Succeeded, but Tracked=False.",
     )
 
 
@@ -164,7 +174,26 @@ class TrainingRunSpec(Model):
         None, ge=0, description="Seconds after the end until the Job and its pods are removed; default: kept."
     )
     suspend: bool = Field(default=False, description="true: no pod runs until it is set to false.")
+    queue_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=253,
+        description="Kueue's LocalQueue that says when the training may run: the Job is made suspended, and Kueue "
+        "resumes it.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=512,
+        description="How many pods train together: an Indexed Job with a host name for each pod. RANK, WORLD_SIZE, "
+        "MASTER_ADDR and MASTER_PORT are in the environment.",
+    )
     tracking: Tracking = Field(default_factory=Tracking, description="How the training and MLflow meet.")
+
+    @property
+    def run_mode(self) -> RunMode:
+        """Who starts the runs: several workers share one unless they are told otherwise."""
+        return self.tracking.run or (RunMode.ASSIGNED if self.workers > 1 else RunMode.DISCOVER)
 
     @property
     def template_container(self) -> tuple[int, JsonObject]:
@@ -184,13 +213,30 @@ SPEC_RULES = (
         'say which image to train in, here or in podTemplate for its container named "training"',
         ".image",
     ),
+    rule(
+        "self.workers == 1 || !has(self.tracking) || !has(self.tracking.run) || self.tracking.run == 'Assigned'",
+        "workers share one run: say Assigned, or leave it out",
+        ".tracking.run",
+    ),
+    rule(
+        "!has(self.queueName) || !self.suspend",
+        "a queued training is suspended and resumed by its queue: leave suspend or queueName out",
+        ".suspend",
+    ),
 )
+
+# What may be changed while a training goes on; everything else decides what it is.
+MUTABLE = ("suspend", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+# Values of any type, which rules cannot see; the operator says that a change has no effect.
+UNSEEN = ("parameters",)
+IMMUTABLE_MESSAGE = "cannot be changed: create a new TrainingRun"
 
 
 class Phase(StrEnum):
     """The state in one word, for people; programs read the conditions."""
 
     PENDING = "Pending"
+    QUEUED = "Queued"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -236,6 +282,12 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     JOB_DELETED = "JobDeleted"
     POD_DELETED = "PodDeleted"
+    NODE_LOST = "NodeLost"
+    QUEUED = "Queued"
+    SPEC_CHANGED = "SpecChanged"
+    MODEL_MISSING = "ModelMissing"
+    METRICS_MISSING = "MetricsMissing"
+    RUN_DELETED = "RunDeleted"
 
 
 class Condition(Model):
@@ -253,6 +305,7 @@ class Attempt(Model):
     """One pod of the training, and what became of it."""
 
     pod: str = Field(description="Name of the pod.")
+    worker: int | None = Field(None, description="The pod's index among several workers, its RANK.")
     uid: str = Field(description="UID of the pod; its runs carry it as the tag runyard.dev/pod.")
     node: str | None = None
     outcome: Outcome
