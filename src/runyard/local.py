@@ -303,8 +303,8 @@ def _record(
         runs = [chief]
     store.upload(chief, log_artifact(attempt.pod), log)
     store.upload(chief, MANIFEST_ARTIFACT, _as_applied(resource))
-    store.apply(corrections(runs, attempt))
-    facts = TrackingFacts(None, chief.experiment_id, status_metrics(chief.metrics))
+    store.apply(corrections(runs, attempt, chief))
+    facts = TrackingFacts(experiment_id=chief.experiment_id, metrics=status_metrics(chief.metrics))
     return attempt.model_copy(update={"run_id": chief.id, "recorded_at": datetime.now(UTC)}), facts
 
 

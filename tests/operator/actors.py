@@ -63,9 +63,11 @@ class Actors:
 
         return wait_for(f"{name} is {phase}", reached)
 
-    def create_pod(self, job: dict[str, Any], suffix: str) -> dict[str, Any]:
+    def create_pod(self, job: dict[str, Any], suffix: str, worker: int | None = None) -> dict[str, Any]:
         """Create a pod of a Job, as the Job controller would."""
-        template = job["spec"]["template"]
+        template = json.loads(json.dumps(job["spec"]["template"]))
+        if worker is not None:
+            template["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] = str(worker)
         name = f"{job['metadata']['name']}-{suffix}"
         pod = {
             "apiVersion": "v1",
@@ -124,6 +126,10 @@ class Actors:
         if kind == "Complete":
             status |= {"completionTime": now, "succeeded": 1}
         self._patch("job", job["metadata"]["name"], {"status": status})
+
+    def patch_spec(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        """Change an object's spec, as another controller would."""
+        self._kubectl("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def _patch(self, kind: str, name: str, body: dict[str, Any]) -> None:
         self._kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps(body))

@@ -1,13 +1,16 @@
 """Pods as the kubelet, the scheduler and the Job controller leave them, and what each means."""
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.trainingrun import Attempt, Outcome, Reason
-from runyard_operator.attempts import image_wait, observed
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard_operator import attempts
+from runyard_operator.attempts import image_wait
 from runyard_operator.objects import Job, Pod
 from tests.support.factories import at, attempt, container, job, pod, running, terminated, waiting
 
@@ -21,6 +24,14 @@ def disrupted(reason: str) -> list[dict[str, str]]:
 
 def unscheduled(message: str) -> list[dict[str, str]]:
     return [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+
+
+def observed(
+    pods: Iterable[Pod], before: Sequence[Attempt], of: Job | None, now: datetime, count: int | None = None
+) -> list[Attempt]:
+    """Return what is seen of pods, given the attempts that a status lists, and how many there were."""
+    status = TrainingRunStatus(attempts=list(before), attempt_count=len(before) if count is None else count)
+    return attempts.observed(pods, status, of, now)
 
 
 def seen(found: Pod, of: Job | None = None, *before: Attempt, seconds: float = 120) -> Attempt:
@@ -346,8 +357,8 @@ def test_attempts_that_the_status_has_dropped_do_not_come_back() -> None:
         for n in range(13)
     ]
     remembered = observed(pods[:12], [], job(), at(400))[-10:]
-    assert observed(pods[:12], remembered, job(), at(400)) == remembered
-    assert [found.pod for found in observed(pods, remembered, job(), at(400))][-2:] == ["wine-11", "wine-12"]
+    assert observed(pods[:12], remembered, job(), at(400), count=12) == remembered
+    assert [found.pod for found in observed(pods, remembered, job(), at(400), count=12)][-2:] == ["wine-11", "wine-12"]
 
 
 final_attempts = st.builds(

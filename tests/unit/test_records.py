@@ -1,5 +1,6 @@
 """What MLflow is told after a pod's end: the pod is believed, and the script only where the pod says nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -7,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.api import records
 from runyard.api.records import (
     Correction,
     Run,
     RunStatus,
-    corrections,
     final_status,
     log_artifact,
     primary,
@@ -27,6 +28,11 @@ FINISHED, FAILED, KILLED = RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLE
 completed = attempt(outcome=Outcome.SUCCEEDED, reason="Completed", exit_code=0, finished_at=at(60))
 errored = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=1, finished_at=at(60))
 evicted = attempt(outcome=Outcome.CANCELLED, reason="Evicted", finished_at=at(60))
+
+
+def corrections(runs: Sequence[Run], ended: Attempt) -> list[Correction]:
+    """Return what the runs of an attempt are told whose primary run is its own."""
+    return records.corrections(runs, ended, primary(runs))
 
 
 def corrected(run: Run, correction: Correction | None) -> Run:
@@ -193,3 +199,14 @@ def test_metrics_keep_all_their_digits_and_are_sixteen_at_most() -> None:
 
 def test_the_log_lies_beside_the_manifest() -> None:
     assert log_artifact("wine-abc") == "runyard/log-wine-abc.txt"
+
+
+def test_an_assigned_run_that_goes_on_is_none_of_an_attempts() -> None:
+    open_child, done = mlflow_run("a"), mlflow_run("b", FINISHED)
+    told = {found.run.id: found.status for found in records.corrections([open_child, done], errored, None)}
+    assert told == {"a": FAILED, "b": FINISHED}
+
+
+def test_the_containers_have_a_log_each() -> None:
+    assert log_artifact("p") == log_artifact("p", "training") == "runyard/log-p.txt"
+    assert log_artifact("p", "fetch") == "runyard/log-p-fetch.txt"

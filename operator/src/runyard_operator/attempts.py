@@ -1,10 +1,9 @@
 """What became of each pod: its state as an attempt, and the cause of its end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from runyard.api.status import ATTEMPTS_KEPT
-from runyard.api.trainingrun import Attempt, Outcome, Reason
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
 
 _IMAGE_WAITS = {
@@ -21,24 +20,27 @@ _DISRUPTIONS = {
 }
 
 
-def observed(pods: Iterable[Pod], before: Sequence[Attempt], job: Job | None, now: datetime) -> list[Attempt]:
+def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, now: datetime) -> list[Attempt]:
     """Return all attempts, oldest first: those that are remembered, and those whose pods are new.
 
     What was final stays as it was; a remembered pod that is gone without an end seen has ended unseen.
     """
+    before = status.attempts
     present = {pod.metadata.uid: pod for pod in pods}
     remembered = {attempt.uid for attempt in before}
     # Pods of attempts that the status has dropped may still be there; each of them ended before the rest began.
     begun = min((attempt.started_at for attempt in before if attempt.started_at), default=None)
-    is_full = len(before) >= ATTEMPTS_KEPT
+    has_dropped = (status.attempt_count or 0) > len(before)
     new = [
         pod
         for pod in by_age(pods)
-        if pod.metadata.uid not in remembered and not (is_full and begun and pod.metadata.creation_timestamp < begun)
+        if pod.metadata.uid not in remembered
+        and not (has_dropped and begun and pod.metadata.creation_timestamp < begun)
     ]
+    last = {attempt.worker: attempt.uid for attempt in before} | {pod.worker: "" for pod in new}
     return [
         *(
-            _again(attempt, present.get(attempt.uid), job, now, is_last=not new and attempt is before[-1])
+            _again(attempt, present.get(attempt.uid), job, now, is_last=last[attempt.worker] == attempt.uid)
             for attempt in before
         ),
         *(_of_pod(pod, None, job, now) for pod in new),
@@ -65,7 +67,8 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
     if pod:
         return _of_pod(pod, attempt, job, now)
     # A Job starts no pod after one that it has ended for a reason of its own.
-    outcome, reason = _why_stopped(job, now) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
+    why = _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
+    outcome, reason = why
     return attempt.model_copy(
         update={
             "outcome": outcome,
@@ -82,6 +85,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     ran = terminated or running
     base = Attempt(
         pod=pod.metadata.name,
+        worker=pod.worker,
         uid=pod.metadata.uid,
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,
@@ -138,11 +142,11 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: dateti
     asked_at = pod.deletion_asked_at
     ended_by_itself = terminated and terminated.finished_at and asked_at and terminated.finished_at < asked_at
     if (asked_at and not ended_by_itself) or pod.status.reason == "DeadlineExceeded":
-        return _why_stopped(job, asked_at or now)
+        return _why_stopped(job, asked_at or now, pod.worker)
     return Outcome.FAILED, Reason.ERROR
 
 
-def _why_stopped(job: Job | None, when: datetime) -> tuple[Outcome, Reason | str]:
+def _why_stopped(job: Job | None, when: datetime, worker: int | None) -> tuple[Outcome, Reason | str]:
     """Return why a pod was stopped at a moment: what the Job says of itself, else someone did it by hand."""
     if job is None or job.metadata.deletion_timestamp:
         return Outcome.CANCELLED, Reason.CANCELLED
@@ -153,6 +157,8 @@ def _why_stopped(job: Job | None, when: datetime) -> tuple[Outcome, Reason | str
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     if job.spec.suspend:
         return Outcome.CANCELLED, Reason.SUSPENDED
+    if ending and worker is not None:  # another worker's failure ended them all
+        return Outcome.CANCELLED, Reason.CANCELLED
     return Outcome.CANCELLED, Reason.POD_DELETED
 
 

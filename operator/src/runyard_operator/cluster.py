@@ -101,6 +101,13 @@ class Cluster:
             await _raise_for_status(answer)
             return Job.model_validate(await answer.json())
 
+    async def create_service(self, namespace: str, manifest: JsonObject) -> None:
+        """Create a service, unless it is there already."""
+        path = f"/api/v1/namespaces/{namespace}/services"
+        async with await self._send("POST", path, body=manifest) as answer:
+            if answer.status != HTTPStatus.CONFLICT:
+                await _raise_for_status(answer)
+
     async def patch_job(self, namespace: str, name: str, patch: JsonObject) -> Job | None:
         """Merge a patch into a Job and return it; one that is gone needs none."""
         found = await self._patch(f"{_jobs_path(namespace)}/{name}", patch)

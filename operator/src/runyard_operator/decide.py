@@ -33,12 +33,12 @@ class Decision:
 
 def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
     """Return what to do. The same observation gives the same decision, and none once the Job has ended."""
-    found = tuple(attempts.observed(seen.pods, seen.run.status.attempts, seen.job, seen.now))
+    found = tuple(attempts.observed(seen.pods, seen.run.status, seen.job, seen.now))
     if is_final(seen.run.status):
         return Decision(_remembered(seen.run), found)
     if seen.job is None:
         return _without_job(seen, found)
-    facts = job_facts(seen.job, seen.pods)
+    facts = job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None)
     if facts.state.is_final:
         return Decision(facts, found)
     if drift := jobs.drift(seen.run, seen.job):
@@ -46,10 +46,11 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
     return _about_images(seen, facts, found, image_pull_grace)
 
 
-def job_facts(job: Job, pods: tuple[Pod, ...] = ()) -> JobFacts:
+def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) -> JobFacts:
     """Return how a Job stands. Its own reason counts unless it only says that attempts failed."""
+    suspended = JobState.QUEUED if is_queued else JobState.SUSPENDED
     facts = JobFacts(
-        state=JobState.SUSPENDED if job.spec.suspend else JobState.RUNNING,
+        state=suspended if job.spec.suspend else JobState.RUNNING,
         name=job.metadata.name,
         started_at=job.status.start_time,
         image_digest=_image_digest(pods),

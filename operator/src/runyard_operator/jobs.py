@@ -8,12 +8,24 @@ from pydantic import JsonValue
 
 from runyard.api import environment
 from runyard.api.container import joined, training_container
+from runyard.api.environment import AssignedRun
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
-from runyard_operator.objects import FAILED_BECAUSE, NAME_ANNOTATION, UID_LABEL, Job
+from runyard_operator.objects import FAILED_BECAUSE, INDEX_ANNOTATION, NAME_ANNOTATION, UID_LABEL, Job
 
-_NAME_LENGTH = 63  # a Job's name is also a label's value on its pods
+_NAME_LENGTH = 59  # a Job's name with a worker's index is a host's name, of 63 characters at most
 _HASH_LENGTH = 8
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+MASTER_PORT = 29500  # as torchrun has it
+
+# An eviction is nobody's fault: it is tried again and not counted.
+_EVICTED: JsonObject = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+# Wrong arguments (argparse's code), or a command that a shell cannot run: it would be so again.
+_USAGE_ERROR: JsonObject = {
+    "action": "FailJob",
+    "onExitCodes": {"containerName": TRAINING_CONTAINER, "operator": "In", "values": [2, 126, 127]},
+}
 
 # The pod as the "restricted" standard wants it; a podTemplate is followed in each field that it says otherwise of.
 _POD_SECURITY: JsonObject = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -22,33 +34,66 @@ _CONTAINER_SECURITY: JsonObject = {"allowPrivilegeEscalation": False, "capabilit
 
 def job_name(run: TrainingRun) -> str:
     """Return the Job's name: the resource's, cut where it must be, and a hash of its UID."""
-    digest = hashlib.sha256(run.metadata.uid.encode()).hexdigest()[:_HASH_LENGTH]
-    return f"{run.metadata.name[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('.-')}-{digest}".replace(".", "-")
+    return f"{run.metadata.name[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('.-')}-{_digest(run)}".replace(".", "-")
 
 
-def job(run: TrainingRun, tracking_uri: str) -> JsonObject:
+def service_name(run: TrainingRun) -> str:
+    """Return the name of the headless service by which workers find each other."""
+    return f"runyard-{_digest(run)}"
+
+
+def job(run: TrainingRun, tracking_uri: str, assigned: AssignedRun | None = None) -> JsonObject:
     """Build the Job: one pod an attempt, which is never restarted in place."""
     spec = run.spec
-    marks: JsonObject = {
-        "labels": {UID_LABEL: run.metadata.uid, "app.kubernetes.io/managed-by": "runyard"},
-        "annotations": {NAME_ANNOTATION: run.metadata.name},
-    }
+    marks = _marks(run)
     job_spec: JsonObject = {
         "backoffLimit": spec.backoff_limit,
-        "completions": 1,
-        "parallelism": 1,
-        "suspend": spec.suspend,
+        "completions": spec.workers,
+        "parallelism": spec.workers,
+        "suspend": spec.suspend or spec.queue_name is not None,
         "podReplacementPolicy": "Failed",
-        # An eviction is nobody's fault: it is tried again and not counted.
-        "podFailurePolicy": {
-            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
-        },
-        "template": _pod_template(environment.quoted(run), tracking_uri, marks),
+        "podFailurePolicy": {"rules": [_EVICTED, _USAGE_ERROR]},
+        "template": _pod_template(environment.quoted(run), tracking_uri, marks, assigned),
     }
+    if spec.workers > 1:
+        job_spec["completionMode"] = "Indexed"
     if spec.active_deadline_seconds is not None:
         job_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     if spec.ttl_seconds_after_finished is not None:
         job_spec["ttlSecondsAfterFinished"] = spec.ttl_seconds_after_finished
+    metadata = _metadata(run, job_name(run))
+    if spec.queue_name is not None:
+        metadata["labels"] = {**as_object(metadata["labels"]), QUEUE_LABEL: spec.queue_name}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job_spec}
+
+
+def service(run: TrainingRun) -> JsonObject:
+    """Build the headless service of several workers: each pod's name resolves before the pod is ready."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(run, service_name(run)),
+        "spec": {
+            "clusterIP": "None",
+            "selector": {UID_LABEL: run.metadata.uid},
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "master", "port": MASTER_PORT}],
+        },
+    }
+
+
+def _digest(run: TrainingRun) -> str:
+    return hashlib.sha256(run.metadata.uid.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _marks(run: TrainingRun) -> JsonObject:
+    return {
+        "labels": {UID_LABEL: run.metadata.uid, "app.kubernetes.io/managed-by": "runyard"},
+        "annotations": {NAME_ANNOTATION: run.metadata.name},
+    }
+
+
+def _metadata(run: TrainingRun, name: str) -> JsonObject:
     owner: JsonObject = {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -56,27 +101,18 @@ def job(run: TrainingRun, tracking_uri: str) -> JsonObject:
         "uid": run.metadata.uid,
         "controller": True,
     }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": job_name(run),
-            "namespace": run.metadata.namespace,
-            "ownerReferences": [owner],
-            **copy.deepcopy(marks),
-        },
-        "spec": job_spec,
-    }
+    return {"name": name, "namespace": run.metadata.namespace, "ownerReferences": [owner], **_marks(run)}
 
 
 def drift(run: TrainingRun, found: Job) -> JsonObject:
     """Return the part of a Job's spec that must change to be what the resource now says; empty if none."""
     spec = run.spec
     wanted: JsonObject = {
-        "suspend": spec.suspend,
         "backoffLimit": spec.backoff_limit,
         "ttlSecondsAfterFinished": spec.ttl_seconds_after_finished,
     }
+    if spec.queue_name is None:  # else its queue says when it runs
+        wanted["suspend"] = spec.suspend
     if FAILED_BECAUSE not in found.metadata.annotations:
         wanted["activeDeadlineSeconds"] = spec.active_deadline_seconds
     present = found.spec.model_dump(by_alias=True)
@@ -88,7 +124,7 @@ def failure(reason: str) -> JsonObject:
     return {"metadata": {"annotations": {FAILED_BECAUSE: reason}}, "spec": {"activeDeadlineSeconds": 1}}
 
 
-def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> JsonObject:
+def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject, assigned: AssignedRun | None) -> JsonObject:
     template = copy.deepcopy(run.spec.pod_template or {})
     given = as_object(template.get("metadata"))
     metadata: JsonObject = {
@@ -102,6 +138,7 @@ def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> Jso
         "nodeSelector": cast("JsonObject | None", spec.node_selector),
         "tolerations": joined(pod.get("tolerations"), spec.tolerations),
         "volumes": joined(pod.get("volumes"), spec.volumes, "name"),
+        "subdomain": service_name(run) if spec.workers > 1 else None,
     }
     return {
         "metadata": metadata,
@@ -113,29 +150,44 @@ def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject) -> Jso
             "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
             "restartPolicy": "Never",
             **{key: value for key, value in overlay.items() if value is not None},
-            "containers": [_container(run, tracking_uri), *others],
+            "containers": [_container(run, tracking_uri, assigned), *others],
         },
     }
 
 
-def _container(run: TrainingRun, tracking_uri: str) -> JsonObject:
+def _container(run: TrainingRun, tracking_uri: str, assigned: AssignedRun | None) -> JsonObject:
     asked = training_container(run)
     return {
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **asked,
         "securityContext": {**_CONTAINER_SECURITY, **as_object(asked.get("securityContext"))},
-        "env": _environment(run, asked, tracking_uri),
+        "env": _environment(run, asked, tracking_uri, assigned),
     }
 
 
-def _environment(run: TrainingRun, asked: JsonObject, tracking_uri: str) -> list[JsonValue]:
+def _environment(
+    run: TrainingRun, asked: JsonObject, tracking_uri: str, assigned: AssignedRun | None
+) -> list[JsonValue]:
     """Return the pod's identity first, since the others refer to it; elsewhere a person's own value wins over ours."""
-    identity: JsonObject = {"name": "RUNYARD_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
-    own: list[JsonObject] = [
-        {"name": name, "value": value}
-        for name, value in environment.own_variables(run, tracking_uri, "$(RUNYARD_POD_UID)").items()
-    ]
+    own = [_from_field("RUNYARD_POD_UID", "metadata.uid")]
+    if run.spec.workers > 1:
+        own += [
+            _from_field("RANK", f"metadata.annotations['{INDEX_ANNOTATION}']"),
+            _variable("WORLD_SIZE", str(run.spec.workers)),
+            _variable("MASTER_ADDR", f"{job_name(run)}-0.{service_name(run)}"),
+            _variable("MASTER_PORT", str(MASTER_PORT)),
+        ]
+    variables = environment.own_variables(run, tracking_uri, "$(RUNYARD_POD_UID)", assigned)
+    own += [_variable(name, value) for name, value in variables.items()]
     persons = [
         item for item in map(as_object, as_list(asked.get("env"))) if item.get("name") not in RESERVED_ENVIRONMENT
     ]
-    return list({str(variable["name"]): variable for variable in [identity, *own, *persons]}.values())
+    return list({str(variable["name"]): variable for variable in [*own, *persons]}.values())
+
+
+def _variable(name: str, value: str) -> JsonObject:
+    return {"name": name, "value": value}
+
+
+def _from_field(name: str, path: str) -> JsonObject:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

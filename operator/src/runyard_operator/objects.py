@@ -11,6 +11,7 @@ from runyard.api.trainingrun import TRAINING_CONTAINER
 FAILED_BECAUSE = "runyard.dev/failed-because"
 NAME_ANNOTATION = "runyard.dev/name"
 UID_LABEL = "runyard.dev/uid"
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 
 class OwnerReference(Model):
@@ -145,6 +146,12 @@ class Pod(Model):
     metadata: Metadata
     spec: PodSpec = Field(default_factory=PodSpec)
     status: PodStatus = Field(default_factory=PodStatus)
+
+    @property
+    def worker(self) -> int | None:
+        """Its index among several workers."""
+        index = self.metadata.annotations.get(INDEX_ANNOTATION)
+        return None if index is None else int(index)
 
     @property
     def training(self) -> ContainerStatus | None:

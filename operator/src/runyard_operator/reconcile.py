@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -13,7 +13,7 @@ from runyard.api import parameters
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import POD_TAG, corrections, log_artifact, primary
 from runyard.api.status import assemble, is_final, is_settled, is_urgent, refused
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
+from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
 from runyard_operator import events, jobs
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
@@ -79,8 +79,11 @@ class Reconciler:
             await self._act(key, run, view, decision)
         except JobRefused as error:
             return await self._refuse(key, run, error.problems)
+        if decision.create_job and view.job is None:
+            waits = replace(decision.job, name=None, message="waits for MLflow, where its run is to be made first")
+            decision = replace(decision, job=waits)
         await self._keep_logs(key, view)
-        attempts, facts, ask_again = await self.recorder.record(key, run, view, decision.attempts)
+        attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
         status = assemble(run, decision.job, attempts, facts, self.now())
         write_later = await self._write(key, run, view, status)
         pauses = (decision.look_again_after, ask_again, write_later)
@@ -97,17 +100,26 @@ class Reconciler:
 
     async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> None:
         if decision.create_job:
-            manifest = jobs.job(run, self.settings.tracking_uri)
-            name = jobs.job_name(run)
-            found = await self.cluster.create_job(key.namespace, manifest) or await self.cluster.job(
-                key.namespace, name
-            )
-            if found is not None and not found.is_owned_by(key.uid):
-                message = f"a Job {name} of somebody else's is in the way: delete it"
-                raise JobRefused([Problem("metadata.name", message)])
-            view.job = found
+            await self._launch(key, run, view)
         if decision.patch_job and decision.job.name:
             view.job = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+
+    async def _launch(self, key: Key, run: TrainingRun, view: View) -> None:
+        assigned = None
+        if run.spec.run_mode is RunMode.ASSIGNED:
+            assigned = await self.recorder.assign(key, run)
+            if assigned is None:
+                return  # there is nothing to train into until MLflow answers
+        if run.spec.workers > 1:
+            await self.cluster.create_service(key.namespace, jobs.service(run))
+        name = jobs.job_name(run)
+        found = await self.cluster.create_job(key.namespace, jobs.job(run, self.settings.tracking_uri, assigned))
+        if found is None:
+            found = await self.cluster.job(key.namespace, name)
+        if found is not None and not found.is_owned_by(key.uid):
+            message = f"a Job {name} of somebody else's is in the way: delete it"
+            raise JobRefused([Problem("metadata.name", message)])
+        view.job = found
 
     async def _keep_logs(self, key: Key, view: View) -> None:
         """Read the logs of each pod that is about to go, while there is something to read."""
@@ -134,7 +146,7 @@ class Reconciler:
             if chief is not None:
                 for container, text in (await self.recorder.logs(key.namespace, view, attempt)).items():
                     await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
-                await self.tracking.apply(corrections(runs, attempt))
+                await self.tracking.apply(corrections(runs, attempt, chief))
         self.mirror.forget(key)
         self.recorder.forget(key)
         return None

@@ -2,19 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import aiohttp
 import yaml
 
-from runyard.api.environment import identity_tags
+from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.model import JsonObject, as_object
-from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, primary, status_metrics
-from runyard.api.status import TrackingFacts
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, TrainingRun
+from runyard.api.records import (
+    ASSIGNED,
+    MADE_TAG,
+    MANIFEST_ARTIFACT,
+    STAND_IN,
+    Run,
+    corrections,
+    log_artifact,
+    primary,
+    status_metrics,
+)
+from runyard.api.status import JobState, Missing, TrackingFacts, deciding
+from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, RunMode, TrainingRun
+from runyard.api.trainingrun import Tracking as TrackingSpec
 from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.decide import Decision
 from runyard_operator.mirror import Key, View
 from runyard_operator.queue import pause_after
 from runyard_operator.tracking import Tracking, TrackingError
@@ -24,6 +36,7 @@ log = logging.getLogger(__name__)
 # How long a status waits for MLflow's part, so that one write says both.
 _PATIENCE_SECONDS = 1.0
 _FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
+_NAMED = 8  # metrics that a message names
 
 
 @dataclass
@@ -73,20 +86,43 @@ class Recorder:
     _recordings: dict[Key, Recording] = field(default_factory=dict)
 
     async def record(
-        self, key: Key, run: TrainingRun, view: View, attempts: Sequence[Attempt]
+        self, key: Key, run: TrainingRun, view: View, decision: Decision
     ) -> tuple[list[Attempt], TrackingFacts, timedelta | None]:
         """Have attempts recorded; return what is known of them now, and when to ask again.
 
         A task that takes longer than a moment goes on by itself.
         """
-        recording = self._recordings.setdefault(key, Recording())
-        wanted = open_attempts(recording.applied_to(attempts))
-        if wanted and recording.task is None and self._is_due(recording, wanted):
-            recording.task = asyncio.create_task(self._attend(key, recording, run, view, wanted))
+        recording = self._recording(key, run)
+        if run.spec.run_mode is RunMode.ASSIGNED and (run_id := _assigned_id(run, recording)):
+            recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
+        wanted = open_attempts(recording.applied_to(decision.attempts))
+        closes = decision.job.state.is_final and not recording.facts.is_closed
+        if (wanted or closes) and recording.task is None and self._is_due(recording, wanted, closes=closes):
+            work = self._attend(recording, run, view, wanted, decision if closes else None)
+            recording.task = asyncio.create_task(self._guarded(key, recording, work))
         if recording.task:
             await asyncio.wait({recording.task}, timeout=_PATIENCE_SECONDS)
-        left = recording.not_before - self.now() if recording.not_before and wanted else None
-        return recording.applied_to(attempts), recording.facts, max(left, timedelta(0)) if left is not None else None
+        return recording.applied_to(decision.attempts), recording.facts, self._pause(recording)
+
+    async def assign(self, key: Key, run: TrainingRun) -> AssignedRun | None:
+        """Return the run that all pods of a resource are to log into, made if it is not there.
+
+        None where MLflow does not answer; `record` then says why, and when to ask again.
+        """
+        recording = self._recording(key, run)
+        if recording.not_before and recording.not_before > self.now():
+            return None
+        try:
+            found = await self._assigned(run, recording)
+        except (TrackingError, aiohttp.ClientError, TimeoutError) as error:
+            self._failed(key, recording, error)
+            return None
+        recording.failures, recording.not_before = 0, None
+        url = self.tracking.url_of(found)
+        recording.facts = replace(
+            recording.facts, problem=None, run_id=found.id, experiment_id=found.experiment_id, url=url
+        )
+        return AssignedRun(found.id, found.experiment_id)
 
     def forget(self, key: Key) -> None:
         """Forget what the resource's status says by now."""
@@ -94,29 +130,49 @@ class Recorder:
         if found and found.task:
             found.task.cancel()
 
-    def _is_due(self, recording: Recording, wanted: Sequence[Attempt]) -> bool:
+    def _recording(self, key: Key, run: TrainingRun) -> Recording:
+        fresh = Recording(facts=TrackingFacts(is_closed=not needs_closing(run)))
+        return self._recordings.setdefault(key, fresh)
+
+    def _pause(self, recording: Recording) -> timedelta | None:
+        return max(recording.not_before - self.now(), timedelta(0)) if recording.not_before else None
+
+    def _is_due(self, recording: Recording, wanted: Sequence[Attempt], *, closes: bool) -> bool:
         # What has ended need not wait for the next search of what was running.
-        is_news = recording.failures == 0 and any(attempt.outcome.is_final for attempt in wanted)
+        is_news = recording.failures == 0 and (closes or any(attempt.outcome.is_final for attempt in wanted))
         return is_news or recording.not_before is None or recording.not_before <= self.now()
 
-    async def _attend(
-        self, key: Key, recording: Recording, run: TrainingRun, view: View, wanted: Sequence[Attempt]
-    ) -> None:
+    async def _guarded(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         try:
-            for attempt in wanted:
-                await self._attend_to(recording, run, view, attempt)
+            await work
             recording.failures = 0
             recording.facts = replace(recording.facts, problem=None)
-            recording.not_before = self._next_search(recording, wanted)
-        except Exception as error:  # whatever it is, it is reported, told in the status and tried again
-            is_expected = isinstance(error, TrackingError | ClusterError | aiohttp.ClientError | TimeoutError)
-            log.warning("%s/%s: not recorded yet: %s", *key[:2], error, exc_info=None if is_expected else error)
-            recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
-            recording.not_before = self.now() + pause_after(recording.failures)
-            recording.failures += 1
+        except Exception as error:  # noqa: BLE001 whatever it is, it is reported, told in the status and tried again
+            self._failed(key, recording, error)
         finally:
             recording.task = None
             self.changed(key)
+
+    def _failed(self, key: Key, recording: Recording, error: Exception) -> None:
+        is_expected = isinstance(error, TrackingError | ClusterError | aiohttp.ClientError | TimeoutError)
+        log.warning("%s/%s: not recorded yet: %s", *key[:2], error, exc_info=None if is_expected else error)
+        recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
+        recording.not_before = self.now() + pause_after(recording.failures)
+        recording.failures += 1
+
+    async def _attend(
+        self,
+        recording: Recording,
+        run: TrainingRun,
+        view: View,
+        wanted: Sequence[Attempt],
+        ended: Decision | None,
+    ) -> None:
+        for attempt in wanted:
+            await self._attend_to(recording, run, view, attempt)
+        if ended:
+            await self._close(recording, run, ended)
+        recording.not_before = self._next_search(recording, wanted)
 
     def _next_search(self, recording: Recording, wanted: Sequence[Attempt]) -> datetime | None:
         if all(attempt.outcome.is_final or attempt.uid in recording.run_ids for attempt in wanted):
@@ -128,11 +184,12 @@ class Recorder:
 
     async def _attend_to(self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt) -> None:
         runs = await self.tracking.runs_of_pod(attempt.uid)
-        chief = primary(runs)
+        is_assigned = run.spec.run_mode is RunMode.ASSIGNED
+        chief = await self._assigned(run, recording) if is_assigned else primary(runs)
         if chief is None and not attempt.outcome.is_final:
             return
         if chief is None:
-            tags = identity_tags(run, attempt.uid)
+            tags = {**identity_tags(run, attempt.uid), MADE_TAG: STAND_IN}
             begun = attempt.started_at or self.now()
             chief = await self.tracking.create_run(run.experiment, attempt.pod, tags, begun)
             runs = [chief]
@@ -144,9 +201,36 @@ class Recorder:
         for container, text in (await self.logs(run.metadata.namespace, view, attempt)).items():
             await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
         await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}))
-        await self.tracking.apply(corrections(runs, attempt))
+        # An assigned run goes on with the next attempt, and ends as the resource does.
+        await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
         recording.recorded_at[attempt.uid] = self.now()
+
+    async def _assigned(self, run: TrainingRun, recording: Recording) -> Run:
+        """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
+        run_id = _assigned_id(run, recording)
+        found = await self.tracking.live_run(run_id) if run_id else None
+        if found is None:
+            # It may have been made just before a crash, or by a call whose answer was lost.
+            runs = await self.tracking.runs_of_resource(run.metadata.uid)
+            found = primary([item for item in runs if item.tags.get(MADE_TAG) == ASSIGNED])
+        if found is None:
+            tags = {**identity_tags(run), MADE_TAG: ASSIGNED}
+            found = await self.tracking.create_run(run.experiment, run.metadata.name, tags, self.now())
+            await self.tracking.schedule(found)
+        recording.facts = replace(recording.facts, run_id=found.id)
+        return found
+
+    async def _close(self, recording: Recording, run: TrainingRun, ended: Decision) -> None:
+        """Look at what a resource that has ended should have logged, and end the run assigned to it."""
+        last = _standing_for(run, ended)
+        runs = await self.tracking.runs_of_pod(last.uid)
+        if run.spec.run_mode is RunMode.ASSIGNED:
+            chief = await self._assigned(run, recording)
+            await self.tracking.apply(corrections([chief], last, chief))
+            recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
+            runs = [*runs, chief]
+        recording.facts = replace(recording.facts, missing=missing(run.spec.tracking, runs), is_closed=True)
 
     async def logs(self, namespace: str, view: View, attempt: Attempt) -> dict[str, bytes]:
         """Return the end of each container's log, or for the training a sentence that says why there is none."""
@@ -159,6 +243,40 @@ class Recorder:
             if texts:
                 found[container] = max(texts, key=len)
         return {**kept, **found, TRAINING_CONTAINER: _log_or_reason(found.get(TRAINING_CONTAINER), attempt)}
+
+
+def needs_closing(run: TrainingRun) -> bool:
+    """Whether something is to be done in MLflow at the end of the resource, besides each attempt's."""
+    wanted = run.spec.tracking
+    return run.spec.run_mode is RunMode.ASSIGNED or wanted.require_model or bool(wanted.require_metrics)
+
+
+def missing(wanted: TrackingSpec, runs: Sequence[Run]) -> Missing | None:
+    """Return what none of a training's runs has, though it should."""
+    logged = {name for run in runs for name in run.metrics}
+    if absent := [name for name in wanted.require_metrics if name not in logged]:
+        there = ", ".join(sorted(logged)[:_NAMED]) or "none"
+        return Missing(
+            Reason.METRICS_MISSING, f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
+        )
+    if wanted.require_model and not any(run.has_model for run in runs):
+        return Missing(Reason.MODEL_MISSING, "the training succeeded without logging a model")
+    return None
+
+
+def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
+    return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)
+
+
+def _standing_for(run: TrainingRun, ended: Decision) -> Attempt:
+    """Return the attempt that says how the whole resource ended."""
+    is_complete = ended.job.state is JobState.COMPLETE
+    succeeded = [found for found in ended.attempts if is_complete and found.outcome is Outcome.SUCCEEDED]
+    if found := deciding(succeeded or ended.attempts):
+        return found
+    outcome = Outcome.SUCCEEDED if is_complete else Outcome.FAILED
+    ended_at = ended.job.finished_at
+    return Attempt(pod=run.metadata.name, uid="", outcome=outcome, reason=ended.job.reason, finished_at=ended_at)
 
 
 def _log_or_reason(text: bytes | None, attempt: Attempt) -> bytes:

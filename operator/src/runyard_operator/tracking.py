@@ -42,12 +42,21 @@ class _Metric(_Lenient):
     value: float
 
 
+class _ModelOutput(_Lenient):
+    model_id: str
+
+
+class _Outputs(_Lenient):
+    model_outputs: list[_ModelOutput] = Field(default_factory=list)
+
+
 class _RunInfo(_Lenient):
     run_id: str
     experiment_id: str
     status: RunStatus = RunStatus.RUNNING
     start_time: int = 0
     artifact_uri: str = ""
+    lifecycle_stage: str = "active"
 
 
 class _RunData(_Lenient):
@@ -58,16 +67,21 @@ class _RunData(_Lenient):
 class _Run(_Lenient):
     info: _RunInfo
     data: _RunData = Field(default_factory=_RunData)
+    outputs: _Outputs = Field(default_factory=_Outputs)
 
     def plain(self) -> Run:
+        tags = {tag.key: tag.value for tag in self.data.tags}
         return Run(
-            self.info.run_id,
-            self.info.experiment_id,
-            self.info.status,
-            self.info.start_time,
-            self.info.artifact_uri,
-            {tag.key: tag.value for tag in self.data.tags},
-            {metric.key: metric.value for metric in self.data.metrics},
+            id=self.info.run_id,
+            experiment_id=self.info.experiment_id,
+            status=self.info.status,
+            start_time_ms=self.info.start_time,
+            artifact_uri=self.info.artifact_uri,
+            tags=tags,
+            metrics={metric.key: metric.value for metric in self.data.metrics},
+            # Clients before MLflow 3 leave only the tag.
+            has_model=bool(self.outputs.model_outputs) or "mlflow.log-model.history" in tags,
+            is_deleted=self.info.lifecycle_stage == "deleted",
         )
 
 
@@ -91,9 +105,19 @@ class Tracking:
         return await self._search(f"tags.`{UID_TAG}` = '{uid}'")
 
     async def run(self, run_id: str) -> Run:
-        """Read a run."""
+        """Read a run, deleted or not."""
         answer = await self._call("GET", f"{_API}/runs/get", params={"run_id": run_id})
         return _Run.model_validate(answer["run"]).plain()
+
+    async def live_run(self, run_id: str) -> Run | None:
+        """Read a run; None where it was deleted, for good or not."""
+        try:
+            found = await self.run(run_id)
+        except TrackingError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        return None if found.is_deleted else found
 
     async def create_run(self, experiment: str, name: str, tags: Mapping[str, str], started_at: datetime) -> Run:
         """Create a run in an experiment, which is created if it is not there."""
@@ -108,6 +132,10 @@ class Tracking:
             },
         )
         return _Run.model_validate(answer["run"]).plain()
+
+    async def schedule(self, run: Run) -> None:
+        """Say of a run that was just made that it has not begun."""
+        await self._call("POST", f"{_API}/runs/update", json={"run_id": run.id, "status": RunStatus.SCHEDULED.value})
 
     async def apply(self, corrections: list[Correction]) -> None:
         """Make runs say what they should, and read each back.

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from runyard.api import parameters
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
@@ -13,22 +14,29 @@ _REQUEST_RETRIES = "3"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
-def identity_tags(run: TrainingRun, pod_uid: str) -> dict[str, str]:
-    """Return the tags by which every run of an attempt is found again."""
+@dataclass(frozen=True)
+class AssignedRun:
+    """The run that was made for a training before it began."""
+
+    run_id: str
+    experiment_id: str
+
+
+def identity_tags(run: TrainingRun, pod_uid: str | None = None) -> dict[str, str]:
+    """Return the tags by which every run of an attempt, or of the whole resource, is found again."""
     metadata = run.metadata
-    return {
-        UID_TAG: metadata.uid,
-        NAME_TAG: metadata.name,
-        NAMESPACE_TAG: metadata.namespace,
-        POD_TAG: pod_uid,
-    }
+    tags = {UID_TAG: metadata.uid, NAME_TAG: metadata.name, NAMESPACE_TAG: metadata.namespace}
+    return tags if pod_uid is None else {**tags, POD_TAG: pod_uid}
 
 
-def own_variables(run: TrainingRun, tracking_uri: str, pod_uid: str) -> dict[str, str]:
+def own_variables(
+    run: TrainingRun, tracking_uri: str, pod_uid: str, assigned: AssignedRun | None = None
+) -> dict[str, str]:
     """Return the variables that Runyard sets, by name."""
     return {
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_EXPERIMENT_NAME": run.experiment,
+        **({"MLFLOW_RUN_ID": assigned.run_id, "MLFLOW_EXPERIMENT_ID": assigned.experiment_id} if assigned else {}),
         "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
         # What a script printed before it was killed is then in its log.

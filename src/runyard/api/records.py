@@ -18,6 +18,9 @@ OUTCOME_TAG = "runyard.dev/outcome"
 REASON_TAG = "runyard.dev/reason"
 EXIT_CODE_TAG = "runyard.dev/exit-code"
 PARENT_TAG = "mlflow.parentRunId"
+# On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
+MADE_TAG = "runyard.dev/made"
+ASSIGNED, STAND_IN = "assigned", "stand-in"
 
 MANIFEST_ARTIFACT = "runyard/trainingrun.yaml"
 STATUS_METRICS = 16
@@ -49,6 +52,8 @@ class Run:
     artifact_uri: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    has_model: bool = False
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,13 @@ def primary(runs: Sequence[Run]) -> Run | None:
     return max(roots, key=lambda run: (run.start_time_ms, run.id), default=None)
 
 
-def corrections(runs: Sequence[Run], attempt: Attempt) -> list[Correction]:
+def corrections(runs: Sequence[Run], attempt: Attempt, chief: Run | None) -> list[Correction]:
     """Return what each run of an ended attempt should say; those that say it already are not among them.
 
-    The primary run ends as the pod did. The others keep the end that the script gave them, since a child of a
-    grid may well have finished before the script failed; those still open end as the pod did.
+    The chief, if it is among them, ends as the pod did. The others keep the end that the script gave them, since a
+    child of a grid may well have finished before the script failed; those still open end as the pod did.
     """
     wanted = final_status(attempt.outcome)
-    chief = primary(runs)
     tags = outcome_tags(attempt)
     ended_ms = int(attempt.finished_at.timestamp() * 1000) if attempt.finished_at else 0
     needed = [

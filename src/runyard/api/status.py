@@ -23,12 +23,17 @@ ATTEMPTS_KEPT = 10
 ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
 
 
+# Why MLflow does not agree, where trying again changes nothing.
+_SETTLED = {Reason.MODEL_MISSING, Reason.METRICS_MISSING, Reason.RUN_DELETED}
+
+
 class JobState(StrEnum):
     """How a Job stands."""
 
     WAITING = "Waiting"
     RUNNING = "Running"
     SUSPENDED = "Suspended"
+    QUEUED = "Queued"
     COMPLETE = "Complete"
     FAILED = "Failed"
 
@@ -52,13 +57,26 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """What a training that succeeded should have logged."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrackingFacts:
     """What was last heard from MLflow."""
 
     url: str | None = None
     experiment_id: str | None = None
+    run_id: str | None = None
+    """The run assigned to the whole resource."""
     metrics: dict[str, str] | None = None
     problem: str | None = None
+    missing: Missing | None = None
+    is_closed: bool = True
+    """Whether the run assigned to the whole resource, if any, says how it ended."""
 
 
 def is_final(status: TrainingRunStatus) -> bool:
@@ -68,9 +86,9 @@ def is_final(status: TrainingRunStatus) -> bool:
 
 
 def is_settled(run: TrainingRun) -> bool:
-    """Whether nothing is left to do: the outcome is known and MLflow agrees with it."""
+    """Whether nothing is left to do: the outcome is known and MLflow agrees with it, or never will."""
     tracked = run.status.condition(TRACKED)
-    return is_final(run.status) and tracked is not None and tracked.status == "True"
+    return is_final(run.status) and tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
 
 
 def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
@@ -111,7 +129,7 @@ def assemble(
     run: TrainingRun, job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts, now: datetime
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
-    last = attempts[-1] if attempts else None
+    last = deciding(attempts)
     count = _count(run.status, attempts)
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
@@ -122,7 +140,7 @@ def assemble(
     conditions.set(TRACKED, *_tracked(job, attempts, count, tracking))
     completed = job.finished_at if job.state.is_final else None
     previous = run.status.tracking or TrackingStatus()
-    run_id = (last.run_id if last else None) or previous.run_id
+    run_id = tracking.run_id or (last.run_id if last else None) or previous.run_id
     return TrainingRunStatus(
         observed_generation=run.metadata.generation,
         phase=phase,
@@ -133,7 +151,7 @@ def assemble(
         duration=_duration(job.started_at or run.status.start_time, completed),
         job=job.name,
         attempt_count=count,
-        attempts=_kept(attempts),
+        attempts=list(attempts) if run.spec.workers > 1 else _kept(attempts),
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
             run_id=run_id,
@@ -168,6 +186,15 @@ class _Conditions:
         )
 
 
+def deciding(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the attempt that stands for all: the last, or of several workers the last that failed."""
+    failed = [found for found in attempts if found.worker is not None and found.outcome is Outcome.FAILED]
+    ended = [found for found in failed if found.finished_at]
+    if ended:
+        return max(ended, key=lambda found: (found.finished_at, found.pod))
+    return attempts[-1] if attempts else None
+
+
 def _kept(attempts: Sequence[Attempt]) -> list[Attempt]:
     """Drop the oldest, but none that MLflow does not agree with yet, and none after one of those."""
     spare = len(attempts) - ATTEMPTS_KEPT
@@ -189,6 +216,8 @@ def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
             return Phase.FAILED
         case JobState.SUSPENDED:
             return Phase.SUSPENDED
+        case JobState.QUEUED:
+            return Phase.QUEUED
     # A Job says that it is complete a moment after its pod is.
     goes_on = any(found.outcome in {Outcome.RUNNING, Outcome.SUCCEEDED} for found in attempts)
     return Phase.RUNNING if goes_on else Phase.PENDING
@@ -207,8 +236,18 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
             reason = job.reason or (last.reason if last else None) or Reason.ERROR
             message = job.message if job.message is not None or last is None else last.message
             return reason, message or None
-        case JobState.SUSPENDED:
-            return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
+        case JobState.SUSPENDED | JobState.QUEUED:
+            return _WAITS[job.state]
+    return _progress(job, last)
+
+
+_WAITS = {
+    JobState.SUSPENDED: (Reason.SUSPENDED, "no pod runs until spec.suspend is false"),
+    JobState.QUEUED: (Reason.QUEUED, "waits for its queue"),
+}
+
+
+def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     if last and last.outcome is Outcome.SUCCEEDED:
         return Reason.RUNNING, None
     if last and last.outcome.is_final:

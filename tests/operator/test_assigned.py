@@ -1,0 +1,127 @@
+"""One run for all pods of a resource, and what a training should have logged."""
+
+from typing import Any
+
+import pytest
+
+from tests.operator.actors import Actors, condition
+from tests.operator.test_outcomes import start_run
+from tests.support.mlflow_server import MlflowRest, tags_of
+from tests.support.waiting import wait_for
+
+RUNNING = {"running": {"startedAt": "2026-01-02T03:04:05Z"}}
+
+
+def environment(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the training container's variables."""
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable.get("value") for variable in container["env"]}
+
+
+def test_an_assigned_run_is_there_before_the_job_and_outlasts_a_retry(actors: Actors, mlflow: MlflowRest) -> None:
+    actors.apply("a", backoffLimit=1, experiment="assigned", tracking={"run": "Assigned"})
+    job = actors.wait_for_job("a")
+    run_id = environment(job)["MLFLOW_RUN_ID"]
+    run = mlflow.run(run_id)
+    assert (run["info"]["status"], run["info"]["run_name"]) == ("SCHEDULED", "a")
+    assert environment(job)["MLFLOW_EXPERIMENT_ID"] == run["info"]["experiment_id"]
+    mlflow.call("mlflow/runs/update", {"run_id": run_id, "status": "RUNNING"})
+
+    first = actors.create_pod(job, "one")
+    actors.set_pod(first, "Running", RUNNING)
+    status = actors.wait_for_phase("a", "Running")
+    assert status["tracking"]["runId"] == run_id
+    actors.end_pod(first, 1)
+    wait_for(
+        "the first attempt is recorded",
+        lambda: actors.get("trainingrun", "a")["status"]["attempts"][0].get("recordedAt"),
+    )
+    assert mlflow.run(run_id)["info"]["status"] == "RUNNING", "it goes on with the next attempt"
+    second = actors.create_pod(job, "two")
+    actors.end_pod(second, 0)
+    actors.end_job(job, "Complete")
+
+    status = actors.wait_for_phase("a", "Succeeded")
+
+    assert [found["runId"] for found in status["attempts"]] == [run_id, run_id]
+    run = mlflow.run(run_id)
+    assert run["info"]["status"] == "FINISHED"
+    assert tags_of(run)["runyard.dev/outcome"] == "Succeeded"
+    for pod in (first, second):
+        assert mlflow.artifact(run, f"runyard/log-{pod['metadata']['name']}.txt")
+    assert len(mlflow.runs(f"tags.`runyard.dev/uid` = '{tags_of(run)['runyard.dev/uid']}'")) == 1
+
+
+def test_several_workers_share_a_run_and_find_each_other(actors: Actors, mlflow: MlflowRest) -> None:
+    actors.apply("a", workers=2)
+    job = actors.wait_for_job("a")
+    assert (job["spec"]["completions"], job["spec"]["parallelism"], job["spec"]["completionMode"]) == (2, 2, "Indexed")
+    variables = environment(job)
+    [service] = actors.items("services")
+    assert service["spec"]["clusterIP"] == "None"
+    assert variables["MASTER_ADDR"] == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+    assert (variables["WORLD_SIZE"], variables["MASTER_PORT"]) == ("2", "29500")
+    pods = [actors.create_pod(job, name, worker=index) for index, name in enumerate(("zero", "one"))]
+    for pod in pods:
+        actors.set_pod(pod, "Running", RUNNING)
+    run_id = variables["MLFLOW_RUN_ID"]
+    actors.wait_for_phase("a", "Running")
+    actors.end_pod(pods[1], 3, "", "worker one fell over")
+    actors.end_job(job, "Failed", "BackoffLimitExceeded")
+    actors.delete("pod", pods[0]["metadata"]["name"])
+
+    status = actors.wait_for_phase("a", "Failed")
+
+    ends = {found["worker"]: (found["outcome"], found["reason"]) for found in status["attempts"]}
+    assert ends == {0: ("Cancelled", "Cancelled"), 1: ("Failed", "Error")}
+    assert (status["message"], status["tracking"]["runId"]) == ("worker one fell over", run_id)
+    run = mlflow.run(run_id)
+    assert (run["info"]["status"], tags_of(run)["runyard.dev/exit-code"]) == ("FAILED", "3")
+
+
+def test_a_queued_training_waits_for_its_queue(actors: Actors) -> None:
+    actors.apply("a", queueName="team")
+    job = actors.wait_for_job("a")
+    assert job["spec"]["suspend"] is True
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    assert actors.wait_for_phase("a", "Queued")["message"] == "waits for its queue"
+    actors.patch_spec("job", job["metadata"]["name"], {"suspend": False})
+    actors.wait_for_phase("a", "Pending")
+    assert actors.wait_for_job("a")["spec"]["suspend"] is False
+
+
+@pytest.mark.parametrize(
+    ("tracking", "reason", "message"),
+    [
+        (
+            {"requireMetrics": ["f1", "auc"]},
+            "MetricsMissing",
+            "the training succeeded without logging auc; it logged: f1",
+        ),
+        (
+            {"requireMetrics": ["f1"], "requireModel": True},
+            "ModelMissing",
+            "the training succeeded without logging a model",
+        ),
+        ({"requireMetrics": ["f1"]}, "Recorded", "MLflow agrees with 1 attempt"),
+    ],
+)
+def test_what_should_have_been_logged(
+    actors: Actors, mlflow: MlflowRest, tracking: dict[str, Any], reason: str, message: str
+) -> None:
+    actors.apply("a", tracking=tracking)
+    job = actors.wait_for_job("a")
+    pod = actors.create_pod(job, "one")
+    run_id = start_run(mlflow, pod)
+    mlflow.call("mlflow/runs/log-metric", {"run_id": run_id, "key": "f1", "value": 1, "timestamp": 1, "step": 0})
+    actors.end_pod(pod, 0)
+    actors.end_job(job, "Complete")
+
+    def tracked() -> dict[str, Any] | None:
+        found = condition(actors.get("trainingrun", "a").get("status", {}), "Tracked")
+        return found if found["reason"] not in {"", "InProgress"} else None
+
+    found = wait_for("Tracked says something", tracked)
+
+    assert (found["reason"], found["message"]) == (reason, message)
+    assert condition(actors.get("trainingrun", "a")["status"], "Succeeded")["status"] == "True"
