@@ -260,7 +260,9 @@ def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: T
     """Return the condition's status, reason and message."""
     if tracking.problem:
         return "False", Reason.TRACKING_UNAVAILABLE, tracking.problem
-    if job.state.is_final and all(found.recorded_at for found in attempts):
+    if job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts):
+        if job.state is JobState.COMPLETE and tracking.missing:
+            return "False", tracking.missing.reason, tracking.missing.message
         return "True", Reason.RECORDED, f"MLflow agrees with {count} attempt{'' if count == 1 else 's'}"
     return "Unknown", Reason.IN_PROGRESS, ""
 
