@@ -180,7 +180,7 @@ def _attempt(
 
 def _variables(resource: TrainingRun, container: JsonObject, tracking: Tracking, uid: str) -> dict[str, str]:
     """Return what the manifest puts into the environment; as in a pod, $(…) refers to these alone."""
-    found = {"RUNYARD_POD_UID": uid, **environment.own_variables(resource, tracking.uri, uid)}
+    found = {"RUNYARD_POD_UID": uid, **environment.own_variables(resource, environment.Platform(tracking.uri), uid)}
     for variable in map(as_object, as_list(container.get("env"))):
         name, value = str(variable["name"]), variable.get("value", "")
         if isinstance(value, str) and "valueFrom" not in variable and name not in RESERVED_ENVIRONMENT:

@@ -12,13 +12,14 @@ from typing import cast
 import yaml
 
 from runyard.api.crd import custom_resource_definition
+from runyard.api.environment import Platform
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator.jobs import job
 from tests.support.apiserver import api_server
 
 ROOT = Path(__file__).parents[2]
-TRACKING_URI = "http://runyard-mlflow.runyard.svc:5000"
+PLATFORM = Platform("http://runyard-mlflow.runyard.svc:5000")
 
 
 def files() -> dict[Path, str]:
@@ -40,7 +41,7 @@ def golden_jobs() -> dict[Path, str]:
     for path in sorted((ROOT / "tests/data/jobs").glob("*.in.yaml")):
         run = TrainingRun.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         name = path.name.replace(".in.", ".out.")
-        text = yaml.safe_dump(job(run, TRACKING_URI), sort_keys=False, width=120, allow_unicode=True)
+        text = yaml.safe_dump(job(run, PLATFORM), sort_keys=False, width=120, allow_unicode=True)
         found[path.relative_to(ROOT).with_name(name)] = text
     return found
 

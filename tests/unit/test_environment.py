@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.container import training_container
-from runyard.api.environment import expanded, identity_tags, own_variables, quoted
+from runyard.api.environment import AssignedRun, Platform, expanded, identity_tags, own_variables, quoted
 from runyard.api.model import as_list
 from tests.support.factories import UID, training_run
 
@@ -21,12 +21,13 @@ TAGS = {
 
 def test_a_run_is_found_again_by_these_tags() -> None:
     assert identity_tags(training_run(), "uid-of-the-pod") == TAGS
+    assert identity_tags(training_run(), "uid-of-the-pod", "here") == {**TAGS, "runyard.dev/installation": "here"}
+    assert "runyard.dev/pod" not in identity_tags(training_run())
 
 
 def test_own_variables() -> None:
-    found = own_variables(
-        training_run(parameters={"trees": 200}, experiment="wines"), "http://mlflow", "uid-of-the-pod"
-    )
+    run = training_run(parameters={"trees": 200}, experiment="wines")
+    found = own_variables(run, Platform("http://mlflow"), "uid-of-the-pod")
     assert json.loads(found.pop("MLFLOW_RUN_CONTEXT")) == TAGS
     assert found == {
         "MLFLOW_TRACKING_URI": "http://mlflow",
@@ -37,8 +38,14 @@ def test_own_variables() -> None:
     }
 
 
+def test_an_assigned_run_is_named() -> None:
+    found = own_variables(training_run(), Platform("u", "here"), "p", AssignedRun("r1", "7"))
+    assert (found["MLFLOW_RUN_ID"], found["MLFLOW_EXPERIMENT_ID"]) == ("r1", "7")
+    assert json.loads(found["MLFLOW_RUN_CONTEXT"])["runyard.dev/installation"] == "here"
+
+
 def test_the_experiment_is_the_namespaces_unless_named() -> None:
-    assert own_variables(training_run(), "u", "p")["MLFLOW_EXPERIMENT_NAME"] == "team"
+    assert own_variables(training_run(), Platform("u"), "p")["MLFLOW_EXPERIMENT_NAME"] == "team"
 
 
 # As https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/ has it.

@@ -14,7 +14,7 @@ from runyard_operator.jobs import drift, failure, job_name
 from runyard_operator.jobs import job as job_of
 from runyard_operator.objects import Job
 from tests.support.factories import UID, job, training_run
-from tests.support.generate import TRACKING_URI
+from tests.support.generate import PLATFORM
 
 DATA = Path(__file__).parents[1] / "data" / "jobs"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in DATA.glob("*.in.yaml"))
@@ -22,7 +22,7 @@ CASES = sorted(path.name.removesuffix(".in.yaml") for path in DATA.glob("*.in.ya
 
 def container_of(**spec: Any) -> dict[str, Any]:
     """Return the training container of a TrainingRun's Job."""
-    found: Any = job_of(training_run(**spec), TRACKING_URI)
+    found: Any = job_of(training_run(**spec), PLATFORM)
     container: dict[str, Any] = found["spec"]["template"]["spec"]["containers"][0]
     return container
 
@@ -49,14 +49,14 @@ def as_in_the_container(container: dict[str, Any]) -> tuple[list[str], dict[str,
 def test_the_job_is_the_golden_one(case: str) -> None:
     run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
     expected = yaml.safe_load((DATA / f"{case}.out.yaml").read_text(encoding="utf-8"))
-    assert job_of(run, TRACKING_URI) == expected
+    assert job_of(run, PLATFORM) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_building_a_job_leaves_the_resource_as_it_was(case: str) -> None:
     run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
     before = run.to_json()
-    job_of(run, TRACKING_URI)
+    job_of(run, PLATFORM)
     assert run.to_json() == before
 
 
@@ -132,6 +132,6 @@ def test_a_deadline_that_ends_a_job_is_no_drift() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_job_as_built_has_no_drift(case: str) -> None:
     run = TrainingRun.model_validate(yaml.safe_load((DATA / f"{case}.in.yaml").read_text(encoding="utf-8")))
-    built: Any = job_of(run, TRACKING_URI)
+    built: Any = job_of(run, PLATFORM)
     built["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
     assert drift(run, Job.model_validate(built)) == {}

@@ -12,6 +12,8 @@ MINIMAL = {"RUNYARD_TRACKING_URI": "http://mlflow:5000"}
 def test_defaults() -> None:
     assert from_environment(MINIMAL) == Settings(
         tracking_uri="http://mlflow:5000",
+        installation="",
+        sweep_pause=timedelta(minutes=5),
         public_tracking_url="http://mlflow:5000",
         namespaces=(),
         image_pull_grace=timedelta(minutes=5),
@@ -28,9 +30,13 @@ def test_everything() -> None:
         "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "0",
         "RUNYARD_LOG_TAIL_BYTES": "1000",
         "RUNYARD_HEALTH_PORT": "9090",
+        "RUNYARD_INSTALLATION": "here",
+        "RUNYARD_SWEEP_SECONDS": "7",
     }
     assert from_environment(environment) == Settings(
         tracking_uri="https://mlflow:5000",
+        installation="here",
+        sweep_pause=timedelta(seconds=7),
         public_tracking_url="http://mlflow.localhost:8080",
         namespaces=("team-a", "team-b"),
         image_pull_grace=timedelta(0),

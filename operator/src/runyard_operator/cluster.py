@@ -4,6 +4,7 @@ The official client is used for what is hard (credentials, TLS, token rotation);
 are, since its models would be built only to be taken apart again.
 """
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import cast
@@ -13,7 +14,7 @@ import aiohttp
 from kubernetes.aio import client
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from runyard.api.model import JsonObject
+from runyard.api.model import JsonObject, as_object
 from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
 from runyard_operator.events import Event
@@ -22,6 +23,7 @@ from runyard_operator.objects import UID_LABEL, Job, Pod
 REPORTER = "runyard-operator"
 _TIMEOUT_SECONDS = 30.0
 _READ_BYTES = 1 << 16
+_PAGE = 500
 
 
 class ClusterError(Exception):
@@ -75,6 +77,18 @@ class Cluster:
     async def training_run(self, namespace: str, name: str) -> JsonObject | None:
         """Read the resource; None where there is none."""
         return await self._read(_training_run_path(namespace, name))
+
+    async def training_runs(self, namespace: str) -> AsyncIterator[list[JsonObject]]:
+        """List the resources of a namespace, or of all where it is empty, page by page."""
+        where = f"namespaces/{namespace}/" if namespace else ""
+        query = {"limit": str(_PAGE)}
+        while True:
+            found = await self._read(f"/apis/{API_VERSION}/{where}{PLURAL}", query) or {}
+            yield cast("list[JsonObject]", found["items"])
+            token = as_object(found["metadata"]).get("continue")
+            if not token:
+                return
+            query["continue"] = str(token)
 
     async def job(self, namespace: str, name: str) -> Job | None:
         """Read a Job; None where there is none."""

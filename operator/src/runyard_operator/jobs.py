@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from runyard.api import environment
 from runyard.api.container import joined, training_container
-from runyard.api.environment import AssignedRun
+from runyard.api.environment import AssignedRun, Platform
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
 from runyard_operator.objects import FAILED_BECAUSE, INDEX_ANNOTATION, NAME_ANNOTATION, UID_LABEL, Job
@@ -42,7 +42,7 @@ def service_name(run: TrainingRun) -> str:
     return f"runyard-{_digest(run)}"
 
 
-def job(run: TrainingRun, tracking_uri: str, assigned: AssignedRun | None = None) -> JsonObject:
+def job(run: TrainingRun, platform: Platform, assigned: AssignedRun | None = None) -> JsonObject:
     """Build the Job: one pod an attempt, which is never restarted in place."""
     spec = run.spec
     marks = _marks(run)
@@ -53,7 +53,7 @@ def job(run: TrainingRun, tracking_uri: str, assigned: AssignedRun | None = None
         "suspend": spec.suspend or spec.queue_name is not None,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": [_EVICTED, _USAGE_ERROR]},
-        "template": _pod_template(environment.quoted(run), tracking_uri, marks, assigned),
+        "template": _pod_template(environment.quoted(run), platform, marks, assigned),
     }
     if spec.workers > 1:
         job_spec["completionMode"] = "Indexed"
@@ -124,7 +124,7 @@ def failure(reason: str) -> JsonObject:
     return {"metadata": {"annotations": {FAILED_BECAUSE: reason}}, "spec": {"activeDeadlineSeconds": 1}}
 
 
-def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject, assigned: AssignedRun | None) -> JsonObject:
+def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assigned: AssignedRun | None) -> JsonObject:
     template = copy.deepcopy(run.spec.pod_template or {})
     given = as_object(template.get("metadata"))
     metadata: JsonObject = {
@@ -150,23 +150,23 @@ def _pod_template(run: TrainingRun, tracking_uri: str, marks: JsonObject, assign
             "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
             "restartPolicy": "Never",
             **{key: value for key, value in overlay.items() if value is not None},
-            "containers": [_container(run, tracking_uri, assigned), *others],
+            "containers": [_container(run, platform, assigned), *others],
         },
     }
 
 
-def _container(run: TrainingRun, tracking_uri: str, assigned: AssignedRun | None) -> JsonObject:
+def _container(run: TrainingRun, platform: Platform, assigned: AssignedRun | None) -> JsonObject:
     asked = training_container(run)
     return {
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **asked,
         "securityContext": {**_CONTAINER_SECURITY, **as_object(asked.get("securityContext"))},
-        "env": _environment(run, asked, tracking_uri, assigned),
+        "env": _environment(run, asked, platform, assigned),
     }
 
 
 def _environment(
-    run: TrainingRun, asked: JsonObject, tracking_uri: str, assigned: AssignedRun | None
+    run: TrainingRun, asked: JsonObject, platform: Platform, assigned: AssignedRun | None
 ) -> list[JsonValue]:
     """Return the pod's identity first, since the others refer to it; elsewhere a person's own value wins over ours."""
     own = [_from_field("RUNYARD_POD_UID", "metadata.uid")]
@@ -177,7 +177,7 @@ def _environment(
             _variable("MASTER_ADDR", f"{job_name(run)}-0.{service_name(run)}"),
             _variable("MASTER_PORT", str(MASTER_PORT)),
         ]
-    variables = environment.own_variables(run, tracking_uri, "$(RUNYARD_POD_UID)", assigned)
+    variables = environment.own_variables(run, platform, "$(RUNYARD_POD_UID)", assigned)
     own += [_variable(name, value) for name, value in variables.items()]
     persons = [
         item for item in map(as_object, as_list(asked.get("env"))) if item.get("name") not in RESERVED_ENVIRONMENT

@@ -11,6 +11,7 @@ import kopf
 from kopf._core.engines.peering import Identity
 from kubernetes.aio import client, config
 
+from runyard.api import environment
 from runyard_operator import handlers, settings
 from runyard_operator.cluster import REPORTER, Cluster
 from runyard_operator.mirror import Key, Mirror
@@ -18,6 +19,7 @@ from runyard_operator.objects import UID_LABEL
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
+from runyard_operator.sweep import Sweeper
 from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger("runyard_operator")
@@ -39,15 +41,27 @@ async def _run(found: settings.Settings) -> None:
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
     async with client.ApiClient() as api, aiohttp.ClientSession(connector=connector) as session:
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
+        platform = environment.Platform(found.tracking_uri, found.installation)
         cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
         # The queue is made of the reconciler, which is made of this.
-        recorder = Recorder(cluster, tracking, found.log_tail_bytes, now, lambda key: queue.add(key))  # noqa: PLW0108
-        reconciler = Reconciler(cluster, tracking, found, mirror, recorder, now)
+        recorder = Recorder(
+            cluster,
+            tracking,
+            found.installation,
+            found.log_tail_bytes,
+            now,
+            lambda key: queue.add(key),  # noqa: PLW0108
+        )
+        reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now)
         queue = ReconcileQueue(reconciler.reconcile, _report)
         registry = kopf.OperatorRegistry()
         handlers.register(registry, queue, mirror)
         async with asyncio.TaskGroup() as group:
-            workers = group.create_task(queue.run(_WORKERS))
+            sweeper = Sweeper(cluster, tracking, mirror, found.installation, found.namespaces, now, queue.add)
+            background = [
+                group.create_task(queue.run(_WORKERS)),
+                group.create_task(sweeper.run(found.sweep_pause)),
+            ]
             await kopf.operator(
                 registry=registry,
                 settings=_kopf_settings(),
@@ -58,7 +72,8 @@ async def _run(found: settings.Settings) -> None:
                 namespaces=found.namespaces,
                 liveness_endpoint=f"http://0.0.0.0:{found.health_port}/healthz",
             )
-            workers.cancel()
+            for task in background:
+                task.cancel()
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

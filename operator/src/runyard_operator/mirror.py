@@ -93,6 +93,10 @@ class Mirror:
             del pods[uid]
         return True
 
+    def is_settled(self, key: Key) -> bool:
+        """Whether a resource is there for which nothing is left to do."""
+        return key.uid in self._settled
+
     def settle(self, key: Key) -> None:
         """Forget a resource for which nothing is left to do, and hear no more of its children."""
         self._views.pop(key.uid, None)

@@ -10,6 +10,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from runyard.api import parameters
+from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import POD_TAG, corrections, log_artifact, primary
 from runyard.api.status import assemble, is_final, is_settled, is_urgent, refused
@@ -36,6 +37,7 @@ class Reconciler:
     cluster: Cluster
     tracking: Tracking
     settings: Settings
+    platform: Platform
     mirror: Mirror
     recorder: Recorder
     now: Callable[[], datetime]
@@ -113,7 +115,7 @@ class Reconciler:
         if run.spec.workers > 1:
             await self.cluster.create_service(key.namespace, jobs.service(run))
         name = jobs.job_name(run)
-        found = await self.cluster.create_job(key.namespace, jobs.job(run, self.settings.tracking_uri, assigned))
+        found = await self.cluster.create_job(key.namespace, jobs.job(run, self.platform, assigned))
         if found is None:
             found = await self.cluster.job(key.namespace, name)
         if found is not None and not found.is_owned_by(key.uid):

@@ -80,6 +80,7 @@ class Recorder:
 
     cluster: Cluster
     tracking: Tracking
+    installation: str
     log_tail_bytes: int
     now: Callable[[], datetime]
     changed: Callable[[Key], None]
@@ -189,7 +190,7 @@ class Recorder:
         if chief is None and not attempt.outcome.is_final:
             return
         if chief is None:
-            tags = {**identity_tags(run, attempt.uid), MADE_TAG: STAND_IN}
+            tags = {**identity_tags(run, attempt.uid, self.installation), MADE_TAG: STAND_IN}
             begun = attempt.started_at or self.now()
             chief = await self.tracking.create_run(run.experiment, attempt.pod, tags, begun)
             runs = [chief]
@@ -215,7 +216,7 @@ class Recorder:
             runs = await self.tracking.runs_of_resource(run.metadata.uid)
             found = primary([item for item in runs if item.tags.get(MADE_TAG) == ASSIGNED])
         if found is None:
-            tags = {**identity_tags(run), MADE_TAG: ASSIGNED}
+            tags = {**identity_tags(run, installation=self.installation), MADE_TAG: ASSIGNED}
             found = await self.tracking.create_run(run.experiment, run.metadata.name, tags, self.now())
             await self.tracking.schedule(found)
         recording.facts = replace(recording.facts, run_id=found.id)

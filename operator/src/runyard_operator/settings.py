@@ -16,6 +16,8 @@ class Settings:
     image_pull_grace: timedelta
     log_tail_bytes: int
     health_port: int
+    installation: str
+    sweep_pause: timedelta
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -35,6 +37,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         image_pull_grace=timedelta(seconds=_number(environment, "RUNYARD_IMAGE_PULL_GRACE_SECONDS", 300)),
         log_tail_bytes=_number(environment, "RUNYARD_LOG_TAIL_BYTES", 1 << 20),
         health_port=_number(environment, "RUNYARD_HEALTH_PORT", 8080),
+        sweep_pause=timedelta(seconds=_number(environment, "RUNYARD_SWEEP_SECONDS", 300)),
+        installation=environment.get("RUNYARD_INSTALLATION", ""),
     )
 
 

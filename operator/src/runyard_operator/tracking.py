@@ -1,7 +1,7 @@
 """Everything the operator says to MLflow, over its REST API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -11,12 +11,13 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from runyard.api.model import JsonObject
-from runyard.api.records import POD_TAG, UID_TAG, Correction, Run, RunStatus
+from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus
 
 _API = "api/2.0/mlflow"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=3, sock_read=10)
 _PAGE = 1000
 _AT_ONCE = 8
+_IDS_IN_A_SEARCH = 100
 
 
 class TrackingError(Exception):
@@ -103,6 +104,25 @@ class Tracking:
     async def runs_of_resource(self, uid: str) -> list[Run]:
         """Find all runs of a TrainingRun."""
         return await self._search(f"tags.`{UID_TAG}` = '{uid}'")
+
+    async def open_runs(self, installation: str) -> list[Run]:
+        """Find the runs of all resources of an operator that MLflow takes to be going on."""
+        return [
+            run
+            for status in RunStatus
+            if status.is_open
+            for run in await self._search(
+                f"tags.`{INSTALLATION_TAG}` = '{installation}' AND attributes.status = '{status.value}'"
+            )
+        ]
+
+    async def live_ids(self, run_ids: Sequence[str]) -> set[str]:
+        """Return which of these runs are there and not deleted."""
+        found: set[str] = set()
+        for first in range(0, len(run_ids), _IDS_IN_A_SEARCH):
+            listed = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + _IDS_IN_A_SEARCH])
+            found |= {run.id for run in await self._search(f"attributes.run_id IN ({listed})")}
+        return found
 
     async def run(self, run_id: str) -> Run:
         """Read a run, deleted or not."""

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runyard.api import parameters
-from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
+from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
 from runyard.api.trainingrun import TrainingRun
 
 # The default makes a script hang for four minutes at an unreachable server.
 _REQUEST_RETRIES = "3"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What trains and records: the address of MLflow as a training reaches it, and which operator it is."""
+
+    tracking_uri: str
+    installation: str = ""
+    """Tells apart operators that share an MLflow; empty on a laptop, which sweeps nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +31,28 @@ class AssignedRun:
     experiment_id: str
 
 
-def identity_tags(run: TrainingRun, pod_uid: str | None = None) -> dict[str, str]:
+def identity_tags(run: TrainingRun, pod_uid: str = "", installation: str = "") -> dict[str, str]:
     """Return the tags by which every run of an attempt, or of the whole resource, is found again."""
     metadata = run.metadata
-    tags = {UID_TAG: metadata.uid, NAME_TAG: metadata.name, NAMESPACE_TAG: metadata.namespace}
-    return tags if pod_uid is None else {**tags, POD_TAG: pod_uid}
+    tags = {
+        UID_TAG: metadata.uid,
+        NAME_TAG: metadata.name,
+        NAMESPACE_TAG: metadata.namespace,
+        INSTALLATION_TAG: installation,
+        POD_TAG: pod_uid,
+    }
+    return {key: value for key, value in tags.items() if value}
 
 
 def own_variables(
-    run: TrainingRun, tracking_uri: str, pod_uid: str, assigned: AssignedRun | None = None
+    run: TrainingRun, platform: Platform, pod_uid: str, assigned: AssignedRun | None = None
 ) -> dict[str, str]:
     """Return the variables that Runyard sets, by name."""
     return {
-        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MLFLOW_TRACKING_URI": platform.tracking_uri,
         "MLFLOW_EXPERIMENT_NAME": run.experiment,
         **({"MLFLOW_RUN_ID": assigned.run_id, "MLFLOW_EXPERIMENT_ID": assigned.experiment_id} if assigned else {}),
-        "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid)),
+        "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid, platform.installation)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
         # What a script printed before it was killed is then in its log.
         "PYTHONUNBUFFERED": "1",

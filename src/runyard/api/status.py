@@ -164,6 +164,14 @@ def assemble(
     )
 
 
+def with_tracked(run: TrainingRun, status: str, reason: Reason, message: str, now: datetime) -> TrainingRunStatus:
+    """Return the status with another word on whether MLflow agrees."""
+    conditions = _Conditions(run, now)
+    conditions.found = [found for found in run.status.conditions if found.type != TRACKED]
+    conditions.set(TRACKED, status, reason, message)
+    return run.status.model_copy(update={"conditions": conditions.found})
+
+
 class _Conditions:
     """The conditions being written: a transition time moves only when the status does."""
 
