@@ -127,6 +127,14 @@ class Actors:
             status |= {"completionTime": now, "succeeded": 1}
         self._patch("job", job["metadata"]["name"], {"status": status})
 
+    def create(self, manifest: dict[str, Any]) -> None:
+        """Create an object of any kind."""
+        self._kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+
+    def set_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        """Write an object's status, as its controller would."""
+        self._patch(kind, name, {"status": status})
+
     def patch_spec(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         """Change an object's spec, as another controller would."""
         self._kubectl("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))

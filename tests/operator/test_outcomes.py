@@ -87,12 +87,14 @@ def test_a_failure_corrects_what_the_script_said(
 
     [attempt] = status["attempts"]
     assert (attempt["outcome"], attempt["reason"], attempt["exitCode"]) == ("Failed", reason, exit_code)
-    assert attempt["message"] == status["message"] == "last line"
+    assert attempt["message"] == "last line"
+    assert status["message"].endswith("last line")
+    assert str(exit_code) in status["message"]
     assert condition(status, "Succeeded") | {"lastTransitionTime": ""} == {
         "type": "Succeeded",
         "status": "False",
         "reason": reason,
-        "message": "last line",
+        "message": status["message"],
         "lastTransitionTime": "",
         "observedGeneration": 1,
     }
@@ -216,6 +218,89 @@ def test_a_spec_that_no_job_can_have_says_so_with_its_path(actors: Actors) -> No
         'spec.args[0]: Invalid value: "$(params.missing)": spec.parameters has no "missing"; it has: none'
     )
     assert actors.items("jobs") == []
+
+
+def test_a_job_is_removed_in_time_and_only_when_all_is_told(actors: Actors, pod: dict[str, Any]) -> None:
+    actors.patch_spec("trainingrun", "a", {"ttlSecondsAfterFinished": 100})
+    job = actors.wait_for_job("a")
+    actors.end_pod(pod, 0)
+    assert "ttlSecondsAfterFinished" not in actors.wait_for_job("a")["spec"]
+    actors.end_job(job, "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+
+    def ttl() -> int | None:
+        found: int | None = actors.wait_for_job("a")["spec"].get("ttlSecondsAfterFinished")
+        return found
+
+    wait_for("the Job is told", lambda: ttl() == 100)
+    actors.patch_spec("trainingrun", "a", {"ttlSecondsAfterFinished": 7})
+    wait_for("the Job is told anew", lambda: ttl() == 7)
+    status = actors.get("trainingrun", "a")["status"]
+    assert (status["phase"], status["observedGeneration"]) == ("Succeeded", 3)
+
+
+def test_a_job_that_is_gone_after_its_pod_succeeded_succeeded(actors: Actors, pod: dict[str, Any]) -> None:
+    actors.end_pod(pod, 0)
+    wait_for(
+        "the attempt is on record",
+        lambda: actors.get("trainingrun", "a")["status"]["attempts"][0]["outcome"] == "Succeeded",
+    )
+    actors.delete("job", actors.items("jobs")[0]["metadata"]["name"])
+    assert actors.wait_for_phase("a", "Succeeded")["attempts"][0]["outcome"] == "Succeeded"
+
+
+def test_parameters_that_are_changed_while_it_trains_change_nothing(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    actors.patch_spec("trainingrun", "a", {"parameters": {"late": 1}})
+    note = wait_for(
+        "the resource says so",
+        lambda: condition(actors.get("trainingrun", "a")["status"], "Accepted").get("message") or None,
+    )
+    assert note.startswith("spec.parameters was changed after the Job was made, which has no effect")
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    status = actors.wait_for_phase("a", "Succeeded")
+    manifest = mlflow.artifact(mlflow.run(status["tracking"]["runId"]), "runyard/trainingrun.yaml").decode()
+    assert "late" not in manifest, "it is the manifest that ran"
+
+
+def test_a_job_that_a_quota_forbids_is_made_once_there_is_room(actors: Actors) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    actors.create({**quota, "spec": {"hard": {"count/jobs.batch": "0"}}})
+    actors.set_status("resourcequota", "none", {"hard": {"count/jobs.batch": "0"}, "used": {"count/jobs.batch": "0"}})
+    actors.apply("a")
+    message = wait_for("the status says why", lambda: actors.get("trainingrun", "a").get("status", {}).get("message"))
+    assert "exceeded quota: none" in message
+    actors.delete("resourcequota", "none")
+    actors.wait_for_job("a")
+
+
+def test_a_job_whose_pods_are_refused_says_why(actors: Actors) -> None:
+    actors.apply("a")
+    job = actors.wait_for_job("a")["metadata"]
+    regarding = {"kind": "Job", "apiVersion": "batch/v1"} | {key: job[key] for key in ("name", "namespace", "uid")}
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "refused"}, "involvedObject": regarding}
+    told = {"reason": "FailedCreate", "message": "pods are forbidden: no such account", "type": "Warning"}
+    actors.create({**event, **told, "lastTimestamp": "2026-01-02T03:04:05Z"})
+    actors.patch_spec("trainingrun", "a", {"backoffLimit": 1})
+    wait_for(
+        "the status says why",
+        lambda: actors.get("trainingrun", "a")["status"].get("message") == "pods are forbidden: no such account",
+    )
+
+
+def test_a_pod_that_waits_for_a_volume_says_so(actors: Actors) -> None:
+    actors.apply("a")
+    pod = actors.create_pod(actors.wait_for_job("a"), "one")["metadata"]
+    regarding = {"kind": "Pod", "apiVersion": "v1"} | {key: pod[key] for key in ("name", "namespace", "uid")}
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "waits"}, "involvedObject": regarding}
+    told = {"reason": "FailedMount", "message": 'configmap "missing" not found', "type": "Warning"}
+    actors.create({**event, **told, "lastTimestamp": "2026-01-02T03:04:05Z"})
+    wait_for(
+        "the status says why",
+        lambda: actors.get("trainingrun", "a")["status"].get("message") == 'configmap "missing" not found',
+    )
 
 
 def test_events_tell_the_story_once(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def test_own_variables() -> None:
         "MLFLOW_TRACKING_URI": "http://mlflow",
         "MLFLOW_EXPERIMENT_NAME": "wines",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "PYTHONUNBUFFERED": "1",
         "PARAM_trees": "200",
     }

@@ -83,7 +83,7 @@ def lines(before: TrainingRunStatus, after: TrainingRunStatus) -> list[str]:
         pytest.param(
             status(JobState.RUNNING, failed),
             status(JobState.FAILED, failed),
-            ["Warning Failed: Error: ValueError: no"],
+            ["Warning Failed: Error: exit code 3: ValueError: no"],
             id="it has failed",
         ),
         pytest.param(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.trainingrun import TrainingRun
-from runyard_operator.jobs import drift, failure, job_name
+from runyard_operator.jobs import drift, expiry, failure, job_name
 from runyard_operator.jobs import job as job_of
 from runyard_operator.objects import Job
 from tests.support.factories import UID, job, training_run
@@ -107,13 +107,12 @@ def test_the_pods_identity_is_in_every_run_it_starts() -> None:
             {"activeDeadlineSeconds": 9}, {"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 9}, id="more time"
         ),
         pytest.param({}, {"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": None}, id="all the time"),
-        pytest.param(
-            {"ttlSecondsAfterFinished": 0}, {}, {"ttlSecondsAfterFinished": 0}, id="removed at once, which is not never"
-        ),
+        pytest.param({"ttlSecondsAfterFinished": 0}, {}, {}, id="how long it is kept is told at its end"),
+        pytest.param({"queueName": "team"}, {"suspend": True}, {}, id="a queue says when it runs"),
         pytest.param(
             {"suspend": True, "backoffLimit": 1},
-            {"ttlSecondsAfterFinished": 5},
-            {"suspend": True, "backoffLimit": 1, "ttlSecondsAfterFinished": None},
+            {"activeDeadlineSeconds": 5},
+            {"suspend": True, "backoffLimit": 1, "activeDeadlineSeconds": None},
             id="several",
         ),
         pytest.param({"image": "example/other:2", "args": ["x"]}, {}, {}, id="what cannot change in a Job"),
@@ -121,6 +120,15 @@ def test_the_pods_identity_is_in_every_run_it_starts() -> None:
 )
 def test_drift(spec: dict[str, Any], found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert drift(training_run(**spec), job(**found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"), [(None, None, None), (0, None, 0), (5, 5, None), (None, 5, "none"), (7, 5, 7)]
+)
+def test_how_long_an_ended_job_is_kept(wanted: int | None, found: int | None, expected: int | str | None) -> None:
+    patch = expiry(training_run(ttlSecondsAfterFinished=wanted), job(ttlSecondsAfterFinished=found))
+    told = None if expected == "none" else expected
+    assert patch == ({} if expected is None else {"spec": {"ttlSecondsAfterFinished": told}})
 
 
 def test_a_deadline_that_ends_a_job_is_no_drift() -> None:

@@ -90,7 +90,7 @@ def said(status: TrainingRunStatus, kind: str) -> tuple[str, str, str]:
             [errored],
             "Failed",
             ("False", "Error"),
-            "ValueError: no",
+            "exit code 3: ValueError: no",
             id="failed as its last attempt",
         ),
         pytest.param(
@@ -333,7 +333,7 @@ def test_final_and_settled(*, succeeded: str | None, tracked: str | None, final:
         for kind, status in (("Succeeded", succeeded), ("Tracked", tracked))
         if status is not None
     ]
-    run = after(TrainingRunStatus(conditions=conditions))
+    run = after(TrainingRunStatus(conditions=conditions, observed_generation=1))
     assert (is_final(run.status), is_settled(run)) == (final, settled)
 
 

@@ -51,7 +51,10 @@ RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
             *("spec.image", "object"),
         ),
     ],
-    "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: leave them out": [
+    (
+        "MLFLOW_TRACKING_URI, MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by "
+        "Runyard: leave them out"
+    ): [
         ({"env": [{"name": "A"}, {"name": "MLFLOW_RUN_CONTEXT", "value": "{}"}]}, "spec.env", "array"),
         ({"env": [{"name": "RUNYARD_POD_UID"}]}, "spec.env", "array"),
         (
@@ -103,7 +106,7 @@ def test_a_broken_rule_is_said_in_its_own_words(message: str, spec: dict[str, An
     [
         {},
         {"image": None, "podTemplate": {"spec": {"containers": [{"name": "training", "image": "x"}]}}},
-        {"env": [{"name": "MLFLOW_TRACKING_URI", "value": "x"}, {"name": "A"}]},
+        {"env": [{"name": "MLFLOW_EXPERIMENT_NAME", "value": "x"}, {"name": "A"}]},
         {"env": []},
         {"tracking": {"run": "Discover"}},
         {"workers": 2},

@@ -83,13 +83,17 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     terminated = _end_of_training(pod)
     running = pod.training.state.running if pod.training else None
     ran = terminated or running
+    began = ran.started_at if ran else None
     base = Attempt(
         pod=pod.metadata.name,
         worker=pod.worker,
         uid=pod.metadata.uid,
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,
-        started_at=(ran.started_at if ran else None) or pod.status.start_time or pod.metadata.creation_timestamp,
+        # Of a program that could not be started, the kubelet says that it was in 1970.
+        started_at=(began if began and began > pod.metadata.creation_timestamp else None)
+        or pod.status.start_time
+        or pod.metadata.creation_timestamp,
         # What a pod waited for explains its end only if it never came to run.
         message=earlier.message if earlier and not ran else None,
         run_id=earlier.run_id if earlier else None,

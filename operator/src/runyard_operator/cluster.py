@@ -4,7 +4,8 @@ The official client is used for what is hard (credentials, TLS, token rotation);
 are, since its models would be built only to be taken apart again.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import cast
@@ -27,10 +28,10 @@ _PAGE = 500
 
 
 class ClusterError(Exception):
-    """The API server refused; the text says which call and its words."""
+    """The API server refused or did not answer; the text says which call and its words."""
 
-    def __init__(self, message: str, status: int) -> None:
-        """Keep the HTTP status beside the text."""
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Keep the HTTP status, where there is one, beside the text."""
         self.status = status
         super().__init__(message)
 
@@ -38,8 +39,8 @@ class ClusterError(Exception):
 class JobRefused(Exception):
     """The API server will not have the Job as it stands: the spec asks for something impossible."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        """Keep what was said, path by path."""
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep what was said, path by path in the Job."""
         self.problems = problems
         super().__init__("; ".join(map(str, problems)))
 
@@ -67,7 +68,7 @@ class _Refusal(_Lenient):
 class Cluster:
     """The API server, seen as the few things that are asked of it.
 
-    A refusal is a `ClusterError`; a server that cannot be reached is aiohttp's `ClientError`.
+    Whatever it refuses or does not answer is a `ClusterError`.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
@@ -107,7 +108,7 @@ class Cluster:
             JobRefused: the API server says that it is invalid.
 
         """
-        async with await self._send("POST", _jobs_path(namespace), body=manifest) as answer:
+        async with self._send("POST", _jobs_path(namespace), body=manifest) as answer:
             if answer.status == HTTPStatus.CONFLICT:
                 return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
@@ -118,7 +119,7 @@ class Cluster:
     async def create_service(self, namespace: str, manifest: JsonObject) -> None:
         """Create a service, unless it is there already."""
         path = f"/api/v1/namespaces/{namespace}/services"
-        async with await self._send("POST", path, body=manifest) as answer:
+        async with self._send("POST", path, body=manifest) as answer:
             if answer.status != HTTPStatus.CONFLICT:
                 await _raise_for_status(answer)
 
@@ -146,18 +147,23 @@ class Cluster:
         # than can matter, and keep the end while reading.
         query = {"container": container, "tailLines": str(limit_bytes)}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        async with await self._send("GET", path, query) as answer:
-            if answer.status in {
-                HTTPStatus.NOT_FOUND,
-                HTTPStatus.BAD_REQUEST,
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-            }:
+        async with self._send("GET", path, query) as answer:
+            # The pod is gone, or the container has not begun. A kubelet that does not answer may do so later.
+            if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
                 return None
             await _raise_for_status(answer)
             tail = b""
             async for chunk in answer.content.iter_chunked(_READ_BYTES):
                 tail = (tail + chunk)[-limit_bytes:]
             return tail
+
+    async def last_warning(self, namespace: str, uid: str) -> str | None:
+        """Return what the last warning about an object says."""
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+        found = await self._read(f"/api/v1/namespaces/{namespace}/events", query) or {}
+        events = [as_object(item) for item in cast("list[JsonObject]", found.get("items", []))]
+        last = max(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")), default=None)
+        return str(last["message"]) if last else None
 
     async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
         """Write an event on the resource."""
@@ -180,11 +186,11 @@ class Cluster:
             },
         }
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        async with await self._send("POST", path, body=body) as answer:
+        async with self._send("POST", path, body=body) as answer:
             await _raise_for_status(answer)
 
     async def _read(self, path: str, query: dict[str, str] | None = None) -> JsonObject | None:
-        async with await self._send("GET", path, query) as answer:
+        async with self._send("GET", path, query) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
                 return None
             await _raise_for_status(answer)
@@ -192,12 +198,13 @@ class Cluster:
 
     async def _patch(self, path: str, patch: JsonObject) -> JsonObject | None:
         content_type = "application/merge-patch+json"
-        async with await self._send("PATCH", path, body=patch, content_type=content_type) as answer:
+        async with self._send("PATCH", path, body=patch, content_type=content_type) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
                 return None
             await _raise_for_status(answer)
             return cast("JsonObject", await answer.json())
 
+    @asynccontextmanager
     async def _send(
         self,
         method: str,
@@ -206,7 +213,7 @@ class Cluster:
         *,
         body: JsonObject | None = None,
         content_type: str = "application/json",
-    ) -> aiohttp.ClientResponse:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         request = await self._api.param_serialize(
             method,
             path,
@@ -215,8 +222,13 @@ class Cluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
-        return cast("aiohttp.ClientResponse", answer.response)
+        try:
+            found = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            async with cast("aiohttp.ClientResponse", found.response) as answer:
+                yield answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise ClusterError(f"the API server did not answer {method} {path}: {what}") from error
 
 
 def _training_run_path(namespace: str, name: str) -> str:
@@ -250,14 +262,7 @@ def _merge_patch(before: JsonObject, after: JsonObject) -> JsonObject:
 
 
 def _problems(text: str) -> list[Problem]:
-    """Return the API server's complaints, with the paths a person wrote in place of the Job's."""
+    """Return the API server's complaints, with their paths in what it was given."""
     refusal = _Refusal.model_validate_json(text)
     causes = refusal.details.causes if refusal.details else []
-    return [Problem(_own_path(cause.field), cause.message) for cause in causes] or [Problem("spec", refusal.message)]
-
-
-def _own_path(path: str) -> str:
-    training = "spec.template.spec.containers[0]."
-    if path.startswith(training):
-        return f"spec.{path.removeprefix(training)}"
-    return path.replace("spec.template.", "spec.podTemplate.", 1)
+    return [Problem(cause.field, cause.message) for cause in causes] or [Problem("spec", refusal.message)]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
 from runyard.api.status import SUCCEEDED, JobFacts, JobState, is_final
-from runyard.api.trainingrun import Attempt, Reason, TrainingRun
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
 from runyard_operator import attempts, jobs
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod
 
@@ -38,7 +38,9 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
         return Decision(_remembered(seen.run), found)
     if seen.job is None:
         return _without_job(seen, found)
-    facts = job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None)
+    facts = replace(
+        job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None), note=_note(seen.run, seen.job)
+    )
     if facts.state.is_final:
         return Decision(facts, found)
     if drift := jobs.drift(seen.run, seen.job):
@@ -68,6 +70,12 @@ def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) 
     return facts
 
 
+def _note(run: TrainingRun, job: Job) -> str | None:
+    if jobs.parameters_of(job) in (None, run.spec.parameters):
+        return None
+    return "spec.parameters was changed after the Job was made, which has no effect: create a new TrainingRun"
+
+
 def _remembered(run: TrainingRun) -> JobFacts:
     """Return the facts that a final status was made from: what happens to the Job later changes nothing."""
     status = run.status
@@ -86,6 +94,14 @@ def _remembered(run: TrainingRun) -> JobFacts:
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     if seen.run.status.job is None:
         return Decision(JobFacts(state=JobState.WAITING, name=jobs.job_name(seen.run)), found, create_job=True)
+    if found and found[-1].outcome is Outcome.SUCCEEDED and seen.run.spec.workers == 1:
+        done = JobFacts(
+            state=JobState.COMPLETE,
+            name=seen.run.status.job,
+            started_at=seen.run.status.start_time,
+            finished_at=found[-1].finished_at,
+        )
+        return Decision(done, found)
     gone = JobFacts(
         state=JobState.FAILED,
         name=seen.run.status.job,

@@ -24,13 +24,7 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
         body = cast("JsonObject", event["object"])
         metadata = as_object(body["metadata"])
         key = Key(str(metadata["namespace"]), str(metadata["name"]), str(metadata["uid"]))
-        if event["type"] == "DELETED":
-            if mirror.see_departure(key, body):
-                queue.add(key)
-        elif _is_settled(body):
-            mirror.settle(key)  # a restart with thousands of finished resources looks at none of them again
-        else:
-            mirror.see_resource(key, body)
+        if _show(mirror, key, body, is_gone=event["type"] == "DELETED"):
             queue.add(key)
 
     @kopf.on.event("batch", "v1", "jobs", labels={UID_LABEL: kopf.PRESENT}, registry=registry)
@@ -48,11 +42,25 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
             queue.add(key)
 
 
+def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
+    """Show a resource to the mirror; return whether there is something to do about it."""
+    if is_gone:
+        return mirror.see_departure(key, body)
+    run = _lenient(body)
+    if is_settled(run):
+        # A restart with thousands of finished resources looks at none of them again.
+        return mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
+    return mirror.see_resource(key, body)
+
+
 def _key(child: Job | Pod) -> Key | None:
     """Return the resource that a Job or pod says that it belongs to."""
     name = child.metadata.annotations.get(NAME_ANNOTATION)
     return Key(child.metadata.namespace, name, child.metadata.labels[UID_LABEL]) if name else None
 
 
-def _is_settled(body: JsonObject) -> bool:
-    return is_settled(TrainingRun.model_validate({"spec": {}, "status": body.get("status") or {}}))
+def _lenient(body: JsonObject) -> TrainingRun:
+    """Read what tells whether a resource is settled, whatever else its spec says."""
+    ttl = as_object(body.get("spec")).get("ttlSecondsAfterFinished")
+    spec = {"ttlSecondsAfterFinished": ttl}
+    return TrainingRun.model_validate({"metadata": body["metadata"], "spec": spec, "status": body.get("status") or {}})

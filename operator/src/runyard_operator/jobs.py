@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from typing import cast
 
 from pydantic import JsonValue
@@ -11,7 +12,14 @@ from runyard.api.container import joined, training_container
 from runyard.api.environment import AssignedRun, Platform
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
-from runyard_operator.objects import FAILED_BECAUSE, INDEX_ANNOTATION, NAME_ANNOTATION, UID_LABEL, Job
+from runyard_operator.objects import (
+    FAILED_BECAUSE,
+    INDEX_ANNOTATION,
+    NAME_ANNOTATION,
+    PARAMETERS_ANNOTATION,
+    UID_LABEL,
+    Job,
+)
 
 _NAME_LENGTH = 59  # a Job's name with a worker's index is a host's name, of 63 characters at most
 _HASH_LENGTH = 8
@@ -59,12 +67,20 @@ def job(run: TrainingRun, platform: Platform, assigned: AssignedRun | None = Non
         job_spec["completionMode"] = "Indexed"
     if spec.active_deadline_seconds is not None:
         job_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
-    if spec.ttl_seconds_after_finished is not None:
-        job_spec["ttlSecondsAfterFinished"] = spec.ttl_seconds_after_finished
     metadata = _metadata(run, job_name(run))
+    metadata["annotations"] = {
+        **as_object(metadata["annotations"]),
+        PARAMETERS_ANNOTATION: json.dumps(run.spec.parameters),
+    }
     if spec.queue_name is not None:
         metadata["labels"] = {**as_object(metadata["labels"]), QUEUE_LABEL: spec.queue_name}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job_spec}
+
+
+def parameters_of(found: Job | None) -> JsonObject | None:
+    """Return the parameters that a Job was made with: the API server lets a resource's be changed."""
+    text = found.metadata.annotations.get(PARAMETERS_ANNOTATION) if found else None
+    return None if text is None else as_object(json.loads(text))
 
 
 def service(run: TrainingRun) -> JsonObject:
@@ -107,16 +123,22 @@ def _metadata(run: TrainingRun, name: str) -> JsonObject:
 def drift(run: TrainingRun, found: Job) -> JsonObject:
     """Return the part of a Job's spec that must change to be what the resource now says; empty if none."""
     spec = run.spec
-    wanted: JsonObject = {
-        "backoffLimit": spec.backoff_limit,
-        "ttlSecondsAfterFinished": spec.ttl_seconds_after_finished,
-    }
+    wanted: JsonObject = {"backoffLimit": spec.backoff_limit}
     if spec.queue_name is None:  # else its queue says when it runs
         wanted["suspend"] = spec.suspend
     if FAILED_BECAUSE not in found.metadata.annotations:
         wanted["activeDeadlineSeconds"] = spec.active_deadline_seconds
     present = found.spec.model_dump(by_alias=True)
     return {key: value for key, value in wanted.items() if present[key] != value}
+
+
+def expiry(run: TrainingRun, found: Job) -> JsonObject:
+    """Return the patch that has a Job removed in time; empty if it needs none.
+
+    A Job is told only when all that it says is on record: its end would otherwise be lost with it.
+    """
+    wanted = run.spec.ttl_seconds_after_finished
+    return {} if wanted == found.spec.ttl_seconds_after_finished else {"spec": {"ttlSecondsAfterFinished": wanted}}
 
 
 def failure(reason: str) -> JsonObject:

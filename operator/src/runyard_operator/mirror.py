@@ -11,6 +11,8 @@ from typing import NamedTuple, cast
 from runyard.api.model import JsonObject, as_object
 from runyard_operator.objects import Job, Pod
 
+_LOGS_BYTES, _LEAST_LOG_BYTES = 64 << 20, 16 << 10
+
 
 class Key(NamedTuple):
     """A resource, and not its later namesake."""
@@ -18,6 +20,13 @@ class Key(NamedTuple):
     namespace: str
     name: str
     uid: str
+
+
+class _Settled(NamedTuple):
+    """A resource for which nothing is left to do, as of a version of it."""
+
+    version: int
+    ttl_seconds: int | None
 
 
 @dataclass
@@ -45,35 +54,48 @@ class Mirror:
     def __init__(self) -> None:
         """Begin with nothing known."""
         self._views: dict[str, View] = {}
-        self._settled: set[str] = set()
+        self._settled: dict[str, _Settled] = {}
 
     def __len__(self) -> int:
         """Return how many resources still need work."""
         return len(self._views)
 
+    @property
+    def room_for_logs(self) -> int:
+        """How many bytes of a log may be kept: less than asked for where many pods are on their way out at once."""
+        kept = sum(
+            len(text) for view in self._views.values() for texts in view.logs.values() for text in texts.values()
+        )
+        return max(_LOGS_BYTES - kept, _LEAST_LOG_BYTES)
+
     def view(self, key: Key) -> View:
         """Return what is known of a resource."""
         return self._views.setdefault(key.uid, View())
 
-    def see_resource(self, key: Key, body: JsonObject) -> None:
-        """Take a resource as it was seen, unless a later version of it was seen before."""
+    def see_resource(self, key: Key, body: JsonObject) -> bool:
+        """Take a resource as it was seen; return whether it needs work. An old version is no news."""
+        settled = self._settled.get(key.uid)
+        if settled and _version(body) <= settled.version:
+            return False
+        self._settled.pop(key.uid, None)
         view = self.view(key)
         if _version(body) >= _version(view.body):
             view.body = body
+        return True
 
     def see_departure(self, key: Key, last: JsonObject) -> bool:
         """Note that a resource was deleted; return whether anything is left to do about it."""
         if key.uid in self._settled:
-            self._settled.discard(key.uid)
+            del self._settled[key.uid]
             return False
         view = self.view(key)
         view.body, view.is_deleted = last, True
         return True
 
     def see_job(self, key: Key, job: Job, *, is_gone: bool = False) -> bool:
-        """Take a Job; return whether its resource still needs work."""
+        """Take a Job; return whether its resource, or the Job itself, still needs work."""
         if key.uid in self._settled:
-            return False
+            return not is_gone and job.spec.ttl_seconds_after_finished != self._settled[key.uid].ttl_seconds
         view = self.view(key)
         if is_gone:
             if view.job and view.job.metadata.uid == job.metadata.uid:
@@ -97,10 +119,16 @@ class Mirror:
         """Whether a resource is there for which nothing is left to do."""
         return key.uid in self._settled
 
-    def settle(self, key: Key) -> None:
-        """Forget a resource for which nothing is left to do, and hear no more of its children."""
-        self._views.pop(key.uid, None)
-        self._settled.add(key.uid)
+    def settle(self, key: Key, version: int, ttl_seconds: int | None) -> bool:
+        """Forget a resource for which nothing is left to do but to have its Job removed in time.
+
+        Returns:
+            Whether its Job was seen and does not know yet how long it has.
+
+        """
+        view = self._views.pop(key.uid, None)
+        self._settled[key.uid] = _Settled(version, ttl_seconds)
+        return view is not None and view.job is not None and view.job.spec.ttl_seconds_after_finished != ttl_seconds
 
     def forget(self, key: Key) -> None:
         """Forget a resource that is gone."""

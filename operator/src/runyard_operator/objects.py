@@ -10,6 +10,7 @@ from runyard.api.trainingrun import TRAINING_CONTAINER
 # Written on a Job together with the deadline that ends it, so that its reason and its end are one step.
 FAILED_BECAUSE = "runyard.dev/failed-because"
 NAME_ANNOTATION = "runyard.dev/name"
+PARAMETERS_ANNOTATION = "runyard.dev/parameters"
 UID_LABEL = "runyard.dev/uid"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 

@@ -6,21 +6,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-import aiohttp
 from pydantic import ValidationError
 
 from runyard.api import parameters
 from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
-from runyard.api.records import POD_TAG, corrections, log_artifact, primary
-from runyard.api.status import assemble, is_final, is_settled, is_urgent, refused
+from runyard.api.records import POD_TAG
+from runyard.api.status import JobFacts, JobState, assemble, is_final, is_settled, is_urgent, refused
 from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
 from runyard_operator import events, jobs
+from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
 from runyard_operator.mirror import Key, Mirror, View
-from runyard_operator.recording import Recorder
+from runyard_operator.paths import own_path
+from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
 from runyard_operator.tracking import Tracking
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
+# How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
+_PODS_COME_WITHIN, _OBSTACLE_PAUSE = timedelta(seconds=4), timedelta(seconds=10)
 
 
 @dataclass
@@ -58,18 +61,17 @@ class Reconciler:
                 self.mirror.see_resource(key, found)
         if view.is_deleted:
             return await self._bury(key, view)
-        body = view.body or {}
         try:
-            run = TrainingRun.model_validate(body)
+            run = TrainingRun.model_validate(view.body)
         except ValidationError as error:
-            return await self._refuse(key, lenient(body), _problems(error))
+            return await self._refuse(key, _lenient(view.body or {}), _problems(error))
         if is_settled(run):
-            self.mirror.settle(key)
-            self.recorder.forget(key)
+            await self._settle(key, run, view)
             return None
         if run.metadata.deletion_timestamp:
             return None
-        if not is_final(run.status) and (problems := parameters.problems(run.spec)):
+        # What was begun is seen to its end, whatever its specification was changed to since.
+        if run.status.job is None and (problems := parameters.problems(run.spec)):
             return await self._refuse(key, run, problems)
         return await self._advance(key, run, view)
 
@@ -78,13 +80,11 @@ class Reconciler:
         pods = tuple(view.pods.values())
         decision = decide(Observed(run, view.job, pods, self.now()), self.settings.image_pull_grace)
         try:
-            await self._act(key, run, view, decision)
+            decision = await self._act(key, run, view, decision)
         except JobRefused as error:
             return await self._refuse(key, run, error.problems)
-        if decision.create_job and view.job is None:
-            waits = replace(decision.job, name=None, message="waits for MLflow, where its run is to be made first")
-            decision = replace(decision, job=waits)
-        await self._keep_logs(key, view)
+        decision = await self._explain(key, view, decision)
+        await self._keep_logs(key, view, run.status)
         attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
         status = assemble(run, decision.job, attempts, facts, self.now())
         write_later = await self._write(key, run, view, status)
@@ -100,74 +100,112 @@ class Reconciler:
         if any(not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts):
             view.see_pods(await self.cluster.pods(key.namespace, key.uid))
 
-    async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> None:
+    async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> Decision:
+        """Do what was decided; return the decision with what keeps it from being done."""
         if decision.create_job:
-            await self._launch(key, run, view)
+            obstacle = await self._launch(key, run, view)
+            if view.job is None:
+                waits = replace(decision.job, name=None, message=obstacle)
+                return replace(decision, job=waits, look_again_after=_OBSTACLE_PAUSE)
         if decision.patch_job and decision.job.name:
             view.job = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+        return decision
 
-    async def _launch(self, key: Key, run: TrainingRun, view: View) -> None:
+    async def _explain(self, key: Key, view: View, decision: Decision) -> Decision:
+        """Add why there is no pod, or why it does not begin: controller and kubelet say so in events alone."""
+        if view.job is None or decision.job.state is not JobState.RUNNING:
+            return decision
+        waiting = [found for found in decision.attempts if found.outcome is Outcome.PENDING and not found.message]
+        if decision.attempts and not waiting:
+            return decision
+        since = view.job.status.start_time or view.job.metadata.creation_timestamp
+        about = view.job.metadata.uid
+        if waiting:
+            since, about = waiting[0].started_at or since, waiting[0].uid
+        if self.now() - since < _PODS_COME_WITHIN:
+            return replace(decision, look_again_after=_PODS_COME_WITHIN)
+        message = await self.cluster.last_warning(key.namespace, about)
+        job = replace(decision.job, message=message or decision.job.message)
+        return replace(decision, job=job, look_again_after=_OBSTACLE_PAUSE)
+
+    async def _launch(self, key: Key, run: TrainingRun, view: View) -> str | None:
+        """Create the Job; return what is in the way of it for now."""
         assigned = None
         if run.spec.run_mode is RunMode.ASSIGNED:
             assigned = await self.recorder.assign(key, run)
             if assigned is None:
-                return  # there is nothing to train into until MLflow answers
-        if run.spec.workers > 1:
-            await self.cluster.create_service(key.namespace, jobs.service(run))
+                return "waits for MLflow, where its run is to be made first"
         name = jobs.job_name(run)
-        found = await self.cluster.create_job(key.namespace, jobs.job(run, self.platform, assigned))
+        try:
+            if run.spec.workers > 1:
+                await self.cluster.create_service(key.namespace, jobs.service(run))
+            manifest = jobs.job(run, self.platform, assigned)
+            found = await self.cluster.create_job(key.namespace, manifest)
+        except JobRefused as error:
+            own = [Problem(own_path(found.path, run, manifest), found.message) for found in error.problems]
+            raise JobRefused(own) from error
+        except ClusterError as error:
+            if error.status != HTTPStatus.FORBIDDEN:  # as by a quota
+                raise
+            return str(error)
         if found is None:
             found = await self.cluster.job(key.namespace, name)
         if found is not None and not found.is_owned_by(key.uid):
             message = f"a Job {name} of somebody else's is in the way: delete it"
             raise JobRefused([Problem("metadata.name", message)])
         view.job = found
+        return None
 
-    async def _keep_logs(self, key: Key, view: View) -> None:
+    async def _keep_logs(self, key: Key, view: View, status: TrainingRunStatus) -> None:
         """Read the logs of each pod that is about to go, while there is something to read."""
+        recorded = {attempt.uid for attempt in status.attempts if attempt.recorded_at}
         for uid, pod in list(view.pods.items()):  # events come in meanwhile
-            if not pod.metadata.deletion_timestamp:
+            if not pod.metadata.deletion_timestamp or uid in recorded:
+                view.logs.pop(uid, None)
                 continue
-            kept = view.logs.setdefault(uid, {})
             for container in pod.container_names:
-                limit = self.settings.log_tail_bytes
-                tail = await self.cluster.log_tail(key.namespace, pod.metadata.name, container, limit)
+                limit = min(self.settings.log_tail_bytes, self.mirror.room_for_logs)
+                try:
+                    tail = await self.cluster.log_tail(key.namespace, pod.metadata.name, container, limit)
+                except ClusterError as error:
+                    log.warning("%s/%s: no log of %s: %s", key.namespace, key.name, pod.metadata.name, error)
+                    continue
+                kept = view.logs.setdefault(uid, {})
                 if tail is not None and len(tail) >= len(kept.get(container, b"")):
                     kept[container] = tail
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
         view.see_pods(await self.cluster.pods(key.namespace, key.uid))
-        await self._keep_logs(key, view)
+        run = _buried(key, view)
+        await self._keep_logs(key, view, run.status)
         if any(not pod.has_ended for pod in view.pods.values()):
             return None  # the end of each comes as an event
-        run = lenient(view.body or {})
-        for attempt in await self._orphans(key, run):
-            runs = await self.tracking.runs_of_pod(attempt.uid)
-            chief = primary(runs)
-            if chief is not None:
-                for container, text in (await self.recorder.logs(key.namespace, view, attempt)).items():
-                    await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
-                await self.tracking.apply(corrections(runs, attempt, chief))
+        attempts = observed(view.pods.values(), run.status, None, self.now())
+        unknown = await self._orphans(key, {attempt.uid for attempt in attempts})
+        job = JobFacts(state=JobState.FAILED, reason=Reason.CANCELLED, finished_at=self.now())
+        ended = Decision(job, (*unknown, *attempts))
+        recorded, facts, ask_again = await self.recorder.record(key, run, view, ended)
+        if facts.problem or not facts.is_closed or open_attempts(recorded):
+            return ask_again or _OBSTACLE_PAUSE
         self.mirror.forget(key)
         self.recorder.forget(key)
         return None
 
-    async def _orphans(self, key: Key, run: TrainingRun) -> list[Attempt]:
-        """Return the attempts of a deleted resource that have open runs, as cancelled."""
+    async def _orphans(self, key: Key, known: set[str]) -> list[Attempt]:
+        """Return the attempts of a deleted resource that only its open runs tell of."""
         runs = await self.tracking.runs_of_resource(key.uid)
         pods = {found.tags.get(POD_TAG, "") for found in runs if found.status.is_open}
-        names = {attempt.uid: attempt.pod for attempt in run.status.attempts}
         return [
             Attempt(
-                pod=names.get(uid, uid),
+                pod=uid,
                 uid=uid,
                 outcome=Outcome.CANCELLED,
                 reason=Reason.CANCELLED,
                 finished_at=self.now(),
                 message="the TrainingRun was deleted",
             )
-            for uid in sorted(pods)
+            for uid in sorted(pods - known - {""})
         ]
 
     async def _refuse(self, key: Key, run: TrainingRun, problems: Sequence[Problem]) -> timedelta | None:
@@ -196,21 +234,41 @@ class Reconciler:
             return None  # gone; its deletion comes as an event
         self.mirror.see_resource(key, body)
         await self._tell(run, status)
-        if is_settled(run.model_copy(update={"status": status})):
-            self.mirror.settle(key)
-            self.recorder.forget(key)
+        written = TrainingRun.model_validate(body)
+        if is_settled(written):
+            await self._settle(key, written, view)
         return None
+
+    async def _settle(self, key: Key, run: TrainingRun, view: View) -> None:
+        """Leave a resource of which all is told, and have its Job removed when it should be."""
+        if run.spec.ttl_seconds_after_finished is not None and run.status.job and view.job is None:
+            view.job = await self.cluster.job(key.namespace, run.status.job)
+        if view.job and (patch := jobs.expiry(run, view.job)):
+            view.job = await self.cluster.patch_job(key.namespace, view.job.metadata.name, patch)
+        self.mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
+        self.recorder.forget(key)
 
     async def _tell(self, run: TrainingRun, status: TrainingRunStatus) -> None:
         for event in events.between(run.status, status):
             try:
                 await self.cluster.record_event(run, event, self.now())
-            except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
+            except ClusterError as error:
                 # An event is a courtesy; the status is the record.
                 log.warning("%s/%s: no event: %s", run.metadata.namespace, run.metadata.name, error)
 
 
-def lenient(body: JsonObject) -> TrainingRun:
+def _buried(key: Key, view: View) -> TrainingRun:
+    """Return what is known of a deleted resource; of one whose deletion was not seen, no more than its name."""
+    if view.body is None:
+        metadata = {"namespace": key.namespace, "name": key.name, "uid": key.uid}
+        return _lenient({"metadata": metadata})  # type: ignore[dict-item]
+    try:
+        return TrainingRun.model_validate(view.body)
+    except ValidationError:
+        return _lenient(view.body)
+
+
+def _lenient(body: JsonObject) -> TrainingRun:
     """Read a resource of which only metadata and status are needed, whatever its spec says."""
     return TrainingRun.model_validate({**body, "spec": {}})
 

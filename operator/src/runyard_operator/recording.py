@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import aiohttp
 import yaml
 
 from runyard.api.environment import AssignedRun, identity_tags
@@ -27,6 +26,7 @@ from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason
 from runyard.api.trainingrun import Tracking as TrackingSpec
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
+from runyard_operator.jobs import parameters_of
 from runyard_operator.mirror import Key, View
 from runyard_operator.queue import pause_after
 from runyard_operator.tracking import Tracking, TrackingError
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 # How long a status waits for MLflow's part, so that one write says both.
 _PATIENCE_SECONDS = 1.0
 _FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
+_LOG_PATIENCE = timedelta(minutes=2)
 _NAMED = 8  # metrics that a message names
 
 
@@ -115,7 +116,7 @@ class Recorder:
             return None
         try:
             found = await self._assigned(run, recording)
-        except (TrackingError, aiohttp.ClientError, TimeoutError) as error:
+        except TrackingError as error:
             self._failed(key, recording, error)
             return None
         recording.failures, recording.not_before = 0, None
@@ -155,7 +156,7 @@ class Recorder:
             self.changed(key)
 
     def _failed(self, key: Key, recording: Recording, error: Exception) -> None:
-        is_expected = isinstance(error, TrackingError | ClusterError | aiohttp.ClientError | TimeoutError)
+        is_expected = isinstance(error, TrackingError | ClusterError)
         log.warning("%s/%s: not recorded yet: %s", *key[:2], error, exc_info=None if is_expected else error)
         recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
         recording.not_before = self.now() + pause_after(recording.failures)
@@ -169,10 +170,16 @@ class Recorder:
         wanted: Sequence[Attempt],
         ended: Decision | None,
     ) -> None:
+        problems: list[TrackingError | ClusterError] = []
         for attempt in wanted:
-            await self._attend_to(recording, run, view, attempt)
-        if ended:
+            try:
+                await self._attend_to(recording, run, view, attempt)
+            except (TrackingError, ClusterError) as error:  # the others may be had all the same
+                problems.append(error)
+        if ended and not problems:
             await self._close(recording, run, ended)
+        if problems:
+            raise problems[0]
         recording.not_before = self._next_search(recording, wanted)
 
     def _next_search(self, recording: Recording, wanted: Sequence[Attempt]) -> datetime | None:
@@ -199,11 +206,12 @@ class Recorder:
         recording.facts = replace(recording.facts, url=url, experiment_id=chief.experiment_id)
         if not attempt.outcome.is_final:
             return
+        # An assigned run goes on with the next attempt, and ends as the resource does. What is true comes before
+        # what is stored: a run must not stay open because an artifact cannot be kept.
+        await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
         for container, text in (await self.logs(run.metadata.namespace, view, attempt)).items():
             await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
-        await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}))
-        # An assigned run goes on with the next attempt, and ends as the resource does.
-        await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
+        await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}, parameters_of(view.job)))
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
         recording.recorded_at[attempt.uid] = self.now()
 
@@ -226,7 +234,7 @@ class Recorder:
         """Look at what a resource that has ended should have logged, and end the run assigned to it."""
         last = _standing_for(run, ended)
         runs = await self.tracking.runs_of_pod(last.uid)
-        if run.spec.run_mode is RunMode.ASSIGNED:
+        if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
             chief = await self._assigned(run, recording)
             await self.tracking.apply(corrections([chief], last, chief))
             recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
@@ -239,11 +247,20 @@ class Recorder:
         pod = view.pods.get(attempt.uid)
         found: dict[str, bytes] = {}
         for container in pod.container_names if pod else [TRAINING_CONTAINER]:
-            read = await self.cluster.log_tail(namespace, attempt.pod, container, self.log_tail_bytes)
+            read = await self._log_tail(namespace, attempt, container)
             texts = [text for text in (read, kept.get(container)) if text is not None]
             if texts:
                 found[container] = max(texts, key=len)
         return {**kept, **found, TRAINING_CONTAINER: _log_or_reason(found.get(TRAINING_CONTAINER), attempt)}
+
+    async def _log_tail(self, namespace: str, attempt: Attempt, container: str) -> bytes | None:
+        try:
+            return await self.cluster.log_tail(namespace, attempt.pod, container, self.log_tail_bytes)
+        except ClusterError as error:
+            # A kubelet that restarts answers soon; one whose node is lost never does.
+            if attempt.finished_at and self.now() - attempt.finished_at < _LOG_PATIENCE:
+                raise
+            return f"The log of pod {attempt.pod} could not be read: {error}\n".encode()
 
 
 def needs_closing(run: TrainingRun) -> bool:
@@ -287,12 +304,15 @@ def _log_or_reason(text: bytes | None, attempt: Attempt) -> bytes:
     return text or f"The log of pod {attempt.pod} is empty.\n".encode()
 
 
-def as_applied(body: JsonObject) -> bytes:
-    """Return the manifest as a person would apply it again."""
+def as_applied(body: JsonObject, parameters: JsonObject | None) -> bytes:
+    """Return the manifest as a person would apply it again, with the parameters that were trained with."""
     metadata = as_object(body.get("metadata"))
     kept: JsonObject = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
     if annotations := as_object(kept.get("annotations")):
         ours = "kubectl.kubernetes.io/last-applied-configuration"
         kept["annotations"] = {key: value for key, value in annotations.items() if key != ours}
-    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": body.get("spec")}
+    spec = as_object(body.get("spec"))
+    if parameters:
+        spec = {**spec, "parameters": parameters}
+    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": spec}
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import aiohttp
-
 from runyard.api.model import JsonObject
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
 from runyard.api.status import TRACKED, is_settled, with_tracked
@@ -36,7 +34,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
-            except (TrackingError, ClusterError, aiohttp.ClientError, TimeoutError) as error:
+            except (TrackingError, ClusterError) as error:
                 log.warning("the sweep was not finished: %s", error)
             await asyncio.sleep(pause.total_seconds())
 

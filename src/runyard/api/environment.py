@@ -54,6 +54,8 @@ def own_variables(
         **({"MLFLOW_RUN_ID": assigned.run_id, "MLFLOW_EXPERIMENT_ID": assigned.experiment_id} if assigned else {}),
         "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid, platform.installation)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
+        # It would print addresses that only the cluster knows; the status has one that a browser can open.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # What a script printed before it was killed is then in its log.
         "PYTHONUNBUFFERED": "1",
         **parameters.variables(run.spec.parameters),

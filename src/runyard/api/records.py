@@ -108,7 +108,14 @@ def corrections(runs: Sequence[Run], attempt: Attempt, chief: Run | None) -> lis
     tags = outcome_tags(attempt)
     ended_ms = int(attempt.finished_at.timestamp() * 1000) if attempt.finished_at else 0
     needed = [
-        Correction(run, wanted if run is chief or run.status.is_open else run.status, tags, ended_ms) for run in runs
+        # Pods tell whole seconds: a short run would end before it began.
+        Correction(
+            run,
+            wanted if run is chief or run.status.is_open else run.status,
+            tags,
+            max(ended_ms, run.start_time_ms),
+        )
+        for run in runs
     ]
     return [found for found in needed if found.changes_status or found.new_tags]
 

@@ -54,6 +54,8 @@ class JobFacts:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     image_digest: str | None = None
+    note: str | None = None
+    """What was asked for since, and has no effect."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,10 @@ def is_final(status: TrainingRunStatus) -> bool:
 
 
 def is_settled(run: TrainingRun) -> bool:
-    """Whether nothing is left to do: the outcome is known and MLflow agrees with it, or never will."""
+    """Whether nothing is left to do: the outcome is known, and MLflow agrees with it or never will."""
     tracked = run.status.condition(TRACKED)
-    return is_final(run.status) and tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
+    is_told = tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
+    return is_final(run.status) and is_told and run.status.observed_generation == run.metadata.generation
 
 
 def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
@@ -134,11 +137,13 @@ def assemble(
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
-    conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
+    conditions.set(ACCEPTED, "True", Reason.SPEC_CHANGED if job.note else Reason.ACCEPTED, job.note or "")
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
     conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
     conditions.set(TRACKED, *_tracked(job, attempts, count, tracking))
     completed = job.finished_at if job.state.is_final else None
+    # A Job that is resumed says that it started then.
+    started = run.status.start_time or job.started_at
     previous = run.status.tracking or TrackingStatus()
     run_id = tracking.run_id or (last.run_id if last else None) or previous.run_id
     return TrainingRunStatus(
@@ -146,9 +151,9 @@ def assemble(
         phase=phase,
         message=message,
         conditions=conditions.found,
-        start_time=job.started_at or run.status.start_time,
+        start_time=started,
         completion_time=completed,
-        duration=_duration(job.started_at or run.status.start_time, completed),
+        duration=_duration(started, completed),
         job=job.name,
         attempt_count=count,
         attempts=list(attempts) if run.spec.workers > 1 else _kept(attempts),
@@ -242,11 +247,21 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
             return Reason.COMPLETED, None
         case JobState.FAILED:
             reason = job.reason or (last.reason if last else None) or Reason.ERROR
-            message = job.message if job.message is not None or last is None else last.message
-            return reason, message or None
+            # An empty message is one that was written with the verdict, which never changes.
+            return reason, (job.message if job.message is not None or last is None else _why(last)) or None
         case JobState.SUSPENDED | JobState.QUEUED:
             return _WAITS[job.state]
     return _progress(job, last)
+
+
+def _why(last: Attempt) -> str | None:
+    """Return why an attempt failed, for a person: what a program says last is not always the cause."""
+    said = f": {last.message}" if last.message else ""
+    if last.reason == Reason.OOM_KILLED:
+        return f"out of memory: raise resources.limits.memory. Last line{said or ': none'}"
+    if last.reason == Reason.ERROR and last.exit_code is not None:
+        return f"exit code {last.exit_code}{said}"
+    return last.message
 
 
 _WAITS = {

@@ -18,7 +18,7 @@ KIND = "TrainingRun"
 PLURAL = "trainingruns"
 
 TRAINING_CONTAINER = "training"
-RESERVED_ENVIRONMENT = ("MLFLOW_RUN_CONTEXT", "RUNYARD_POD_UID")
+RESERVED_ENVIRONMENT = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_CONTEXT", "RUNYARD_POD_UID")
 
 
 def kubernetes(definition: str) -> WithJsonSchema:
@@ -54,7 +54,8 @@ def _free_of_reserved(variables: str) -> str:
 
 
 _RESERVED_MESSAGE = (
-    "MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: leave them out"
+    "MLFLOW_TRACKING_URI, MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: "
+    "leave them out"
 )
 
 
@@ -368,6 +369,11 @@ class ObjectMeta(Model):
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: Time | None = None
+
+    @property
+    def version(self) -> int:
+        """The object's age among its own versions; Kubernetes promises that they can be compared."""
+        return int(self.resource_version or 0)
 
 
 class TrainingRun(Model):

@@ -1,0 +1,68 @@
+"""Where in a TrainingRun a person wrote what the API server complains of in its Job."""
+
+import re
+
+from pydantic import JsonValue
+
+from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
+
+_POD, _CONTAINER = "spec.template.spec.", re.compile(r"spec\.template\.spec\.containers\[(\d+)\](?:\.(.*))?")
+_FIRST = re.compile(r"([A-Za-z]+)(?:\[(\d+)\])?(.*)")
+# Fields of the spec that are laid over the template's, by what identifies an item of a list.
+_POD_FIELDS = {"serviceAccountName": None, "nodeSelector": None, "tolerations": None, "volumes": "name"}
+_CONTAINER_FIELDS = {
+    "image": None,
+    "command": None,
+    "args": None,
+    "workingDir": None,
+    "resources": None,
+    "env": "name",
+    "envFrom": None,
+    "volumeMounts": "mountPath",
+}
+
+
+def own_path(path: str, run: TrainingRun, job: JsonObject) -> str:
+    """Return the path in the TrainingRun of a path in the Job that was built of it."""
+    spec = run.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    pod = as_object(as_object(as_object(job.get("spec")).get("template")).get("spec"))
+    if found := _CONTAINER.fullmatch(path):
+        return _in_container(int(found[1]), found[2] or "", run, spec, as_list(pod.get("containers")))
+    if path.startswith(_POD):
+        below = path.removeprefix(_POD)
+        return _in(below, spec, pod, _POD_FIELDS) or f"spec.podTemplate.spec.{below}"
+    return path.replace("spec.template.", "spec.podTemplate.", 1)
+
+
+def _in_container(index: int, below: str, run: TrainingRun, spec: JsonObject, containers: list[JsonValue]) -> str:
+    built = as_object(containers[index])
+    template = as_list(as_object(as_object(spec.get("podTemplate")).get("spec")).get("containers"))
+    names = [as_object(item).get("name") for item in template]
+    if built.get("name") == TRAINING_CONTAINER and (found := _in(below, spec, built, _CONTAINER_FIELDS)):
+        return found
+    place = names.index(built.get("name")) if built.get("name") in names else 0
+    where = f"spec.podTemplate.spec.containers[{place}]"
+    if built.get("name") == TRAINING_CONTAINER:
+        return _in(below, run.spec.template_container[1], built, _CONTAINER_FIELDS, where) or f"{where}.{below}"
+    return f"{where}.{below}" if below else where
+
+
+def _in(
+    below: str, written: JsonObject, built: JsonObject, fields: dict[str, str | None], where: str = "spec"
+) -> str | None:
+    """Return the path of a field, or of an item of a list, that is written there; None where it is not."""
+    found = _FIRST.fullmatch(below)
+    if not found or found[1] not in fields or found[1] not in written:
+        return None
+    name, index, rest = found[1], found[2], found[3]
+    if index is None:
+        return f"{where}.{below}"
+    items, key = as_list(written[name]), fields[name]
+    item = as_object(as_list(built.get(name))[int(index)])
+    if key is None:  # the spec's own items stand after the template's
+        place = int(index) - (len(as_list(built.get(name))) - len(items))
+    else:
+        keys = [as_object(one).get(key) for one in items]
+        place = keys.index(item.get(key)) if item.get(key) in keys else -1
+    return f"{where}.{name}[{place}]{rest}" if place >= 0 else None
