@@ -74,7 +74,7 @@ def test_several_workers_share_a_run_and_find_each_other(actors: Actors, mlflow:
 
     ends = {found["worker"]: (found["outcome"], found["reason"]) for found in status["attempts"]}
     assert ends == {0: ("Cancelled", "Cancelled"), 1: ("Failed", "Error")}
-    assert (status["message"], status["tracking"]["runId"]) == ("worker one fell over", run_id)
+    assert (status["message"], status["tracking"]["runId"]) == ("exit code 3: worker one fell over", run_id)
     run = mlflow.run(run_id)
     assert (run["info"]["status"], tags_of(run)["runyard.dev/exit-code"]) == ("FAILED", "3")
 

@@ -311,8 +311,9 @@ def as_applied(body: JsonObject, parameters: JsonObject | None) -> bytes:
     if annotations := as_object(kept.get("annotations")):
         ours = "kubectl.kubernetes.io/last-applied-configuration"
         kept["annotations"] = {key: value for key, value in annotations.items() if key != ours}
-    spec = as_object(body.get("spec"))
-    if parameters:
-        spec = {**spec, "parameters": parameters}
+    spec = {**as_object(body.get("spec"))}
+    if parameters is not None:
+        spec.pop("parameters", None)
+        spec |= {"parameters": parameters} if parameters else {}
     manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": spec}
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()
