@@ -32,6 +32,7 @@ class Plan:
     steady: int
     per_second: float
     finished: list[int]
+    idle_seconds: float
     lives: int
 
 
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--steady", type=int, default=200, help="resources at a steady rate")
     parser.add_argument("--per-second", type=float, default=10.0, help="that rate")
     parser.add_argument("--finished", default="0,1000,5000", help="numbers of finished resources, growing")
+    parser.add_argument("--idle-seconds", type=float, default=5.0, help="how long to watch an idle operator")
     parser.add_argument("--lives", type=int, default=5, help="trainings led from beginning to end")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
     given = parser.parse_args()
@@ -64,6 +66,7 @@ def main() -> None:
         steady=given.steady,
         per_second=given.per_second,
         finished=[int(number) for number in given.finished.split(",")],
+        idle_seconds=given.idle_seconds,
         lives=given.lives,
     )
     found = asyncio.run(measure(plan))
@@ -99,7 +102,10 @@ async def _steadies(made: Bed, plan: Plan) -> dict[str, list[Figures]]:
 
 
 async def _finished(made: Bed, plan: Plan) -> dict[str, list[Figures]]:
-    return {label: await footprints(made, program, plan.finished) for label, program in plan.operators.items()}
+    return {
+        label: await footprints(made, program, plan.finished, plan.idle_seconds)
+        for label, program in plan.operators.items()
+    }
 
 
 async def _lives(made: Bed, plan: Plan) -> dict[str, list[Figures]]:
@@ -120,7 +126,8 @@ def report(found: dict[str, Any]) -> Iterable[str]:
             # The rounds of this subject are different things, not one thing again.
             for index, group in enumerate([[entry] for entry in rounds] if subject == "finished" else [rounds]):
                 title = f"{subject} {rounds[index].get('finished', '')}".strip()
-                yield f"\n{title}: {label}"
+                yield ""
+                yield f"{title}: {label}"
                 base = by_operator[first][index : index + 1] if subject == "finished" else by_operator[first]
                 yield from _lines(group, base if label != first else None)
 

@@ -5,7 +5,7 @@ Times are the server's own, so that nothing that watches takes part in what is m
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -74,7 +74,7 @@ class AuditLog:
         }
 
 
-def counted(requests: Iterator[Request]) -> dict[str, int]:
+def counted(requests: Iterable[Request]) -> dict[str, int]:
     """Count requests by verb and resource."""
     counts = Counter(f"{request.verb} {request.resource}" for request in requests)
     return dict(sorted(counts.items()))

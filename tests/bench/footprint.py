@@ -18,22 +18,21 @@ from tests.bench.process import operator
 from tests.bench.speed import until
 from tests.support.factories import manifest
 
-_IDLE_SECONDS = 5.0
 _LAST = "zz-new"
 
 
-async def footprints(bed: Bed, program: Path, counts: list[int]) -> list[dict[str, Any]]:
+async def footprints(bed: Bed, program: Path, counts: list[int], idle_seconds: float) -> list[dict[str, Any]]:
     """Start the operator beside each number of finished resources, in one namespace that fills up."""
     namespace = bed.namespace("finished")
     found, there = [], 0
     for count in counts:
         await all_at_once(_finished(bed, namespace, range(there, count)))
         there = count
-        found.append({"finished": count} | await _start(bed, program, namespace))
+        found.append({"finished": count} | await _start(bed, program, namespace, idle_seconds))
     return found
 
 
-async def _start(bed: Bed, program: Path, namespace: str) -> dict[str, Any]:
+async def _start(bed: Bed, program: Path, namespace: str, idle_seconds: float) -> dict[str, Any]:
     """Start the operator; it is ready when a new resource, the last of all in the list, has its Job."""
     new = f"{_LAST}-{datetime.now(UTC):%H%M%S}"
     await bed.load.create(TRAINING_RUNS, namespace, suspended_run(new))
@@ -46,18 +45,18 @@ async def _start(bed: Bed, program: Path, namespace: str) -> dict[str, Any]:
 
         await until("the new resource has its Job", lambda: ready() is not None)
         moment = ready() or begun
-        await asyncio.sleep(_IDLE_SECONDS)  # what follows the start is part of it
+        await asyncio.sleep(idle_seconds)  # what follows the start is part of it
         start_cpu = found.cpu_seconds()
-        await asyncio.sleep(_IDLE_SECONDS)
+        await asyncio.sleep(idle_seconds)
         idle_cpu = found.cpu_seconds() - start_cpu
         memory = found.memory_mib()
         assert "Traceback" not in found.log.read_text(), found.log.read_text()[-4000:]
     requests = [request for request in bed.audit.of("operator", namespace, begun) if not request.name.startswith(_LAST)]
-    counts = counted(iter(requests))
+    counts = counted(requests)
     return {
         "ready_seconds": (moment - begun).total_seconds(),
         "start_cpu_seconds": start_cpu,
-        "idle_cpu_percent": 100 * idle_cpu / _IDLE_SECONDS,
+        "idle_cpu_percent": 100 * idle_cpu / idle_seconds,
         "memory_mib": memory,
         "writes_for_finished": writes({what: n for what, n in counts.items() if not what.endswith("events")}),
         "requests": counts,

@@ -26,10 +26,10 @@ async def burst(bed: Bed, program: Path, count: int) -> dict[str, Any]:
         jobs = await _jobs_of_all(bed, namespace, count)
         await _statuses_of_all(bed, namespace, count, since)
         cpu, server_cpu = found.cpu_seconds() - cpu, bed.server_cpu_seconds() - server_cpu
-    runs = _without_canary(bed.audit.created("load", namespace, "trainingruns"))
+    runs = _without_canary(bed.audit.created("load", namespace, "trainingruns").values())
     plain = await plain_burst(bed, count)
     rate = _rate(jobs, min(request.received for request in runs))
-    counts = counted(bed.audit.of("operator", namespace, since))
+    counts = counted(_without_canary(bed.audit.of("operator", namespace, since)))
     return {
         "jobs_per_second": rate,
         "plain_jobs_per_second": plain,
@@ -66,7 +66,7 @@ async def steady(bed: Bed, program: Path, count: int, per_second: float) -> dict
     runs = bed.audit.created("load", namespace, "trainingruns")
     latencies = [jobs[name].answered - runs[name].received for name in runs if name != _CANARY]
     plain = [made.answered - made.received for made in bed.audit.created("load", plain_namespace, "jobs").values()]
-    counts = counted(bed.audit.of("operator", namespace, since))
+    counts = counted(_without_canary(bed.audit.of("operator", namespace, since)))
     return {
         "p50_ms": _percentile(latencies, 50),
         "p99_ms": _percentile(latencies, 99),
@@ -106,13 +106,13 @@ async def until(what: str, condition: Callable[[], bool]) -> None:
 
 async def _jobs_of_all(bed: Bed, namespace: str, count: int) -> Iterable[Request]:
     await until("all Jobs", lambda: len(bed.audit.created("operator", namespace, "jobs")) == count + 1)
-    return _without_canary(bed.audit.created("operator", namespace, "jobs"))
+    return _without_canary(bed.audit.created("operator", namespace, "jobs").values())
 
 
 async def _statuses_of_all(bed: Bed, namespace: str, count: int, since: datetime) -> None:
     def told() -> int:
         found = bed.audit.of("operator", namespace, since)
-        return len({request.name for request in found if request.resource == "trainingruns/status"})
+        return len({request.name for request in _without_canary(found) if request.resource == "trainingruns/status"})
 
     await until("all statuses", lambda: told() == count)
 
@@ -133,8 +133,8 @@ def _owner(job: str) -> str:
     return job.rpartition("-")[0]
 
 
-def _without_canary(found: dict[str, Request]) -> list[Request]:
-    return [request for name, request in found.items() if not name.startswith(_CANARY)]
+def _without_canary(found: Iterable[Request]) -> list[Request]:
+    return [request for request in found if not request.name.startswith(_CANARY)]
 
 
 def _rate(made: Iterable[Request], since: datetime) -> float:
