@@ -84,7 +84,9 @@ def _remembered(run: TrainingRun) -> JobFacts:
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     if seen.run.status.job is None:
-        return Decision(JobFacts(state=JobState.WAITING, name=jobs.job_name(seen.run)), found, create_job=True)
+        # What the Job will say of itself, so that its first event changes nothing.
+        state = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
+        return Decision(JobFacts(state=state, name=jobs.job_name(seen.run)), found, create_job=True)
     gone = JobFacts(
         state=JobState.FAILED,
         name=seen.run.status.job,
