@@ -37,7 +37,7 @@ def main() -> None:
 async def _run(found: settings.Settings) -> None:
     await _load_credentials()
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
-    async with client.ApiClient() as api, aiohttp.ClientSession(connector=connector) as session:
+    async with client.ApiClient(_client_settings()) as api, aiohttp.ClientSession(connector=connector) as session:
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
         cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
         # The queue is made of the reconciler, which is made of this.
@@ -59,6 +59,14 @@ async def _run(found: settings.Settings) -> None:
                 liveness_endpoint=f"http://0.0.0.0:{found.health_port}/healthz",
             )
             workers.cancel()
+
+
+def _client_settings() -> client.Configuration:
+    chosen = client.Configuration.get_default_copy()
+    # The client would read ~/.netrc, in a thread, and the proxies of the environment at each request. The API server
+    # is reached directly, as kopf does, or by the proxy that the kubeconfig names.
+    chosen.client_session_kwargs = {"trust_env": False}
+    return chosen
 
 
 def _kopf_settings() -> kopf.OperatorSettings:
