@@ -80,9 +80,23 @@ def _kopf_settings() -> kopf.OperatorSettings:
     chosen.watching.label_selectors["", "v1", "pods"] = UID_LABEL
     # The resources are known by name; watching the cluster's namespaces and definitions would want rights to both.
     chosen.scanning.disabled = True
+    chosen.persistence.diffbase_storage = _NoDiffBase()
     # Our own events tell the story; kopf's would tell of handlers.
     chosen.posting.enabled = False
     return chosen
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing to tell changes by: only events are handled, and kopf would copy each object for it in vain."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: object) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
 
 
 def _report(key: Key, error: Exception) -> None:
