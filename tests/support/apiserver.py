@@ -77,8 +77,11 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def api_server() -> Iterator[ApiServer]:
-    """Start etcd and kube-apiserver in a folder of their own; stop both at the end."""
+def api_server(*flags: str) -> Iterator[ApiServer]:
+    """Start etcd and kube-apiserver in a folder of their own; stop both at the end.
+
+    Further flags are kube-apiserver's, and come last, so that they win.
+    """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiserver-")))
         client, peer, port = free_port(), free_port(), free_port()
@@ -115,12 +118,13 @@ def api_server() -> Iterator[ApiServer]:
                     "--authorization-mode=RBAC",
                     # Nothing here makes the default service account that pods would wait for.
                     "--disable-admission-plugins=ServiceAccount",
+                    *flags,
                 ],
                 home / "kube-apiserver.log",
             )
         )
         found = ApiServer(f"https://127.0.0.1:{port}", home / "kubeconfig")
-        found.kubeconfig.write_text(_kubeconfig(found.url))
+        found.kubeconfig.write_text(kubeconfig(found.url, TOKEN))
 
         def ready() -> bool:
             if server.poll() is not None:
@@ -131,13 +135,14 @@ def api_server() -> Iterator[ApiServer]:
         yield found
 
 
-def _kubeconfig(url: str) -> str:
+def kubeconfig(url: str, token: str) -> str:
+    """Return a kubeconfig for the bearer of a token."""
     return json.dumps(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "admin", "user": {"token": TOKEN}}],
+            "users": [{"name": "admin", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
             "current-context": "test",
         }

@@ -43,6 +43,15 @@ def test_no_job_yet_is_a_job_to_create() -> None:
     assert (decision.job.state, decision.job.name) == (JobState.WAITING, job_name(training_run()))
 
 
+def test_a_job_that_is_made_suspended_has_nothing_new_to_say() -> None:
+    run = training_run(suspend=True)
+    first = look(run)
+    assert first.create_job
+    assert written(written(run, first), look(run, job(suspend=True, started=None, name=job_name(run)))) == written(
+        run, first
+    )
+
+
 def test_a_job_is_not_created_twice() -> None:
     run = training_run()
     assert change(look(written(run, look(run)), job())) == (False, None)

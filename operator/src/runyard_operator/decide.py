@@ -93,7 +93,10 @@ def _remembered(run: TrainingRun) -> JobFacts:
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     if seen.run.status.job is None:
-        return Decision(JobFacts(state=JobState.WAITING, name=jobs.job_name(seen.run)), found, create_job=True)
+        # What the Job will say of itself, so that its first event changes nothing.
+        waits = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
+        state = JobState.QUEUED if seen.run.spec.queue_name else waits
+        return Decision(JobFacts(state=state, name=jobs.job_name(seen.run)), found, create_job=True)
     if found and found[-1].outcome is Outcome.SUCCEEDED and seen.run.spec.workers == 1:
         done = JobFacts(
             state=JobState.COMPLETE,

@@ -39,7 +39,7 @@ def main() -> None:
 async def _run(found: settings.Settings) -> None:
     await _load_credentials()
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
-    async with client.ApiClient() as api, aiohttp.ClientSession(connector=connector) as session:
+    async with client.ApiClient(_client_settings()) as api, aiohttp.ClientSession(connector=connector) as session:
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
         platform = environment.Platform(found.tracking_uri, found.installation)
         cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
@@ -76,6 +76,14 @@ async def _run(found: settings.Settings) -> None:
                 task.cancel()
 
 
+def _client_settings() -> client.Configuration:
+    chosen = client.Configuration.get_default_copy()
+    # The client would read ~/.netrc, in a thread, and the proxies of the environment at each request. The API server
+    # is reached directly, as kopf does, or by the proxy that the kubeconfig names.
+    chosen.client_session_kwargs = {"trust_env": False}
+    return chosen
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     chosen = kopf.OperatorSettings()
     # A watch that the network dropped says nothing for ever: have the server end it, and read all anew.
@@ -87,9 +95,23 @@ def _kopf_settings() -> kopf.OperatorSettings:
     chosen.watching.label_selectors["", "v1", "pods"] = UID_LABEL
     # The resources are known by name; watching the cluster's namespaces and definitions would want rights to both.
     chosen.scanning.disabled = True
+    chosen.persistence.diffbase_storage = _NoDiffBase()
     # Our own events tell the story; kopf's would tell of handlers.
     chosen.posting.enabled = False
     return chosen
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing to tell changes by: only events are handled, and kopf would copy each object for it in vain."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: object) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
 
 
 def _report(key: Key, error: Exception) -> None:
