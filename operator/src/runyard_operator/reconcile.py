@@ -15,7 +15,7 @@ from runyard.api.records import POD_TAG, corrections, log_artifact, primary
 from runyard.api.status import assemble, is_final, is_settled, is_urgent, refused
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
-from runyard_operator import events, jobs
+from runyard_operator import events, jobs, metrics
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
 from runyard_operator.mirror import Key, Mirror, View
@@ -72,17 +72,21 @@ class Reconciler:
         return await self._advance(key, run, view)
 
     async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
-        await self._confirm_absences(key, run, view)
+        with metrics.step("observe"):
+            await self._confirm_absences(key, run, view)
         pods = tuple(view.pods.values())
         decision = decide(Observed(run, view.job, pods, self.now()), self.settings.image_pull_grace)
         try:
-            await self._act(key, run, view, decision)
+            with metrics.step("act"):
+                await self._act(key, run, view, decision)
         except JobRefused as error:
             return await self._refuse(key, run, error.problems)
         await self._keep_logs(key, view)
-        attempts, facts, ask_again = await self.recorder.record(key, run, view, decision.attempts)
+        with metrics.step("record"):
+            attempts, facts, ask_again = await self.recorder.record(key, run, view, decision.attempts)
         status = assemble(run, decision.job, attempts, facts, self.now())
-        write_later = await self._write(key, run, view, status)
+        with metrics.step("write"):
+            write_later = await self._write(key, run, view, status)
         pauses = (decision.look_again_after, ask_again, write_later)
         return min((pause for pause in pauses if pause is not None), default=None)
 
@@ -181,6 +185,7 @@ class Reconciler:
         if body is None:
             return None  # gone; its deletion comes as an event
         self.mirror.see_resource(key, body)
+        metrics.count_outcome(run.status, status)
         await self._tell(run, status)
         if is_settled(run.model_copy(update={"status": status})):
             self.mirror.settle(key)
@@ -193,7 +198,7 @@ class Reconciler:
                 await self.cluster.record_event(run, event, self.now())
             except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
                 # An event is a courtesy; the status is the record.
-                log.warning("%s/%s: no event: %s", run.metadata.namespace, run.metadata.name, error)
+                log.warning("no event: %s", error)
 
 
 def lenient(body: JsonObject) -> TrainingRun:

@@ -14,6 +14,7 @@ from runyard.api.model import JsonObject, as_object
 from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, primary, status_metrics
 from runyard.api.status import TrackingFacts
 from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, TrainingRun
+from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.mirror import Key, View
 from runyard_operator.queue import pause_after
@@ -94,6 +95,11 @@ class Recorder:
         if found and found.task:
             found.task.cancel()
 
+    async def finish(self) -> None:
+        """Wait for what is being recorded."""
+        if tasks := [recording.task for recording in self._recordings.values() if recording.task]:
+            await asyncio.wait(tasks)
+
     def _is_due(self, recording: Recording, wanted: Sequence[Attempt]) -> bool:
         # What has ended need not wait for the next search of what was running.
         is_news = recording.failures == 0 and any(attempt.outcome.is_final for attempt in wanted)
@@ -103,14 +109,15 @@ class Recorder:
         self, key: Key, recording: Recording, run: TrainingRun, view: View, wanted: Sequence[Attempt]
     ) -> None:
         try:
-            for attempt in wanted:
-                await self._attend_to(recording, run, view, attempt)
+            with metrics.recording():
+                for attempt in wanted:
+                    await self._attend_to(recording, run, view, attempt)
             recording.failures = 0
             recording.facts = replace(recording.facts, problem=None)
             recording.not_before = self._next_search(recording, wanted)
         except Exception as error:  # whatever it is, it is reported, told in the status and tried again
             is_expected = isinstance(error, TrackingError | ClusterError | aiohttp.ClientError | TimeoutError)
-            log.warning("%s/%s: not recorded yet: %s", *key[:2], error, exc_info=None if is_expected else error)
+            log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
             recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
             recording.not_before = self.now() + pause_after(recording.failures)
             recording.failures += 1
