@@ -92,7 +92,7 @@ class Elector:
     _version: str = ""
     _changed_at: float = 0.0
     _is_known: bool = False
-    _looked_at: float | None = None
+    _waited_at: float | None = None
     _renewed_at: float | None = None
 
     @property
@@ -101,9 +101,9 @@ class Elector:
         return self._renewed_at is not None and time.monotonic() < self._renewed_at + self.seconds
 
     @property
-    def is_informed(self) -> bool:
-        """Whether the API server told of the Lease not long ago."""
-        return self._looked_at is not None and time.monotonic() < self._looked_at + self.seconds
+    def is_standing_by(self) -> bool:
+        """Whether somebody else held the Lease when it was last looked at, which is not long ago."""
+        return self._waited_at is not None and time.monotonic() < self._waited_at + self.seconds
 
     def require(self) -> None:
         """Refuse what only the holder may do: a process that was frozen for a while wakes up without the Lease.
@@ -175,6 +175,7 @@ class Elector:
         if not (self._is_known and self.is_leading):
             self._see(await self.cluster.lease(self.namespace, self.name))
         step = decide(self._found, self.identity, timedelta(seconds=time.monotonic() - self._changed_at))
+        self._waited_at = time.monotonic() if step is Step.WAIT else None
         if step is Step.WAIT:
             return False
         if not await self._write(held(self._found, self.identity, self.seconds, datetime.now(UTC))):
@@ -204,9 +205,8 @@ class Elector:
 
     def _see(self, body: JsonObject | None) -> None:
         found = Lease.model_validate(as_object(body.get("spec"))) if body else None
-        self._looked_at = time.monotonic()
         if found != self._found or not self._changed_at:
-            self._changed_at = self._looked_at
+            self._changed_at = time.monotonic()
         self._found, self._is_known = found, True
         self._version = str(as_object(body.get("metadata"))["resourceVersion"]) if body else ""
 

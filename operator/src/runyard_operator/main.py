@@ -30,7 +30,7 @@ log = logging.getLogger("runyard_operator")
 _WORKERS = 64
 _MLFLOW_CONNECTIONS = 16
 # What is in work may end when the process is told to; shorter than the pod's grace period.
-_SHUTDOWN_SECONDS = 20
+SHUTDOWN_SECONDS = 20
 _LEASE_LOST_CODE = 3
 
 
@@ -80,7 +80,7 @@ async def _run(found: settings.Settings) -> None:
                 return ["stopping"]
             if elector.is_leading:
                 return watches.unlisted()
-            return [] if elector.is_informed else ["the API server has not told of the Lease"]
+            return [] if elector.is_standing_by else ["the Lease is neither held nor known to be another's"]
 
         async with probes.serving(found.health_port, health_problems, readiness_problems):
             if not await _unless(stop, elector.acquire()):
@@ -143,11 +143,11 @@ async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recor
     log.info("stopping: %d resources are in work", queue.in_work)
     queue.stop()
     try:
-        async with asyncio.timeout(_SHUTDOWN_SECONDS):
+        async with asyncio.timeout(SHUTDOWN_SECONDS):
             await asyncio.shield(working)
             await recorder.finish()
     except TimeoutError:
-        log.warning("left in work after %d s: %s", _SHUTDOWN_SECONDS, "; ".join(queue.stuck(0)) or "records")
+        log.warning("left in work after %d s: %s", SHUTDOWN_SECONDS, "; ".join(queue.stuck(0)) or "records")
         working.cancel()
 
 

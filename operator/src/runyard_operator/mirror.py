@@ -19,6 +19,10 @@ class Key(NamedTuple):
     name: str
     uid: str
 
+    def __str__(self) -> str:
+        """Name it as people do."""
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass
 class View:
