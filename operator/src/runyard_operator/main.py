@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -38,7 +39,12 @@ def main() -> None:
     """Run until told to stop."""
     found = settings.from_environment()
     logs.configure(found.log_format)
-    asyncio.run(_run(found))
+    try:
+        asyncio.run(_run(found))
+    except Exception:
+        # As a record like any other; the interpreter would write lines of its own.
+        log.critical("this process ends by an error", exc_info=True)
+        sys.exit(1)
 
 
 async def _run(found: settings.Settings) -> None:

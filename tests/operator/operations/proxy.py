@@ -17,12 +17,16 @@ from tests.support.waiting import wait_for
 class Proxy:
     """Passes requests on; either watches or everything can be frozen."""
 
-    def __init__(self, server: ApiServer, home: Path) -> None:
-        self._server, self._home = server, home
+    def __init__(self, server: ApiServer, home: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._server, self._home, self._loop = server, home, loop
         self.port = free_port()
         self.frozen = ""
-        """Nothing, "watches" (answers begin, and nothing follows), "writes" (but of Leases) or "everything"."""
+        """Nothing, "watches" (answers begin, and nothing follows), "writes" (but of Leases) or "everything".
+
+        "broken" answers writes with nonsense.
+        """
         self.watches_begun = 0
+        self._thawed = asyncio.Event()
 
     @property
     def kubeconfig(self) -> Path:
@@ -32,6 +36,11 @@ class Proxy:
         file = self._home / "kubeconfig-of-proxy"
         file.write_text(json.dumps(found))
         return file
+
+    def thaw(self) -> None:
+        """Pass on what was held up, and all that follows."""
+        self.frozen = ""
+        self._loop.call_soon_threadsafe(self._thawed.set)
 
     async def serve(self, started: threading.Event, stop: asyncio.Event) -> None:
         app = web.Application()
@@ -51,11 +60,13 @@ class Proxy:
         is_write = request.method != "GET" and "leases" not in request.path
         await self._hold("everything", "writes" if is_write else "everything")
         headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
+        if is_write and self.frozen == "broken":
+            return web.json_response([])
         async with self._session.request(
             request.method,
             self._server.url + request.path_qs,
             headers=headers,
-            data=await request.read(),
+            data=await request.read() or None,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
             kept = {
@@ -71,14 +82,14 @@ class Proxy:
 
     async def _hold(self, *when: str) -> None:
         if self.frozen in when:
-            await asyncio.Event().wait()
+            await self._thawed.wait()
 
 
 @contextmanager
 def proxy_of(server: ApiServer, home: Path) -> Iterator[Proxy]:
     """Run a proxy for the length of a with block."""
-    proxy, started = Proxy(server, home), threading.Event()
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    loop, started, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    proxy = Proxy(server, home, loop)
     thread = threading.Thread(target=loop.run_until_complete, args=(proxy.serve(started, stop),), daemon=True)
     thread.start()
     try:
