@@ -94,6 +94,7 @@ class Elector:
     _is_known: bool = False
     _waited_at: float | None = None
     _renewed_at: float | None = None
+    _trouble: str = ""
 
     @property
     def is_leading(self) -> bool:
@@ -148,26 +149,37 @@ class Elector:
 
     async def release(self) -> None:
         """Give the Lease back, so that a successor need not wait for its end."""
-        if not self.is_leading or self._found is None:
+        if not self.is_leading:
             return
+        self._renewed_at = None
         try:
             async with asyncio.timeout(self.seconds * _LONGEST_TRY):
-                await self._write(released(self._found, datetime.now(UTC)))
+                # A renewal that was under way may have been written or not.
+                while True:
+                    self._see(await self.cluster.lease(self.namespace, self.name))
+                    if self._found is None or self._found.holder != self.identity:
+                        return
+                    if await self._write(released(self._found, datetime.now(UTC))):
+                        break
         except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
-            log.warning("the Lease could not be released: %s", error or type(error).__name__)
+            log.warning("the Lease could not be released: %s", str(error) or type(error).__name__)
         else:
             log.info("the Lease %s/%s is released", self.namespace, self.name)
-        self._renewed_at = None
 
     async def _try(self) -> bool:
         """Go round once; return whether the Lease is held afterwards."""
         try:
             async with asyncio.timeout(self.seconds * _LONGEST_TRY):
-                return await self._round()
+                is_held = await self._round()
         except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
             self._is_known = False
-            log.warning("no word of the Lease: %s", str(error) or type(error).__name__)
+            trouble = str(error) or type(error).__name__
+            if trouble != self._trouble:  # and not once a second for as long as it lasts
+                log.warning("no word of the Lease: %s", trouble)
+            self._trouble = trouble
             return False
+        self._trouble = ""
+        return is_held
 
     async def _round(self) -> bool:
         began = time.monotonic()
