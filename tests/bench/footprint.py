@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from runyard.api.environment import Platform
 from runyard.api.model import as_object, format_time
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
@@ -74,7 +75,7 @@ async def _finish(bed: Bed, namespace: str, name: str) -> None:
     body = await bed.load.create(TRAINING_RUNS, namespace, manifest(name))
     run = TrainingRun.model_validate(body)
     pod_name = f"{jobs.job_name(run)}-pod"
-    job_manifest = jobs.job(run, "http://127.0.0.1:9")
+    job_manifest = jobs.job(run, Platform("http://127.0.0.1:9"))
     job = await bed.load.create(JOBS, namespace, job_manifest)
     conditions = [
         {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
@@ -118,5 +119,7 @@ def _status(run: TrainingRun, job: dict[str, Any], pod: dict[str, Any]) -> dict[
         recorded_at=now,
     )
     facts = JobFacts(state=JobState.COMPLETE, name=job["metadata"]["name"], started_at=now, finished_at=now)
-    tracking = TrackingFacts("http://mlflow/#/experiments/1/runs/a53c", "1", {"f1": "0.9", "accuracy": "0.91"})
+    tracking = TrackingFacts(
+        url="http://mlflow/#/experiments/1/runs/a53c", experiment_id="1", metrics={"f1": "0.9", "accuracy": "0.91"}
+    )
     return assemble(run, facts, [attempt], tracking, now).to_json()

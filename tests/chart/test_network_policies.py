@@ -78,9 +78,25 @@ def test_only_mlflow_may_call_the_stores(name: str, port: int, default: Rendered
     assert ports(rule) == {("TCP", port)}
 
 
-def test_nobody_may_call_the_operator_nor_who_makes_secrets(default: Rendered) -> None:
-    assert "ingress" not in policy(default, "operator")
+def test_nobody_may_call_who_makes_secrets(default: Rendered) -> None:
     assert "ingress" not in policy(default, "secrets")
+
+
+@pytest.mark.parametrize(
+    ("values", "peers"),
+    [
+        ({}, [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]),
+        ({"networkPolicies": {"metricsFrom": [{"podSelector": {}}]}}, [{"podSelector": {}}]),
+    ],
+)
+def test_the_operators_metrics_may_be_read_by_who_is_named(values: Object, peers: list[Object]) -> None:
+    [rule] = policy(render(values=values), "operator")["ingress"]
+    assert rule["from"] == peers
+    assert ports(rule) == {("TCP", 8080)}
+
+
+def test_without_one_who_is_named_nobody_may_call_the_operator() -> None:
+    assert "ingress" not in policy(render(values={"networkPolicies": {"metricsFrom": []}}), "operator")
 
 
 def test_mlflow_may_be_called_by_the_operator_trainings_and_the_ingress_controller_alone(default: Rendered) -> None:

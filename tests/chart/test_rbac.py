@@ -4,12 +4,12 @@ from typing import Any
 
 from tests.chart.rendered import Rendered
 
-# What the operator does, and nothing besides: its tests against a real API server do all of this.
+# What the operator does, and nothing besides; tests/operator/operations/test_rights.py takes each right away.
 OPERATOR = {
     ("runyard.dev", "trainingruns"): {"get", "list", "watch"},
     ("runyard.dev", "trainingruns/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch"},
-    ("", "pods"): {"get", "list", "watch"},
+    ("", "pods"): {"list", "watch"},
     ("", "pods/log"): {"get"},
     ("events.k8s.io", "events"): {"create"},
 }
@@ -48,6 +48,16 @@ def test_with_namespaces_named_it_may_do_so_in_them_alone(everything: Rendered) 
     bindings = [found for found in everything.of_kind("RoleBinding") if found["metadata"]["name"] == "runyard-operator"]
     assert {found["metadata"]["namespace"] for found in bindings} == {"team-a", "team-b"}
     assert all(found["subjects"][0]["namespace"] == "runyard" for found in bindings)
+
+
+def test_wherever_it_works_its_lease_is_in_the_namespace_of_the_release(chart: Rendered) -> None:
+    [create, use] = chart.one("Role", "runyard-leader-election")["rules"]
+    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    assert create == {**lease, "verbs": ["create"]}
+    assert use == {**lease, "resourceNames": ["runyard-operator"], "verbs": ["get", "update"]}
+    binding = chart.one("RoleBinding", "runyard-leader-election")
+    assert binding["metadata"]["namespace"] == "runyard"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "runyard-operator", "namespace": "runyard"}]
 
 
 def test_who_makes_secrets_can_neither_read_nor_change_one(default: Rendered) -> None:

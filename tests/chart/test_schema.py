@@ -19,7 +19,12 @@ WRONG = [
     ({"ingress": None}, "missing property 'ingress'"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled': got string, want boolean"),
     ({"imagePullSecrets": [{"name": "x"}]}, "/imagePullSecrets/0': got object, want string"),
-    ({"operator": {"replicas": 2}}, "/operator': additional properties 'replicas' not allowed"),
+    ({"operator": {"workers": 2}}, "/operator': additional properties 'workers' not allowed"),
+    ({"operator": {"replicas": -1}}, "/operator/replicas': minimum"),
+    ({"operator": {"logFormat": "xml"}}, "/operator/logFormat': value must be one of"),
+    ({"operator": {"leaseSeconds": 1}}, "/operator/leaseSeconds': minimum"),
+    ({"operator": {"watchSilenceSeconds": 1}}, "/operator/watchSilenceSeconds': minimum"),
+    ({"operator": {"stuckSeconds": "10m"}}, "/operator/stuckSeconds': got string, want integer"),
     ({"operator": {"image": "x"}}, "/operator/image': got string, want object"),
     ({"operator": {"image": {"tag": 1.0}}}, "/operator/image/tag': got number, want string"),
     ({"operator": {"image": {"pullPolicy": "Sometimes"}}}, "/operator/image/pullPolicy': value must be one of"),
@@ -59,6 +64,7 @@ WRONG = [
         "/networkPolicies/ingressControllerNamespaces': got string, want array",
     ),
     ({"networkPolicies": {"mlflowFrom": [{}]}}, "/networkPolicies/mlflowFrom/0': minProperties"),
+    ({"networkPolicies": {"metricsFrom": [{"pod": {}}]}}, "/networkPolicies/metricsFrom/0': additional properties"),
 ]
 
 

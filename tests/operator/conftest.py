@@ -4,6 +4,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[ApiServer]:
+@contextmanager
+def with_definition() -> Iterator[ApiServer]:
+    """Run an API server that knows TrainingRuns."""
     with api_server() as found:
         applied = found.kubectl(
             "apply", "--server-side", "-f", str(ROOT / "charts/runyard/files/crds/trainingruns.yaml")
@@ -27,6 +29,12 @@ def server() -> Iterator[ApiServer]:
             "the CRD is served",
             lambda: found.kubectl("get", "trainingruns").returncode == 0,
         )
+        yield found
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ApiServer]:
+    with with_definition() as found:
         yield found
 
 

@@ -33,7 +33,7 @@ class ApiServer:
 
         """
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
-        with urllib.request.urlopen(request, context=_unverified(), timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, context=unverified(), timeout=10) as answer:  # noqa: S310
             text = answer.read()
         return json.loads(text) if text[:1] == b"{" else {"text": text.decode()}
 
@@ -50,7 +50,7 @@ class ApiServer:
             return False
 
 
-def _unverified() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -210,3 +210,35 @@ async def test_stopping_the_queue_stops_its_work() -> None:
         queue.add("a")
         await work.until(lambda: work.busy == ["a"])
     assert (work.busy, work.done) == ([], [])
+
+
+async def test_a_queue_that_is_stopped_ends_what_is_in_hand_and_begins_nothing() -> None:
+    work = Work(gates={"slow": asyncio.Event()})
+    queue = ReconcileQueue(work, work.failed)
+    running = asyncio.create_task(queue.run(3))
+    queue.add("slow")
+    await work.until(lambda: work.busy == ["slow"])
+    queue.add_after("later", timedelta(0))
+    queue.stop()
+    queue.add("new")
+    queue.add("slow")
+    assert (queue.in_work, running.done()) == (1, False)
+    work.gates["slow"].set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await running
+    assert work.done == ["slow"]
+
+
+async def test_a_key_that_is_long_in_work_is_named() -> None:
+    work = Work(gates={"slow": asyncio.Event()})
+    async with running(work, workers=1) as queue:
+        queue.add("slow")
+        queue.add("next")
+        await work.until(lambda: work.busy == ["slow"])
+        assert (queue.in_work, queue.depth) == (1, 1)
+        assert queue.stuck(60) == []
+        assert queue.stuck(-1) == ["slow has been in work for 0 s"]
+        work.gates["slow"].set()
+        await work.until(lambda: work.done == ["slow", "next"])
+        await asyncio.sleep(0)
+        assert queue.stuck(-1) == []

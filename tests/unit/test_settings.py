@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from runyard_operator.logs import Format
 from runyard_operator.settings import Settings, from_environment
 
 MINIMAL = {"RUNYARD_TRACKING_URI": "http://mlflow:5000"}
@@ -12,13 +13,19 @@ MINIMAL = {"RUNYARD_TRACKING_URI": "http://mlflow:5000"}
 def test_defaults() -> None:
     assert from_environment(MINIMAL) == Settings(
         tracking_uri="http://mlflow:5000",
-        installation="",
         sweep_pause=timedelta(minutes=5),
         public_tracking_url="http://mlflow:5000",
         namespaces=(),
         image_pull_grace=timedelta(minutes=5),
         log_tail_bytes=1 << 20,
         health_port=8080,
+        lease_namespace="default",
+        lease_name="runyard-operator",
+        identity="",
+        lease_seconds=15,
+        watch_silence_seconds=180,
+        stuck_seconds=600,
+        log_format=Format.TEXT,
     )
 
 
@@ -30,18 +37,30 @@ def test_everything() -> None:
         "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "0",
         "RUNYARD_LOG_TAIL_BYTES": "1000",
         "RUNYARD_HEALTH_PORT": "9090",
-        "RUNYARD_INSTALLATION": "here",
         "RUNYARD_SWEEP_SECONDS": "7",
+        "RUNYARD_LEASE_NAMESPACE": "runyard",
+        "RUNYARD_LEASE_NAME": "one",
+        "RUNYARD_IDENTITY": "pod-1",
+        "RUNYARD_LEASE_SECONDS": "30",
+        "RUNYARD_WATCH_SILENCE_SECONDS": "90",
+        "RUNYARD_STUCK_SECONDS": "60",
+        "RUNYARD_LOG_FORMAT": "json",
     }
     assert from_environment(environment) == Settings(
         tracking_uri="https://mlflow:5000",
-        installation="here",
         sweep_pause=timedelta(seconds=7),
         public_tracking_url="http://mlflow.localhost:8080",
         namespaces=("team-a", "team-b"),
         image_pull_grace=timedelta(0),
         log_tail_bytes=1000,
         health_port=9090,
+        lease_namespace="runyard",
+        lease_name="one",
+        identity="pod-1",
+        lease_seconds=30,
+        watch_silence_seconds=90,
+        stuck_seconds=60,
+        log_format=Format.JSON,
     )
 
 
@@ -69,3 +88,14 @@ def test_an_address_that_is_none_is_refused(uri: str | None) -> None:
 def test_what_is_no_whole_number_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(SystemExit, match=f"{name} is .*: set it to a whole number"):
         from_environment(MINIMAL | {name: text})
+
+
+@pytest.mark.parametrize("name", ["RUNYARD_LEASE_SECONDS", "RUNYARD_WATCH_SILENCE_SECONDS", "RUNYARD_STUCK_SECONDS"])
+def test_a_time_that_is_none_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SystemExit, match=f"{name} is '0': set it to 1 at least"):
+        from_environment(MINIMAL | {name: "0"})
+
+
+def test_a_format_that_is_none_is_refused() -> None:
+    with pytest.raises(SystemExit, match="RUNYARD_LOG_FORMAT is 'xml': set it to text or json"):
+        from_environment(MINIMAL | {"RUNYARD_LOG_FORMAT": "xml"})

@@ -189,6 +189,20 @@ class Cluster:
         async with self._send("POST", path, body=body) as answer:
             await _raise_for_status(answer)
 
+    async def lease(self, namespace: str, name: str) -> JsonObject | None:
+        """Read a Lease; None where there is none."""
+        return await self._read(f"{_leases_path(namespace)}/{name}")
+
+    async def write_lease(self, namespace: str, name: str, body: JsonObject, *, is_new: bool) -> JsonObject | None:
+        """Create or replace a Lease and return it; None where somebody else has changed it meanwhile."""
+        path = _leases_path(namespace)
+        method, where = ("POST", path) if is_new else ("PUT", f"{path}/{name}")
+        async with self._send(method, where, body=body) as answer:
+            if answer.status == HTTPStatus.CONFLICT or (answer.status == HTTPStatus.NOT_FOUND and not is_new):
+                return None
+            await _raise_for_status(answer)
+            return cast("JsonObject", await answer.json())
+
     async def _read(self, path: str, query: dict[str, str] | None = None) -> JsonObject | None:
         async with self._send("GET", path, query) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
@@ -237,6 +251,10 @@ def _training_run_path(namespace: str, name: str) -> str:
 
 def _jobs_path(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def _leases_path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
 
 async def _raise_for_status(answer: aiohttp.ClientResponse) -> None:

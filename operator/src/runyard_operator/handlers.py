@@ -15,10 +15,6 @@ from runyard_operator.queue import ReconcileQueue
 def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
     """Register all handlers; none of them does more than note what happened."""
 
-    @kopf.on.login(registry=registry)
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def training_run_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         body = cast("JsonObject", event["object"])

@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+import os
+import socket
 import sys
-from datetime import UTC, datetime
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import uuid4
 
 import aiohttp
-import kopf
-from kopf._core.engines.peering import Identity
 from kubernetes.aio import client, config
 
-from runyard.api import environment
-from runyard_operator import handlers, settings
-from runyard_operator.cluster import REPORTER, Cluster
+from runyard.api.environment import Platform
+from runyard.api.trainingrun import PLURAL
+from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
+from runyard_operator.cluster import Cluster
+from runyard_operator.lease import Elector, LeaseLost
+from runyard_operator.liveness import Watches
 from runyard_operator.mirror import Key, Mirror
-from runyard_operator.objects import UID_LABEL
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
@@ -26,99 +31,138 @@ log = logging.getLogger("runyard_operator")
 
 _WORKERS = 64
 _MLFLOW_CONNECTIONS = 16
+# What is in work may end when the process is told to; shorter than the pod's grace period.
+SHUTDOWN_SECONDS = 20
+_LEASE_LOST_CODE = 3
 
 
 def main() -> None:
     """Run until told to stop."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
-    for chatty in ("kopf", "aiohttp.access"):  # they tell of every event and of every probe
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    asyncio.run(_run(settings.from_environment()))
+    found = settings.from_environment()
+    logs.configure(found.log_format)
+    try:
+        asyncio.run(_run(found))
+    except Exception:
+        # As a record like any other; the interpreter would write lines of its own.
+        log.critical("this process ends by an error", exc_info=True)
+        sys.exit(1)
 
 
 async def _run(found: settings.Settings) -> None:
+    stop = asyncio.Event()
+    watching.stop_at_signals(stop)
     await _load_credentials()
+    watches = Watches((PLURAL, "jobs", "pods"), found.namespaces, time.monotonic)
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
-    async with client.ApiClient(_client_settings()) as api, aiohttp.ClientSession(connector=connector) as session:
-        tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
-        platform = environment.Platform(found.tracking_uri, found.installation)
-        cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
-        # The queue is made of the reconciler, which is made of this.
-        recorder = Recorder(
-            cluster,
-            tracking,
-            found.installation,
-            found.log_tail_bytes,
-            now,
-            lambda key: queue.add(key),  # noqa: PLW0108
-        )
-        reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now)
-        queue = ReconcileQueue(reconciler.reconcile, _report)
-        registry = kopf.OperatorRegistry()
-        handlers.register(registry, queue, mirror)
-        async with asyncio.TaskGroup() as group:
-            sweeper = Sweeper(cluster, tracking, mirror, found.installation, found.namespaces, now, queue.add)
-            background = [
-                group.create_task(queue.run(_WORKERS)),
-                group.create_task(sweeper.run(found.sweep_pause)),
-            ]
-            await kopf.operator(
-                registry=registry,
-                settings=_kopf_settings(),
-                standalone=True,
-                # kopf would ask the system for the user's name, and a container's user need not have one.
-                identity=Identity(REPORTER),
-                clusterwide=not found.namespaces,
-                namespaces=found.namespaces,
-                liveness_endpoint=f"http://0.0.0.0:{found.health_port}/healthz",
-            )
-            for task in background:
-                task.cancel()
-
-
-def _client_settings() -> client.Configuration:
-    chosen = client.Configuration.get_default_copy()
+    # The requests know who leads, which is learned by requests; which installation this is, its Lease tells.
+    elector: Elector
+    reconciler: Reconciler
+    of_api_server = partial(requests.of_api_server, lambda: elector.require(), watches.answered)  # noqa: PLW0108
+    of_mlflow = requests.of_mlflow(lambda: elector.require())  # noqa: PLW0108
+    configuration = client.Configuration.get_default_copy()
+    configuration.trace_configs = [of_api_server()]
     # The client would read ~/.netrc, in a thread, and the proxies of the environment at each request. The API server
     # is reached directly, as kopf does, or by the proxy that the kubeconfig names.
-    chosen.client_session_kwargs = {"trust_env": False}
-    return chosen
+    configuration.client_session_kwargs = {"trust_env": False}
+    async with (
+        client.ApiClient(configuration) as api,
+        aiohttp.ClientSession(connector=connector, trace_configs=[of_mlflow]) as session,
+    ):
+        cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
+        identity = found.identity or f"{socket.gethostname()}-{uuid4().hex[:8]}"
+        elector = Elector(cluster, found.lease_namespace, found.lease_name, identity, found.lease_seconds)
+        tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
+        queue = ReconcileQueue(lambda key: _attend(reconciler, key), _report)
+        registry = watching.new_registry(of_api_server)
+        handlers.register(registry, queue, mirror)
+        _measure(queue, mirror, elector)
+
+        def health_problems() -> list[str]:
+            if not elector.is_leading:
+                return []
+            return [*watches.silent(found.watch_silence_seconds), *queue.stuck(found.stuck_seconds)]
+
+        def readiness_problems() -> list[str]:
+            if stop.is_set():
+                return ["stopping"]
+            if elector.is_leading:
+                return watches.unlisted()
+            return [] if elector.is_standing_by else ["the Lease is neither held nor known to be another's"]
+
+        async with probes.serving(found.health_port, health_problems, readiness_problems):
+            if not await _unless(stop, elector.acquire()):
+                return
+            installation = elector.installation
+            platform = Platform(found.tracking_uri, installation)
+            recorder = Recorder(cluster, tracking, installation, found.log_tail_bytes, now, queue.add)
+            reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now)
+            sweeper = Sweeper(cluster, tracking, mirror, installation, found.namespaces, now, queue.add)
+            watches.begin()
+            async with asyncio.TaskGroup() as group:
+                holding = group.create_task(_hold(elector))
+                working = group.create_task(queue.run(_WORKERS))
+                sweeping = group.create_task(sweeper.run(found.sweep_pause))
+                await watching.watch(registry, found.namespaces, found.watch_silence_seconds, stop)
+                sweeping.cancel()
+                await _finish(queue, working, recorder)
+                holding.cancel()
+            await elector.release()
 
 
-def _kopf_settings() -> kopf.OperatorSettings:
-    chosen = kopf.OperatorSettings()
-    # A watch that the network dropped says nothing for ever: have the server end it, and read all anew.
-    chosen.watching.server_timeout = 300
-    chosen.watching.client_timeout = 330
-    chosen.watching.connect_timeout = 10
-    # A handler's own filter is applied to what has already come over the wire.
-    chosen.watching.label_selectors["batch", "v1", "jobs"] = UID_LABEL
-    chosen.watching.label_selectors["", "v1", "pods"] = UID_LABEL
-    # The resources are known by name; watching the cluster's namespaces and definitions would want rights to both.
-    chosen.scanning.disabled = True
-    chosen.persistence.diffbase_storage = _NoDiffBase()
-    # Our own events tell the story; kopf's would tell of handlers.
-    chosen.posting.enabled = False
-    return chosen
-
-
-class _NoDiffBase(kopf.DiffBaseStorage):
-    """Nothing to tell changes by: only events are handled, and kopf would copy each object for it in vain."""
-
-    def build(self, **_: object) -> kopf.BodyEssence:
-        return kopf.BodyEssence({})
-
-    def fetch(self, **_: object) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, **_: object) -> None:
-        """Store nothing."""
+async def _attend(reconciler: Reconciler, key: Key) -> timedelta | None:
+    with logs.about(key.namespace, key.name), metrics.reconcile():
+        return await reconciler.reconcile(key)
 
 
 def _report(key: Key, error: Exception) -> None:
-    if isinstance(error, TrackingError):
-        log.warning("%s/%s: not recorded yet: %s", key.namespace, key.name, error)
-    else:
-        log.error("%s/%s: %s: %s", key.namespace, key.name, type(error).__name__, error, exc_info=error)
+    with logs.about(key.namespace, key.name):
+        if isinstance(error, TrackingError):
+            log.warning("not recorded yet: %s", error)
+        else:
+            log.error("%s: %s", type(error).__name__, error, exc_info=error)
+
+
+def _measure(queue: ReconcileQueue[Key], mirror: Mirror, elector: Elector) -> None:
+    metrics.QUEUE_DEPTH.set_function(lambda: queue.depth)
+    metrics.IN_WORK.set_function(lambda: queue.in_work)
+    metrics.UNSETTLED.set_function(lambda: len(mirror))
+    metrics.LEADER.set_function(lambda: elector.is_leading)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Return whether work ended before the process was told to stop."""
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+        return doing.done()
+    finally:
+        doing.cancel()
+        stopping.cancel()
+
+
+async def _hold(elector: Elector) -> None:
+    try:
+        await elector.keep()
+    except LeaseLost as error:
+        log.critical("%s: this process ends", error)
+        logging.shutdown()
+        # Somebody else works now, or soon will: nothing may be tidied up.
+        os._exit(_LEASE_LOST_CODE)
+
+
+async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recorder: Recorder) -> None:
+    """Let what is in work end, and begin nothing."""
+    log.info("stopping: %d resources are in work", queue.in_work)
+    queue.stop()
+    try:
+        async with asyncio.timeout(SHUTDOWN_SECONDS):
+            await asyncio.shield(working)
+            await recorder.finish()
+    except TimeoutError:
+        log.warning("left in work after %d s: %s", SHUTDOWN_SECONDS, "; ".join(queue.stuck(0)) or "records")
+        working.cancel()
 
 
 async def _load_credentials() -> None:

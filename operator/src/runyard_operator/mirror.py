@@ -21,6 +21,10 @@ class Key(NamedTuple):
     name: str
     uid: str
 
+    def __str__(self) -> str:
+        """Name it as people do."""
+        return f"{self.namespace}/{self.name}"
+
 
 class _Settled(NamedTuple):
     """A resource for which nothing is left to do, as of a version of it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -32,9 +33,11 @@ class ReconcileQueue(Generic[Key]):
     ) -> None:
         """Use `work` for each key (it may ask to be called again after a while); `failed` is told of exceptions."""
         self._work, self._failed = work, failed
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._ready: asyncio.Queue[Key | None] = asyncio.Queue()
         self._waiting: set[Key] = set()
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float] = {}
+        self._is_stopped = False
+        self._workers = 0
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
@@ -54,8 +57,36 @@ class ReconcileQueue(Generic[Key]):
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(pause.total_seconds(), self.add, key)
 
+    @property
+    def depth(self) -> int:
+        """How many keys wait for a worker."""
+        return self._ready.qsize()
+
+    @property
+    def in_work(self) -> int:
+        """How many keys a worker has in hand."""
+        return len(self._busy)
+
+    def stuck(self, limit_seconds: float) -> list[str]:
+        """Return a sentence for each key that a worker has had in hand for longer than a limit."""
+        now = time.monotonic()
+        return [
+            f"{key} has been in work for {now - since:.0f} s"
+            for key, since in self._busy.items()
+            if now - since > limit_seconds
+        ]
+
+    def stop(self) -> None:
+        """Have workers end with what they have in hand, and `run` with the last of them."""
+        self._is_stopped = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for _ in range(self._workers):
+            self._ready.put_nowait(None)  # wakes those that wait
+
     async def run(self, workers: int) -> None:
-        """Work until cancelled."""
+        """Work until stopped or cancelled."""
+        self._workers = workers
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker())
@@ -63,10 +94,12 @@ class ReconcileQueue(Generic[Key]):
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
+            if key is None or self._is_stopped:
+                return
             self._waiting.discard(key)
-            self._busy.add(key)
+            self._busy[key] = time.monotonic()
             pause = await self._attempt(key)
-            self._busy.discard(key)
+            del self._busy[key]
             if key in self._waiting:
                 self._ready.put_nowait(key)
             elif pause is not None:

@@ -15,7 +15,7 @@ from runyard.api.records import POD_TAG
 from runyard.api.status import JobFacts, JobState, assemble, is_final, is_settled, is_urgent, refused
 from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunStatus
 from runyard.errors import Problem
-from runyard_operator import events, jobs
+from runyard_operator import events, jobs, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
@@ -76,18 +76,22 @@ class Reconciler:
         return await self._advance(key, run, view)
 
     async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
-        await self._confirm_absences(key, run, view)
+        with metrics.step("observe"):
+            await self._confirm_absences(key, run, view)
         pods = tuple(view.pods.values())
         decision = decide(Observed(run, view.job, pods, self.now()), self.settings.image_pull_grace)
         try:
-            decision = await self._act(key, run, view, decision)
+            with metrics.step("act"):
+                decision = await self._act(key, run, view, decision)
         except JobRefused as error:
             return await self._refuse(key, run, error.problems)
         decision = await self._explain(key, view, decision)
         await self._keep_logs(key, view, run.status)
-        attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
+        with metrics.step("record"):
+            attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
         status = assemble(run, decision.job, attempts, facts, self.now())
-        write_later = await self._write(key, run, view, status)
+        with metrics.step("write"):
+            write_later = await self._write(key, run, view, status)
         pauses = (decision.look_again_after, ask_again, write_later)
         return min((pause for pause in pauses if pause is not None), default=None)
 
@@ -233,6 +237,7 @@ class Reconciler:
         if body is None:
             return None  # gone; its deletion comes as an event
         self.mirror.see_resource(key, body)
+        metrics.count_outcome(run.status, status)
         await self._tell(run, status)
         written = TrainingRun.model_validate(body)
         if is_settled(written):
@@ -254,7 +259,7 @@ class Reconciler:
                 await self.cluster.record_event(run, event, self.now())
             except ClusterError as error:
                 # An event is a courtesy; the status is the record.
-                log.warning("%s/%s: no event: %s", run.metadata.namespace, run.metadata.name, error)
+                log.warning("no event: %s", error)
 
 
 def _buried(key: Key, view: View) -> TrainingRun:

@@ -24,6 +24,7 @@ from runyard.api.records import (
 from runyard.api.status import JobState, Missing, TrackingFacts, deciding
 from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, RunMode, TrainingRun
 from runyard.api.trainingrun import Tracking as TrackingSpec
+from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
 from runyard_operator.jobs import parameters_of
@@ -117,7 +118,7 @@ class Recorder:
         try:
             found = await self._assigned(run, recording)
         except TrackingError as error:
-            self._failed(key, recording, error)
+            self._failed(recording, error)
             return None
         recording.failures, recording.not_before = 0, None
         url = self.tracking.url_of(found)
@@ -131,6 +132,11 @@ class Recorder:
         found = self._recordings.pop(key, None)
         if found and found.task:
             found.task.cancel()
+
+    async def finish(self) -> None:
+        """Wait for what is being recorded."""
+        if tasks := [recording.task for recording in self._recordings.values() if recording.task]:
+            await asyncio.wait(tasks)
 
     def _recording(self, key: Key, run: TrainingRun) -> Recording:
         fresh = Recording(facts=TrackingFacts(is_closed=not needs_closing(run)))
@@ -146,18 +152,19 @@ class Recorder:
 
     async def _guarded(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         try:
-            await work
+            with metrics.recording():
+                await work
             recording.failures = 0
             recording.facts = replace(recording.facts, problem=None)
         except Exception as error:  # noqa: BLE001 whatever it is, it is reported, told in the status and tried again
-            self._failed(key, recording, error)
+            self._failed(recording, error)
         finally:
             recording.task = None
             self.changed(key)
 
-    def _failed(self, key: Key, recording: Recording, error: Exception) -> None:
+    def _failed(self, recording: Recording, error: Exception) -> None:
         is_expected = isinstance(error, TrackingError | ClusterError)
-        log.warning("%s/%s: not recorded yet: %s", *key[:2], error, exc_info=None if is_expected else error)
+        log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
         recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
         recording.not_before = self.now() + pause_after(recording.failures)
         recording.failures += 1

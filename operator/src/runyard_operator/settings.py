@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from runyard_operator.logs import Format
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,8 +18,14 @@ class Settings:
     image_pull_grace: timedelta
     log_tail_bytes: int
     health_port: int
-    installation: str
     sweep_pause: timedelta
+    lease_namespace: str
+    lease_name: str
+    identity: str
+    lease_seconds: int
+    watch_silence_seconds: int
+    stuck_seconds: int
+    log_format: Format
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -38,12 +46,27 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         log_tail_bytes=_number(environment, "RUNYARD_LOG_TAIL_BYTES", 1 << 20),
         health_port=_number(environment, "RUNYARD_HEALTH_PORT", 8080),
         sweep_pause=timedelta(seconds=_number(environment, "RUNYARD_SWEEP_SECONDS", 300)),
-        installation=environment.get("RUNYARD_INSTALLATION", ""),
+        lease_namespace=environment.get("RUNYARD_LEASE_NAMESPACE", "").strip() or "default",
+        lease_name=environment.get("RUNYARD_LEASE_NAME", "").strip() or "runyard-operator",
+        identity=environment.get("RUNYARD_IDENTITY", "").strip(),
+        lease_seconds=_number(environment, "RUNYARD_LEASE_SECONDS", 15, least=1),
+        watch_silence_seconds=_number(environment, "RUNYARD_WATCH_SILENCE_SECONDS", 180, least=1),
+        stuck_seconds=_number(environment, "RUNYARD_STUCK_SECONDS", 600, least=1),
+        log_format=_log_format(environment),
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
     text = environment.get(name, str(default))
     if not text.isdecimal():
         raise SystemExit(f"{name} is {text!r}: set it to a whole number, or leave it out for {default}")
+    if int(text) < least:
+        raise SystemExit(f"{name} is {text!r}: set it to {least} at least, or leave it out for {default}")
     return int(text)
+
+
+def _log_format(environment: Mapping[str, str]) -> Format:
+    text = environment.get("RUNYARD_LOG_FORMAT", "") or Format.TEXT
+    if text not in set(Format):
+        raise SystemExit(f"RUNYARD_LOG_FORMAT is {text!r}: set it to text or json, or leave it out for text")
+    return Format(text)

@@ -1,0 +1,75 @@
+"""Whether the watches are alive: a connection that says nothing looks just like a cluster in which nothing happens.
+
+The API server is asked to end each watch after a while, so that one that is well shows a sign of life at least that
+often: an event, a bookmark, or its end. That a watch could be opened is none: what lies between may go on accepting
+connections and bring nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import aiohttp
+
+from runyard_operator.requests import ApiCall
+
+
+@dataclass
+class _Watch:
+    sign_at: float
+    is_listed: bool = False
+    response: aiohttp.ClientResponse | None = None
+    seen_bytes: int = 0
+
+    def look(self, now: float) -> None:
+        if self.response is None:
+            return
+        content = self.response.content
+        if content.total_bytes > self.seen_bytes or content.is_eof():
+            self.sign_at, self.seen_bytes = now, content.total_bytes
+        if content.is_eof():
+            self.response = None
+
+
+class Watches:
+    """The signs of life of each watch that there should be."""
+
+    def __init__(self, resources: Iterable[str], namespaces: Iterable[str], clock: Callable[[], float]) -> None:
+        """Expect a watch of each resource in each namespace, or in all of them where none is named."""
+        self._clock = clock
+        places = list(namespaces) or [""]
+        self._watches = {(resource, place): _Watch(clock()) for resource in resources for place in places}
+
+    def begin(self) -> None:
+        """Begin to expect signs."""
+        for watch in self._watches.values():
+            watch.sign_at = self._clock()
+
+    def answered(self, call: ApiCall, response: aiohttp.ClientResponse) -> None:
+        """Take an answer of the API server's, as its headers arrive."""
+        watch = self._watches.get((call.resource, call.namespace))
+        if watch is None or call.verb not in {"list", "watch"}:
+            return
+        watch.look(self._clock())
+        # Watching begins when the list has been read to its end.
+        watch.is_listed = watch.is_listed or call.verb == "watch"
+        watch.response, watch.seen_bytes = response, 0
+
+    def silent(self, limit_seconds: float) -> list[str]:
+        """Return a sentence for each watch that has shown no sign of life for longer than a limit."""
+        now = self._clock()
+        for watch in self._watches.values():
+            watch.look(now)
+        return [
+            f"the watch of {_words(key)} has shown no sign of life for {now - watch.sign_at:.0f} s"
+            for key, watch in self._watches.items()
+            if now - watch.sign_at > limit_seconds
+        ]
+
+    def unlisted(self) -> list[str]:
+        """Return a sentence for each kind of object whose first list is not there yet."""
+        return [f"{_words(key)} are not listed yet" for key, watch in self._watches.items() if not watch.is_listed]
+
+
+def _words(key: tuple[str, str]) -> str:
+    resource, namespace = key
+    return f"{resource} in namespace {namespace}" if namespace else resource

@@ -1,0 +1,61 @@
+"""What Prometheus reads of a training."""
+
+import json
+import re
+
+from tests.operator.actors import Actors
+from tests.operator.operations.process import Operators
+from tests.operator.operations.test_lease import finish_training, start_training
+from tests.support.apiserver import free_port
+from tests.support.mlflow_server import mlflow_server
+from tests.support.waiting import wait_for
+
+
+def test_a_training_is_counted_and_timed(actors: Actors, operators: Operators) -> None:
+    with operators.start("first") as operator:
+        operator.wait_until_leading()
+        job, pod = start_training(actors)
+        assert operator.metric("runyard_unsettled_resources") == 1
+        finish_training(actors, job, pod)
+        actors.wait_for_phase("a", "Succeeded")
+        wait_for("it is settled", lambda: operator.metric("runyard_unsettled_resources") == 0)
+
+        assert operator.metric("runyard_training_outcomes_total", outcome="Succeeded", reason="Completed") == 1
+        assert operator.metric("runyard_training_outcomes_total") == 1
+        assert operator.metric("runyard_reconciles_total", result="success") >= 3
+        assert operator.metric("runyard_reconciles_total", result="error") == 0
+        assert operator.metric("runyard_reconcile_duration_seconds_count") == operator.metric(
+            "runyard_reconciles_total"
+        )
+        for step in ("observe", "act", "record", "write"):
+            assert operator.metric("runyard_reconcile_step_duration_seconds_count", step=step) >= 3
+        assert operator.metric("runyard_recordings_total", result="success") >= 1
+        assert operator.metric("runyard_api_requests_total", verb="create", resource="jobs", code="201") == 1
+        assert operator.metric("runyard_api_requests_total", verb="watch", resource="pods", code="200") >= 1
+        assert operator.metric("runyard_queue_depth") == operator.metric("runyard_queue_in_work") == 0
+        assert operator.metric("runyard_mlflow_errors_total") == 0
+
+
+def test_an_mlflow_that_is_away_is_counted(actors: Actors, operators: Operators) -> None:
+    port = free_port()
+    with operators.start("first", RUNYARD_TRACKING_URI=f"http://127.0.0.1:{port}") as operator:
+        operator.wait_until_leading()
+        job, pod = start_training(actors)
+        finish_training(actors, job, pod)
+        wait_for("it is counted", lambda: operator.metric("runyard_mlflow_errors_total", kind="unreachable"))
+        assert operator.metric("runyard_recordings_total", result="error") >= 1
+        with mlflow_server(port):
+            actors.wait_for_phase("a", "Succeeded")
+        assert operator.metric("runyard_recordings_total", result="success") >= 1
+
+
+def test_names_and_units_are_as_prometheus_has_them(operators: Operators) -> None:
+    with operators.start("first") as operator:
+        operator.wait_until_leading()
+        text = operator.ask("/metrics")[1]
+    ours = dict(re.findall(r"# TYPE (runyard_\w+) (\w+)", text))
+    ours = {name: kind for name, kind in ours.items() if not name.endswith("_created")}
+    assert all(name.endswith("_total") == (kind == "counter") for name, kind in ours.items()), json.dumps(ours)
+    assert all(name.endswith("_seconds") for name, kind in ours.items() if kind == "histogram")
+    assert all(re.search(rf"# HELP {name} \S", text) for name in ours)
+    assert "process_resident_memory_bytes" in text

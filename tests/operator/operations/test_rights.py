@@ -1,0 +1,319 @@
+"""The chart's rights, on a real API server: with all of them everything works, without any one of them something fails.
+
+A namespace a right: in each, the operator lacks one, and all of them see the same work at the same time.
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.chart.rendered import Object, Rendered, render
+from tests.operator.actors import condition
+from tests.operator.operations.process import Operator, Operators
+from tests.support.apiserver import TOKEN, ApiServer, unverified
+from tests.support.mlflow_server import MlflowRest
+from tests.support.waiting import wait_for
+
+RELEASE = "runyard"
+RUNS, JOBS, PODS = "/apis/runyard.dev/v1alpha1", "/apis/batch/v1", "/api/v1"
+
+
+class Right(NamedTuple):
+    group: str
+    resource: str
+    verb: str
+
+    @property
+    def refusal(self) -> str:
+        """What the API server says of a request without it."""
+        return f'cannot {self.verb} resource \\"{self.resource}\\" in API group \\"{self.group}\\"'.replace("\\", "")
+
+
+def rights(rules: list[Object]) -> list[Right]:
+    return [
+        Right(group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]
+
+
+def without(rules: list[Object], right: Right) -> list[Object]:
+    """Return rules with one verb for one resource taken away."""
+    left = [
+        {**rule, "apiGroups": [group], "resources": [resource], "verbs": verbs}
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if (verbs := [verb for verb in rule["verbs"] if (group, resource, verb) != right])
+    ]
+    assert len(rights(left)) == len(rights(rules)) - 1
+    return left
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API server over HTTP: for the many small requests of this test, without a process each."""
+
+    server: ApiServer
+
+    def call(self, method: str, path: str, body: Object | None = None) -> Object:
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        request = urllib.request.Request(  # noqa: S310
+            self.server.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": kind},
+        )
+        try:
+            with urllib.request.urlopen(request, context=unverified(), timeout=30) as answer:  # noqa: S310
+                found: Object = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
+
+    def create(self, path: str, body: Object) -> Object:
+        return self.call("POST", path, body)
+
+    def items(self, path: str) -> list[Object]:
+        found: list[Object] = self.call("GET", path)["items"]
+        return found
+
+
+@dataclass
+class Team:
+    """A namespace, the right that the operator lacks in it, and the work in it."""
+
+    api: Api
+    name: str
+    lacks: Right | None
+
+    def step(self, group: str, plural: str, name: str = "", sub: str = "") -> str:
+        return "/".join(part for part in (group, "namespaces", self.name, plural, name, sub) if part)
+
+    def run(self, name: str) -> Object:
+        return self.api.call("GET", self.step(RUNS, "trainingruns", name))
+
+    def apply(self, name: str, **spec: Any) -> None:
+        body = {
+            "apiVersion": "runyard.dev/v1alpha1",
+            "kind": "TrainingRun",
+            "metadata": {"name": name},
+            "spec": {"image": "example/image:1", "command": ["true"], **spec},
+        }
+        self.api.create(self.step(RUNS, "trainingruns"), body)
+
+    def job(self, name: str) -> Object | None:
+        found = [
+            job
+            for job in self.api.items(self.step(JOBS, "jobs"))
+            if job["metadata"]["annotations"]["runyard.dev/name"] == name
+        ]
+        return found[0] if found else None
+
+    def orphan(self) -> None:
+        """Leave a Job of a TrainingRun that is gone."""
+        metadata = {
+            "name": "orphan",
+            "labels": {"runyard.dev/uid": "gone"},
+            "annotations": {"runyard.dev/name": "gone"},
+        }
+        pod = {"restartPolicy": "Never", "containers": [{"name": "training", "image": "example/image:1"}]}
+        body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
+        self.api.create(self.step(JOBS, "jobs"), body)
+
+    def train(self, job: Object) -> None:
+        """Run the Job's pod to its end, as the Job controller and the kubelet would."""
+        template = job["spec"]["template"]
+        metadata = {**template["metadata"], "name": "pod"}
+        self.api.create(
+            self.step(PODS, "pods"),
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
+        )
+        now = "2026-01-02T03:04:05Z"
+        end = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
+        container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        status = {"phase": "Succeeded", "containerStatuses": [{**container, "state": end}]}
+        self.api.call("PATCH", self.step(PODS, "pods", "pod", "status"), {"status": status})
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
+        ]
+        job_status = {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions}
+        path = self.step(JOBS, "jobs", job["metadata"]["name"], "status")
+        self.api.call("PATCH", path, {"status": job_status})
+
+    def work(self) -> Iterator[None]:
+        """Do all that there is to do for an operator, a little at a time; wait at each yield."""
+        self.orphan()
+        self.apply("trained")
+        self.apply("deleted", suspend=True)
+        while not (job := self.job("trained")) or not self.job("deleted"):
+            yield
+        self.train(job)
+        while not self.run("deleted").get("status", {}).get("job"):
+            yield
+        self.api.call("PATCH", self.step(RUNS, "trainingruns", "deleted"), {"spec": {"suspend": False}})
+        while (found := self.job("deleted")) and found["spec"]["suspend"]:
+            yield
+        if found:
+            path = self.step(JOBS, "jobs", found["metadata"]["name"])
+            self.api.call("DELETE", f"{path}?propagationPolicy=Background")
+        while not self.is_done():
+            yield
+
+    def is_done(self) -> bool:
+        trained, deleted = (self.run(name).get("status", {}) for name in ("trained", "deleted"))
+        told = {event["reason"] for event in self.api.items(self.step("/apis/events.k8s.io/v1", "events"))}
+        return (
+            trained.get("phase") == "Succeeded"
+            and condition(trained, "Tracked")["status"] == "True"
+            and [attempt["outcome"] for attempt in trained["attempts"]] == ["Succeeded"]
+            and condition(deleted, "Succeeded")["reason"] == "JobDeleted"
+            and {"Succeeded", "Failed"} <= told
+        )
+
+
+def teams_work(teams: list[Team], is_over: Callable[[], bool], timeout_seconds: float) -> set[str]:
+    """Have all teams work side by side until it is over; return the namespaces whose work is done."""
+    working = {team.name: team.work() for team in teams}
+    done: set[str] = set()
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and not (is_over() and control_is(done)):
+        for name, work in list(working.items()):
+            with suppress(StopIteration):
+                next(work)
+                continue
+            del working[name]
+            done.add(name)
+        time.sleep(0.2)
+    return done
+
+
+def control_is(done: set[str]) -> bool:
+    return any(name.endswith("-all") for name in done)
+
+
+@pytest.fixture(scope="module")
+def api(server: ApiServer) -> Api:
+    api = Api(server)
+    account = next(
+        found for found in render().of_kind("ServiceAccount") if found["metadata"]["name"] == "runyard-operator"
+    )
+    api.create("/api/v1/namespaces", {"metadata": {"name": RELEASE}})
+    api.create(f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
+    give(api, access(render(), "runyard-leader-election"))
+    return api
+
+
+def kubeconfig_of_the_account(api: Api, home: Path, name: str = "runyard-operator") -> Path:
+    path = f"/api/v1/namespaces/{RELEASE}/serviceaccounts/{name}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
+    token = api.create(path, body)["status"]["token"]
+    found = json.loads(api.server.kubeconfig.read_text())
+    found["users"][0]["user"]["token"] = token
+    file = home / "kubeconfig"
+    file.write_text(json.dumps(found))
+    return file
+
+
+def give(api: Api, objects: list[Object]) -> None:
+    for found in objects:
+        namespace = found["metadata"].get("namespace")
+        place = f"/namespaces/{namespace}" if namespace else ""
+        api.create(f"/apis/rbac.authorization.k8s.io/v1{place}/{found['kind'].lower()}s", found)
+
+
+def access(chart: Rendered, *names: str) -> list[Object]:
+    found = chart.of_kind("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    return [each for each in found if each["metadata"]["name"] in names]
+
+
+def operators(api: Api, mlflow: MlflowRest, home: Path, namespaces: str) -> Operators:
+    return Operators(
+        home,
+        {
+            "KUBECONFIG": str(kubeconfig_of_the_account(api, home)),
+            "RUNYARD_TRACKING_URI": mlflow.url,
+            "RUNYARD_NAMESPACES": namespaces,
+            "RUNYARD_LEASE_NAMESPACE": RELEASE,
+        },
+    )
+
+
+def told(operator: Operator, right: Right, namespace: str) -> bool:
+    return any(
+        right.refusal in line.replace("\\", "") and f'in the namespace "{namespace}"' in line.replace("\\", "")
+        for line in operator.text.splitlines()
+    )
+
+
+def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+    [example] = access(render(values={"operator": {"watchNamespaces": ["x"]}}), "runyard-operator")[:1]
+    all_rights = rights(example["rules"])
+    lacking = {f"team-{number}": right for number, right in enumerate(all_rights)}
+    teams = [Team(api, name, right) for name, right in [*lacking.items(), ("team-all", None)]]
+    chart = render(values={"operator": {"watchNamespaces": [team.name for team in teams]}})
+    assert not chart.of_kind("ClusterRole", "ClusterRoleBinding")
+    given = access(chart, "runyard-operator")
+    for team in teams:
+        api.create("/api/v1/namespaces", {"metadata": {"name": team.name}})
+    for found in given:
+        if found["kind"] == "Role" and (right := lacking.get(found["metadata"]["namespace"])):
+            found["rules"] = without(found["rules"], right)
+    give(api, given)
+    with operators(api, mlflow, tmp_path, ",".join(team.name for team in teams)).start("operator") as operator:
+
+        def untold() -> list[str]:
+            return [f"{name}: {' '.join(right)}" for name, right in lacking.items() if not told(operator, right, name)]
+
+        done = teams_work(teams, lambda: not untold(), 60)
+
+        assert untold() == [], operator.text[-3000:]
+        # What is left of a resource that is gone is looked up, and nothing but the look depends on that.
+        lookup = Right("runyard.dev", "trainingruns", "get")
+        assert [team.lacks for team in teams if team.name in done] == [lookup, None]
+
+
+def test_with_rights_in_the_whole_cluster_everything_works(api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+    team = Team(api, "team-anywhere-all", None)
+    api.create("/api/v1/namespaces", {"metadata": {"name": team.name}})
+    chart = render()
+    give(api, access(chart, "runyard-runyard-operator"))
+    with operators(api, mlflow, tmp_path, "").start("operator") as operator:
+        assert teams_work([team], lambda: True, 30) == {team.name}, operator.text[-3000:]
+        assert "cannot" not in operator.text
+
+
+@pytest.mark.parametrize("verb", ["create", "get", "update"])
+def test_each_right_to_the_lease_is_needed(verb: str, api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+    role, binding = access(render(), "runyard-leader-election")
+    name = f"without-{verb}"
+    right = Right("coordination.k8s.io", "leases", verb)
+    role["rules"] = [
+        {**rule, "resourceNames": [name]} if "resourceNames" in rule else rule for rule in without(role["rules"], right)
+    ]
+    account = {"metadata": {"name": name}}
+    api.create(f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
+    for found in (role, binding):
+        found["metadata"]["name"] = name
+    binding["roleRef"]["name"] = binding["subjects"][0]["name"] = name
+    give(api, [role, binding])
+    settings = {
+        "KUBECONFIG": str(kubeconfig_of_the_account(api, tmp_path, name)),
+        "RUNYARD_TRACKING_URI": mlflow.url,
+        "RUNYARD_LEASE_NAMESPACE": RELEASE,
+        "RUNYARD_LEASE_NAME": name,
+        "RUNYARD_LEASE_SECONDS": "5",
+    }
+    with Operators(tmp_path, settings).start("operator") as operator:
+        wait_for("it says what it may not", lambda: told(operator, right, RELEASE))
+        assert operator.ask("/readyz")[0] == 503 or verb == "update"

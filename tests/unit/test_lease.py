@@ -1,0 +1,94 @@
+"""Who may hold a Lease, and what it then says."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard_operator.lease import Lease, Step, decide, held, released
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LENGTH = 15
+CASES = [
+    ("there is none", None, 0, Step.CREATE),
+    ("it is mine", Lease(holder="me", seconds=LENGTH), 0, Step.RENEW),
+    ("it is mine, and was not renewed for long", Lease(holder="me", seconds=LENGTH), 100, Step.RENEW),
+    ("it is another's", Lease(holder="other", seconds=LENGTH), 0, Step.WAIT),
+    ("it is another's for a moment more", Lease(holder="other", seconds=LENGTH), LENGTH - 0.001, Step.WAIT),
+    ("it is over", Lease(holder="other", seconds=LENGTH), LENGTH, Step.TAKE),
+    ("it was released", Lease(holder="", seconds=1), 0, Step.TAKE),
+    ("it says nothing", Lease(), 0, Step.TAKE),
+    ("it says no length", Lease(holder="other"), 0, Step.TAKE),
+    ("its length is its own", Lease(holder="other", seconds=60), LENGTH, Step.WAIT),
+    (
+        "another's clock is of no account",
+        Lease(holder="other", seconds=LENGTH, renewed_at=NOW - timedelta(days=1)),
+        0,
+        Step.WAIT,
+    ),
+]
+
+
+@pytest.mark.parametrize(("found", "unchanged", "step"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_to_do(found: Lease | None, unchanged: float, step: Step) -> None:
+    assert decide(found, "me", timedelta(seconds=unchanged)) is step
+
+
+def test_who_takes_it_says_since_when_and_counts() -> None:
+    before = Lease(holder="other", seconds=3, acquired_at=NOW, renewed_at=NOW, transitions=4)
+    later = NOW + timedelta(seconds=9)
+    taken = held(before, "me", LENGTH, later)
+    assert taken == Lease(holder="me", seconds=LENGTH, acquired_at=later, renewed_at=later, transitions=5)
+    last = later + timedelta(seconds=9)
+    assert held(taken, "me", LENGTH, last) == taken.model_copy(update={"renewed_at": last})
+    assert held(None, "me", LENGTH, NOW).transitions == 0
+
+
+class Candidate:
+    """One that follows the rules, with a clock of its own that began anywhere and shows what passes."""
+
+    def __init__(self, name: str, ahead: float) -> None:
+        self.name, self.ahead = name, ahead
+        self.seen: tuple[Lease | None, int] = (None, -1)
+        self.changed_at = 0.0
+        self.leads_until = -1.0
+
+    def look(self, store: tuple[Lease | None, int], now: float) -> Step:
+        if store[0] != self.seen[0] or self.seen[1] < 0:
+            self.changed_at = now + self.ahead
+        self.seen = store
+        return decide(store[0], self.name, timedelta(seconds=now + self.ahead - self.changed_at))
+
+
+moves = st.tuples(st.sampled_from("abc"), st.sampled_from(["look", "write", "leave"]), st.floats(0, 20))
+
+
+@given(st.lists(moves, max_size=60), st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3))
+def test_two_never_lead_at_once_whatever_their_clocks_and_however_late_they_write(
+    steps: list[tuple[str, str, float]], aheads: list[float]
+) -> None:
+    candidates = {name: Candidate(name, ahead) for name, ahead in zip("abc", aheads, strict=True)}
+    store: tuple[Lease | None, int] = (None, 0)
+    now = 0.0
+    for name, move, pause in steps:
+        now += pause
+        me = candidates[name]
+        step = me.look(store, now) if move == "look" else Step.WAIT
+        if move == "write" and me.seen[1] == store[1]:  # or the API server refuses it
+            step = decide(me.seen[0], name, timedelta(seconds=now + me.ahead - me.changed_at))
+            if step is not Step.WAIT:
+                moment = NOW + timedelta(seconds=now + me.ahead)
+                store = (held(store[0], name, LENGTH, moment), store[1] + 1)
+                me.look(store, now)
+                me.leads_until = now + LENGTH
+        if move == "leave" and store[0] and now < me.leads_until and me.seen[1] == store[1]:
+            store = (released(store[0], NOW), store[1] + 1)
+            me.leads_until = now
+        assert len([each for each in candidates.values() if now < each.leads_until]) < 2
+
+
+@given(st.floats(0, 1000))
+def test_a_lease_that_nobody_renews_is_taken_in_the_end(wait: float) -> None:
+    dead = Lease(holder="dead", seconds=LENGTH, renewed_at=NOW)
+    assert (decide(dead, "me", timedelta(seconds=wait)) is Step.TAKE) == (wait >= LENGTH)
