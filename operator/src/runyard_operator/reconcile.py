@@ -58,7 +58,7 @@ class Reconciler:
             if found is None or _uid(found) != key.uid:
                 view.is_deleted = True
             else:
-                self.mirror.see_resource(key, found)
+                view.body = found
         if view.is_deleted:
             return await self._bury(key, view)
         try:
@@ -151,6 +151,7 @@ class Reconciler:
         except ClusterError as error:
             if error.status != HTTPStatus.FORBIDDEN:  # as by a quota
                 raise
+            log.warning("the Job cannot be made yet: %s", error)
             return str(error)
         if found is None:
             found = await self.cluster.job(key.namespace, name)

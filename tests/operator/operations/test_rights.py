@@ -23,6 +23,7 @@ from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
 
 RELEASE = "runyard"
+REFUSAL = "pods are forbidden: no such account"
 RUNS, JOBS, PODS = "/apis/runyard.dev/v1alpha1", "/apis/batch/v1", "/api/v1"
 
 
@@ -151,14 +152,25 @@ class Team:
         path = self.step(JOBS, "jobs", job["metadata"]["name"], "status")
         self.api.call("PATCH", path, {"status": job_status})
 
+    def refuse_pods(self, job: Object) -> None:
+        """Say of a Job that it can have no pods, as its controller would."""
+        regarding = {key: job["metadata"][key] for key in ("name", "namespace", "uid")}
+        event = {"reason": "FailedCreate", "message": REFUSAL, "type": "Warning", "metadata": {"name": "refused"}}
+        body = {**event, "involvedObject": {"kind": "Job", **regarding}, "lastTimestamp": "2026-01-02T03:04:05Z"}
+        self.api.create(self.step(PODS, "events"), body)
+
     def work(self) -> Iterator[None]:
         """Do all that there is to do for an operator, a little at a time; wait at each yield."""
         self.orphan()
         self.apply("trained")
         self.apply("deleted", suspend=True)
+        self.apply("refused", workers=2)
         while not (job := self.job("trained")) or not self.job("deleted"):
             yield
         self.train(job)
+        while not (refused := self.job("refused")):
+            yield
+        self.refuse_pods(refused)
         while not self.run("deleted").get("status", {}).get("job"):
             yield
         self.api.call("PATCH", self.step(RUNS, "trainingruns", "deleted"), {"spec": {"suspend": False}})
@@ -171,7 +183,8 @@ class Team:
             yield
 
     def is_done(self) -> bool:
-        trained, deleted = (self.run(name).get("status", {}) for name in ("trained", "deleted"))
+        names = ("trained", "deleted", "refused")
+        trained, deleted, refused = (self.run(name).get("status", {}) for name in names)
         told = {event["reason"] for event in self.api.items(self.step("/apis/events.k8s.io/v1", "events"))}
         return (
             trained.get("phase") == "Succeeded"
@@ -179,6 +192,7 @@ class Team:
             and [attempt["outcome"] for attempt in trained["attempts"]] == ["Succeeded"]
             and condition(deleted, "Succeeded")["reason"] == "JobDeleted"
             and {"Succeeded", "Failed"} <= told
+            and refused.get("message") == REFUSAL
         )
 
 
