@@ -15,7 +15,6 @@ import aiohttp
 import kopf
 from kubernetes.aio import client, config
 
-from runyard.api.trainingrun import PLURAL
 from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
 from runyard_operator.cluster import Cluster
 from runyard_operator.lease import Elector, LeaseLost
@@ -51,7 +50,7 @@ async def _run(found: settings.Settings) -> None:
     stop = asyncio.Event()
     watching.stop_at_signals(stop)
     await _load_credentials()
-    watches = Watches((PLURAL, "jobs", "pods"), found.namespaces, time.monotonic)
+    watches = Watches(handlers.WATCHED, found.namespaces, time.monotonic)
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
     # The requests know who leads, which is learned by requests; the queue is made of the reconciler, which adds to it.
     elector: Elector
