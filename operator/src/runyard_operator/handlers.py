@@ -11,6 +11,9 @@ from runyard_operator.mirror import Key, Mirror
 from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Pod
 from runyard_operator.queue import ReconcileQueue
 
+# The plurals of what is watched, each of which must show signs of life.
+WATCHED = (PLURAL, "jobs", "pods")
+
 
 def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
     """Register all handlers; none of them does more than note what happened."""

@@ -15,7 +15,6 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from runyard.api.environment import Platform
-from runyard.api.trainingrun import PLURAL
 from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
 from runyard_operator.cluster import Cluster
 from runyard_operator.lease import Elector, LeaseLost
@@ -52,7 +51,7 @@ async def _run(found: settings.Settings) -> None:
     stop = asyncio.Event()
     watching.stop_at_signals(stop)
     await _load_credentials()
-    watches = Watches((PLURAL, "jobs", "pods"), found.namespaces, time.monotonic)
+    watches = Watches(handlers.WATCHED, found.namespaces, time.monotonic)
     connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
     # The requests know who leads, which is learned by requests; which installation this is, its Lease tells.
     elector: Elector

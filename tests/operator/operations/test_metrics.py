@@ -3,6 +3,7 @@
 import json
 import re
 
+from runyard_operator import handlers
 from tests.operator.actors import Actors
 from tests.operator.operations.process import Operators
 from tests.operator.operations.test_lease import finish_training, start_training
@@ -47,6 +48,14 @@ def test_an_mlflow_that_is_away_is_counted(actors: Actors, operators: Operators)
         with mlflow_server(port):
             actors.wait_for_phase("a", "Succeeded")
         assert operator.metric("runyard_recordings_total", result="success") >= 1
+
+
+def test_signs_of_life_are_expected_of_all_that_is_watched_and_of_nothing_else(operators: Operators) -> None:
+    with operators.start("first") as operator:
+        operator.wait_until_leading()
+        lines = re.findall(r"runyard_api_requests_total{(.*)}", operator.ask("/metrics")[1])
+    watched = [re.findall(r'resource="(.*?)"', line)[0] for line in lines if 'verb="watch"' in line]
+    assert sorted(watched) == sorted(handlers.WATCHED)
 
 
 def test_names_and_units_are_as_prometheus_has_them(operators: Operators) -> None:

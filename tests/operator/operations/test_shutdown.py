@@ -79,3 +79,12 @@ def test_every_line_of_a_log_in_json_is_an_object_and_names_the_resource(
     assert all({"time", "level", "logger", "message"} <= record.keys() for record in records)
     [failed, *_] = [record for record in records if "traceback" in record]
     assert (failed["resource"], failed["level"]) == (f"{actors.namespace}/a", "error")
+
+
+def test_an_end_by_an_error_is_a_record_too(operators: Operators, tmp_path: Path) -> None:
+    missing = str(tmp_path / "no-such-file")
+    with operators.start("first", KUBECONFIG=missing, RUNYARD_LOG_FORMAT="json") as operator:
+        assert operator.ends() == 1
+        [*_, record] = [json.loads(line) for line in operator.text.splitlines()]
+    assert record["level"] == "critical"
+    assert missing in record["traceback"]
