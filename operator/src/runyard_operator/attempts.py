@@ -36,13 +36,15 @@ def observed(pods: Iterable[Pod], before: Sequence[Attempt], job: Job | None, no
         for pod in by_age(pods)
         if pod.metadata.uid not in remembered and not (is_full and begun and pod.metadata.creation_timestamp < begun)
     ]
-    return [
+    found = [
         *(
             _again(attempt, present.get(attempt.uid), job, now, is_last=not new and attempt is before[-1])
             for attempt in before
         ),
         *(_of_pod(pod, None, job, now) for pod in new),
     ]
+    # After a restart pods are seen in any order. Each attempt begins after the one before it has ended.
+    return sorted(found, key=lambda attempt: attempt.started_at or now)
 
 
 def by_age(pods: Iterable[Pod]) -> list[Pod]:
