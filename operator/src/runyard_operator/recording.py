@@ -11,7 +11,7 @@ import yaml
 
 from runyard.api.environment import identity_tags
 from runyard.api.model import JsonObject, as_object
-from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, primary, status_metrics
+from runyard.api.records import MANIFEST_ARTIFACT, corrections, log_artifact, outcome_tags, primary, status_metrics
 from runyard.api.status import TrackingFacts
 from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, TrainingRun
 from runyard_operator.cluster import Cluster, ClusterError
@@ -31,7 +31,8 @@ class Recording:
     """What MLflow was brought to say of one resource, as far as the resource's status may not know it yet."""
 
     run_ids: dict[str, str] = field(default_factory=dict)
-    recorded_at: dict[str, datetime] = field(default_factory=dict)
+    recorded: dict[str, Attempt] = field(default_factory=dict)
+    """Attempts as MLflow was told of them, by their UIDs."""
     facts: TrackingFacts = field(default_factory=TrackingFacts)
     task: asyncio.Task[None] | None = None
     not_before: datetime | None = None
@@ -44,11 +45,16 @@ class Recording:
             attempt.model_copy(
                 update={
                     "run_id": self.run_ids.get(attempt.uid, attempt.run_id),
-                    "recorded_at": self.recorded_at.get(attempt.uid, attempt.recorded_at),
+                    "recorded_at": attempt.recorded_at or self._recorded_at(attempt),
                 }
             )
             for attempt in attempts
         ]
+
+    def _recorded_at(self, attempt: Attempt) -> datetime | None:
+        """Return when it was recorded, unless something else was: until it is written down, an end can be seen anew."""
+        told = self.recorded.get(attempt.uid)
+        return told.recorded_at if told and outcome_tags(told) == outcome_tags(attempt) else None
 
 
 def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -87,6 +93,11 @@ class Recorder:
             await asyncio.wait({recording.task}, timeout=_PATIENCE_SECONDS)
         left = recording.not_before - self.now() if recording.not_before and wanted else None
         return recording.applied_to(attempts), recording.facts, max(left, timedelta(0)) if left is not None else None
+
+    def is_busy(self, key: Key) -> bool:
+        """Whether a task is at work on a resource."""
+        found = self._recordings.get(key)
+        return found is not None and found.task is not None
 
     def forget(self, key: Key) -> None:
         """Forget what the resource's status says by now."""
@@ -146,7 +157,7 @@ class Recorder:
         await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}))
         await self.tracking.apply(corrections(runs, attempt))
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
-        recording.recorded_at[attempt.uid] = self.now()
+        recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
 
     async def logs(self, namespace: str, view: View, attempt: Attempt) -> dict[str, bytes]:
         """Return the end of each container's log, or for the training a sentence that says why there is none."""
