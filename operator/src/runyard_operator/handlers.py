@@ -27,10 +27,7 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
         if event["type"] == "DELETED":
             if mirror.see_departure(key, body):
                 queue.add(key)
-        elif _is_settled(body):
-            mirror.settle(key)  # a restart with thousands of finished resources looks at none of them again
-        else:
-            mirror.see_resource(key, body)
+        elif _see(mirror, key, body):
             queue.add(key)
 
     @kopf.on.event("batch", "v1", "jobs", labels={UID_LABEL: kopf.PRESENT}, registry=registry)
@@ -46,6 +43,16 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
         key = _key(pod)
         if key and mirror.see_pod(key, pod, is_gone=event["type"] == "DELETED"):
             queue.add(key)
+
+
+def _see(mirror: Mirror, key: Key, body: JsonObject) -> bool:
+    """Show a resource to the mirror; return whether it needs work."""
+    # A restart with thousands of finished resources looks at none of them again. One that is being worked on is
+    # settled by that work, which has things of its own to forget.
+    if key not in mirror and _is_settled(body):
+        mirror.settle(key)
+        return False
+    return mirror.see_resource(key, body)
 
 
 def _key(child: Job | Pod) -> Key | None:

@@ -32,11 +32,42 @@ class View:
     """Logs of pods on their way out: by the pod's UID, then by container."""
     small_change_since: datetime | None = None
     """Since when the status is out of date in something small."""
+    confirmed_at: datetime | None = None
+    """When all this was last compared with the API server, or begun."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """The latest version seen of each Job and pod by UID, gone or not: an answer can be older than an event."""
 
-    def see_pods(self, found: tuple[Pod, ...]) -> None:
-        """Take what the API server has now, and keep the ends of pods that it has no longer."""
-        ended = {uid: pod for uid, pod in self.pods.items() if pod.has_ended}
-        self.pods = {**ended, **{pod.metadata.uid: pod for pod in found}}
+    def see_job(self, job: Job, *, is_gone: bool = False) -> None:
+        """Take a Job as it was seen. How it ended is kept when the Job is gone."""
+        if not self._is_news(job):
+            return
+        if job.has_ended or not is_gone:
+            self.job = job
+        elif self.job and self.job.metadata.uid == job.metadata.uid:
+            self.job = None
+
+    def see_pod(self, pod: Pod, *, is_gone: bool = False) -> None:
+        """Take a pod as it was seen. How it ended is kept when the pod is gone."""
+        if not self._is_news(pod):
+            return
+        self.pods[pod.metadata.uid] = pod
+        if is_gone and not pod.has_ended:
+            del self.pods[pod.metadata.uid]
+
+    def see_pods(self, found: tuple[Pod, ...], known: frozenset[str]) -> None:
+        """Take what the API server has; of those that were known when it was asked, the others are gone."""
+        for pod in found:
+            self.see_pod(pod)
+        for uid in known - {pod.metadata.uid for pod in found}:
+            if uid in self.pods and not self.pods[uid].has_ended:
+                del self.pods[uid]
+
+    def _is_news(self, child: Job | Pod) -> bool:
+        uid, version = child.metadata.uid, child.metadata.version
+        if version < self.versions.get(uid, 0):
+            return False
+        self.versions[uid] = version
+        return True
 
 
 class Mirror:
@@ -51,15 +82,29 @@ class Mirror:
         """Return how many resources still need work."""
         return len(self._views)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether anything is remembered of a resource that may need work."""
+        return key.uid in self._views
+
+    def is_settled(self, key: Key) -> bool:
+        """Whether nothing is left to do about a resource."""
+        return key.uid in self._settled
+
     def view(self, key: Key) -> View:
         """Return what is known of a resource."""
         return self._views.setdefault(key.uid, View())
 
-    def see_resource(self, key: Key, body: JsonObject) -> None:
-        """Take a resource as it was seen, unless a later version of it was seen before."""
+    def see_resource(self, key: Key, body: JsonObject) -> bool:
+        """Take a resource as it was seen, unless it was seen later before; return whether it still needs work.
+
+        The event of an earlier write can come after the answer to the last one, which settled it.
+        """
+        if key.uid in self._settled:
+            return False
         view = self.view(key)
         if _version(body) >= _version(view.body):
             view.body = body
+        return True
 
     def see_departure(self, key: Key, last: JsonObject) -> bool:
         """Note that a resource was deleted; return whether anything is left to do about it."""
@@ -74,23 +119,14 @@ class Mirror:
         """Take a Job; return whether its resource still needs work."""
         if key.uid in self._settled:
             return False
-        view = self.view(key)
-        if is_gone:
-            if view.job and view.job.metadata.uid == job.metadata.uid:
-                view.job = None
-        elif view.job is None or job.metadata.version >= view.job.metadata.version:
-            view.job = job
+        self.view(key).see_job(job, is_gone=is_gone)
         return True
 
     def see_pod(self, key: Key, pod: Pod, *, is_gone: bool = False) -> bool:
-        """Take a pod; return whether its resource still needs work. How a pod ended is kept when the pod is gone."""
+        """Take a pod; return whether its resource still needs work."""
         if key.uid in self._settled:
             return False
-        pods, uid = self.view(key).pods, pod.metadata.uid
-        if uid not in pods or pod.metadata.version >= pods[uid].metadata.version:
-            pods[uid] = pod
-        if is_gone and not pods[uid].has_ended:
-            del pods[uid]
+        self.view(key).see_pod(pod, is_gone=is_gone)
         return True
 
     def settle(self, key: Key) -> None:

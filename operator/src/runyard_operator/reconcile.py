@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
+# What the watches showed of a resource that is not settled is compared with the API server this often.
+_CONFIRM_EVERY = timedelta(minutes=5)
 
 
 @dataclass
@@ -47,8 +49,22 @@ class Reconciler:
             ClusterError: the API server refused something that it should not.
 
         """
+        if self.mirror.is_settled(key):  # what asked for it came too late
+            self.recorder.forget(key)
+            return None
+        pause = await self._reconcile(key)
+        if key not in self.mirror:
+            return pause
+        return _CONFIRM_EVERY if pause is None else min(pause, _CONFIRM_EVERY)
+
+    async def _reconcile(self, key: Key) -> timedelta | None:
         view = self.mirror.view(key)
-        if view.body is None:  # its children were seen first, or it was gone before the operator came
+        view.confirmed_at = view.confirmed_at or self.now()
+        if self.now() - view.confirmed_at >= _CONFIRM_EVERY:
+            await self._confirm(key, view)
+        # Its children were seen first, or it was gone before the operator came. And a Job is created only after a look
+        # of now: an older one may be from before the Job was written down and deleted.
+        if not view.is_deleted and (view.body is None or (view.job is None and not _names_job(view.body))):
             found = await self.cluster.training_run(key.namespace, key.name)
             if found is None or _uid(found) != key.uid:
                 view.is_deleted = True
@@ -86,14 +102,33 @@ class Reconciler:
         pauses = (decision.look_again_after, ask_again, write_later)
         return min((pause for pause in pauses if pause is not None), default=None)
 
+    async def _confirm(self, key: Key, view: View) -> None:
+        """Forget what is gone without a word: a watch that expired tells of what is there, and not of deletions."""
+        if not view.is_deleted:
+            view.body = None  # it is read again
+        if view.job and not view.job.has_ended and not await self.cluster.job(key.namespace, view.job.metadata.name):
+            view.job = None
+        await self._list_pods(key, view)
+        view.confirmed_at = self.now()
+
     async def _confirm_absences(self, key: Key, run: TrainingRun, view: View) -> None:
         """Ask the API server for what should be there and was not seen."""
-        if is_final(run.status):
-            return
-        if view.job is None and run.status.job:
-            view.job = await self.cluster.job(key.namespace, run.status.job)
-        if any(not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts):
-            view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+        is_over = is_final(run.status)
+        if not is_over and view.job is None and run.status.job:
+            found = await self.cluster.job(key.namespace, run.status.job)
+            if found:
+                view.see_job(found)
+        # A verdict is about all pods, and the Job's end can be seen before the last of them.
+        is_verdict = not is_over and view.job is not None and view.job.has_ended
+        is_any_missing = any(
+            not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts
+        )
+        if is_verdict or is_any_missing:
+            await self._list_pods(key, view)
+
+    async def _list_pods(self, key: Key, view: View) -> None:
+        known = frozenset(view.pods)
+        view.see_pods(await self.cluster.pods(key.namespace, key.uid), known)
 
     async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> None:
         if decision.create_job:
@@ -105,9 +140,14 @@ class Reconciler:
             if found is not None and not found.is_owned_by(key.uid):
                 message = f"a Job {name} of somebody else's is in the way: delete it"
                 raise JobRefused([Problem("metadata.name", message)])
-            view.job = found
+            if found:
+                view.see_job(found)
         if decision.patch_job and decision.job.name:
-            view.job = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+            patched = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+            if patched:
+                view.see_job(patched)
+            elif view.job and not view.job.has_ended:
+                view.job = None
 
     async def _keep_logs(self, key: Key, view: View) -> None:
         """Read the logs of each pod that is about to go, while there is something to read."""
@@ -123,7 +163,9 @@ class Reconciler:
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
-        view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+        if self.recorder.is_busy(key):
+            return None  # it may be making a run just now; its end asks for another look
+        await self._list_pods(key, view)
         await self._keep_logs(key, view)
         if any(not pod.has_ended for pod in view.pods.values()):
             return None  # the end of each comes as an event
@@ -203,6 +245,10 @@ def lenient(body: JsonObject) -> TrainingRun:
 
 def _uid(body: JsonObject) -> str:
     return str(as_object(body.get("metadata")).get("uid"))
+
+
+def _names_job(body: JsonObject) -> bool:
+    return "job" in as_object(body.get("status"))
 
 
 def _problems(error: ValidationError) -> list[Problem]:
