@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.trainingrun import TrainingRun
-from runyard_operator.jobs import drift, expiry, failure, job_name
+from runyard_operator.jobs import drift, failure, job_name
 from runyard_operator.jobs import job as job_of
 from runyard_operator.objects import Job
 from tests.support.factories import UID, job, training_run
@@ -120,15 +120,6 @@ def test_the_pods_identity_is_in_every_run_it_starts() -> None:
 )
 def test_drift(spec: dict[str, Any], found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert drift(training_run(**spec), job(**found)) == expected
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "expected"), [(None, None, None), (0, None, 0), (5, 5, None), (None, 5, "none"), (7, 5, 7)]
-)
-def test_how_long_an_ended_job_is_kept(wanted: int | None, found: int | None, expected: int | str | None) -> None:
-    patch = expiry(training_run(ttlSecondsAfterFinished=wanted), job(ttlSecondsAfterFinished=found))
-    told = None if expected == "none" else expected
-    assert patch == ({} if expected is None else {"spec": {"ttlSecondsAfterFinished": told}})
 
 
 def test_a_deadline_that_ends_a_job_is_no_drift() -> None:

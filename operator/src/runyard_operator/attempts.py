@@ -38,13 +38,15 @@ def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, no
         and not (has_dropped and begun and pod.metadata.creation_timestamp < begun)
     ]
     last = {attempt.worker: attempt.uid for attempt in before} | {pod.worker: "" for pod in new}
-    return [
+    found = [
         *(
             _again(attempt, present.get(attempt.uid), job, now, is_last=last[attempt.worker] == attempt.uid)
             for attempt in before
         ),
         *(_of_pod(pod, None, job, now) for pod in new),
     ]
+    # After a restart pods are seen in any order. Each attempt begins after the one before it has ended.
+    return sorted(found, key=lambda attempt: attempt.started_at or now)
 
 
 def by_age(pods: Iterable[Pod]) -> list[Pod]:

@@ -46,9 +46,11 @@ def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
     if is_gone:
         return mirror.see_departure(key, body)
     run = _lenient(body)
-    if is_settled(run):
-        # A restart with thousands of finished resources looks at none of them again.
-        return mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
+    # A restart with thousands of finished resources looks at none of them again. One that is being worked on is
+    # settled by that work, which has things of its own to forget.
+    if key not in mirror and is_settled(run):
+        mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
+        return False
     return mirror.see_resource(key, body)
 
 

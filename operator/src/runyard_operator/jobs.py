@@ -132,15 +132,6 @@ def drift(run: TrainingRun, found: Job) -> JsonObject:
     return {key: value for key, value in wanted.items() if present[key] != value}
 
 
-def expiry(run: TrainingRun, found: Job) -> JsonObject:
-    """Return the patch that has a Job removed in time; empty if it needs none.
-
-    A Job is told only when all that it says is on record: its end would otherwise be lost with it.
-    """
-    wanted = run.spec.ttl_seconds_after_finished
-    return {} if wanted == found.spec.ttl_seconds_after_finished else {"spec": {"ttlSecondsAfterFinished": wanted}}
-
-
 def failure(reason: str) -> JsonObject:
     """Return the patch that ends a Job: its deadline has passed, and why is written beside it."""
     return {"metadata": {"annotations": {FAILED_BECAUSE: reason}}, "spec": {"activeDeadlineSeconds": 1}}

@@ -31,6 +31,8 @@ class _Settled(NamedTuple):
 
     version: int
     ttl_seconds: int | None
+    job: Job | None = None
+    """Its Job, while that does not know how long it has."""
 
 
 @dataclass
@@ -45,11 +47,42 @@ class View:
     """Logs of pods on their way out: by the pod's UID, then by container."""
     small_change_since: datetime | None = None
     """Since when the status is out of date in something small."""
+    confirmed_at: datetime | None = None
+    """When all this was last compared with the API server, or begun."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """The latest version seen of each Job and pod by UID, gone or not: an answer can be older than an event."""
 
-    def see_pods(self, found: tuple[Pod, ...]) -> None:
-        """Take what the API server has now, and keep the ends of pods that it has no longer."""
-        ended = {uid: pod for uid, pod in self.pods.items() if pod.has_ended}
-        self.pods = {**ended, **{pod.metadata.uid: pod for pod in found}}
+    def see_job(self, job: Job, *, is_gone: bool = False) -> None:
+        """Take a Job as it was seen. How it ended is kept when the Job is gone."""
+        if not self._is_news(job):
+            return
+        if job.has_ended or not is_gone:
+            self.job = job
+        elif self.job and self.job.metadata.uid == job.metadata.uid:
+            self.job = None
+
+    def see_pod(self, pod: Pod, *, is_gone: bool = False) -> None:
+        """Take a pod as it was seen. How it ended is kept when the pod is gone."""
+        if not self._is_news(pod):
+            return
+        self.pods[pod.metadata.uid] = pod
+        if is_gone and not pod.has_ended:
+            del self.pods[pod.metadata.uid]
+
+    def see_pods(self, found: tuple[Pod, ...], known: frozenset[str]) -> None:
+        """Take what the API server has; of those that were known when it was asked, the others are gone."""
+        for pod in found:
+            self.see_pod(pod)
+        for uid in known - {pod.metadata.uid for pod in found}:
+            if uid in self.pods and not self.pods[uid].has_ended:
+                del self.pods[uid]
+
+    def _is_news(self, child: Job | Pod) -> bool:
+        uid, version = child.metadata.uid, child.metadata.version
+        if version < self.versions.get(uid, 0):
+            return False
+        self.versions[uid] = version
+        return True
 
 
 class Mirror:
@@ -71,6 +104,14 @@ class Mirror:
             len(text) for view in self._views.values() for texts in view.logs.values() for text in texts.values()
         )
         return max(_LOGS_BYTES - kept, _LEAST_LOG_BYTES)
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether anything is remembered of a resource that may need work."""
+        return key.uid in self._views
+
+    def is_settled(self, key: Key) -> bool:
+        """Whether nothing is left to do about a resource."""
+        return key.uid in self._settled
 
     def view(self, key: Key) -> View:
         """Return what is known of a resource."""
@@ -99,40 +140,32 @@ class Mirror:
     def see_job(self, key: Key, job: Job, *, is_gone: bool = False) -> bool:
         """Take a Job; return whether its resource, or the Job itself, still needs work."""
         if key.uid in self._settled:
-            return not is_gone and job.spec.ttl_seconds_after_finished != self._settled[key.uid].ttl_seconds
-        view = self.view(key)
-        if is_gone:
-            if view.job and view.job.metadata.uid == job.metadata.uid:
-                view.job = None
-        elif view.job is None or job.metadata.version >= view.job.metadata.version:
-            view.job = job
+            return self._see_expiring(key, job, is_gone=is_gone)
+        self.view(key).see_job(job, is_gone=is_gone)
         return True
 
     def see_pod(self, key: Key, pod: Pod, *, is_gone: bool = False) -> bool:
-        """Take a pod; return whether its resource still needs work. How a pod ended is kept when the pod is gone."""
+        """Take a pod; return whether its resource still needs work."""
         if key.uid in self._settled:
             return False
-        pods, uid = self.view(key).pods, pod.metadata.uid
-        if uid not in pods or pod.metadata.version >= pods[uid].metadata.version:
-            pods[uid] = pod
-        if is_gone and not pods[uid].has_ended:
-            del pods[uid]
+        self.view(key).see_pod(pod, is_gone=is_gone)
         return True
 
-    def is_settled(self, key: Key) -> bool:
-        """Whether a resource is there for which nothing is left to do."""
-        return key.uid in self._settled
-
-    def settle(self, key: Key, version: int, ttl_seconds: int | None) -> bool:
-        """Forget a resource for which nothing is left to do but to have its Job removed in time.
-
-        Returns:
-            Whether its Job was seen and does not know yet how long it has.
-
-        """
-        view = self._views.pop(key.uid, None)
+    def settle(self, key: Key, version: int, ttl_seconds: int | None) -> None:
+        """Forget a resource for which nothing is left to do, and hear no more of its children."""
+        self._views.pop(key.uid, None)
         self._settled[key.uid] = _Settled(version, ttl_seconds)
-        return view is not None and view.job is not None and view.job.spec.ttl_seconds_after_finished != ttl_seconds
+
+    def expiring(self, key: Key) -> tuple[Job, int | None] | None:
+        """Return the Job of a settled resource that does not know how long it has, and how long that is."""
+        found = self._settled[key.uid]
+        return (found.job, found.ttl_seconds) if found.job else None
+
+    def _see_expiring(self, key: Key, job: Job, *, is_gone: bool) -> bool:
+        found = self._settled[key.uid]
+        is_told = is_gone or job.spec.ttl_seconds_after_finished == found.ttl_seconds
+        self._settled[key.uid] = found._replace(job=None if is_told else job)
+        return not is_told
 
     def forget(self, key: Key) -> None:
         """Forget a resource that is gone."""

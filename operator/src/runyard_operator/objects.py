@@ -79,6 +79,11 @@ class Job(Model):
         """Return the condition of that type if it is true."""
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has completed or failed."""
+        return bool(self.condition("Complete") or self.condition("Failed"))
+
     def is_owned_by(self, uid: str) -> bool:
         """Whether the Job belongs to the resource with that UID."""
         return any(owner.uid == uid for owner in self.metadata.owner_references)

@@ -20,6 +20,7 @@ from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
 from runyard_operator.mirror import Key, Mirror, View
+from runyard_operator.objects import Job
 from runyard_operator.paths import own_path
 from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
 # How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
 _PODS_COME_WITHIN, _OBSTACLE_PAUSE = timedelta(seconds=4), timedelta(seconds=10)
+# What the watches showed of a resource that is not settled is compared with the API server this often.
+_CONFIRM_EVERY = timedelta(minutes=5)
 
 
 @dataclass
@@ -52,13 +55,29 @@ class Reconciler:
             ClusterError: the API server refused something that it should not.
 
         """
+        if self.mirror.is_settled(key):  # what asked for it came too late, or its Job does not know how long it has
+            self.recorder.forget(key)
+            if expiring := self.mirror.expiring(key):
+                await self._expire(key, *expiring)
+            return None
+        pause = await self._reconcile(key)
+        if key not in self.mirror:
+            return pause
+        return _CONFIRM_EVERY if pause is None else min(pause, _CONFIRM_EVERY)
+
+    async def _reconcile(self, key: Key) -> timedelta | None:
         view = self.mirror.view(key)
-        if view.body is None:  # its children were seen first, or it was gone before the operator came
+        view.confirmed_at = view.confirmed_at or self.now()
+        if self.now() - view.confirmed_at >= _CONFIRM_EVERY:
+            await self._confirm(key, view)
+        # Its children were seen first, or it was gone before the operator came. And a Job is created only after a look
+        # of now: an older one may be from before the Job was written down and deleted.
+        if not view.is_deleted and (view.body is None or (view.job is None and not _names_job(view.body))):
             found = await self.cluster.training_run(key.namespace, key.name)
             if found is None or _uid(found) != key.uid:
                 view.is_deleted = True
             else:
-                view.body = found
+                self.mirror.see_resource(key, found)
         if view.is_deleted:
             return await self._bury(key, view)
         try:
@@ -95,14 +114,33 @@ class Reconciler:
         pauses = (decision.look_again_after, ask_again, write_later)
         return min((pause for pause in pauses if pause is not None), default=None)
 
+    async def _confirm(self, key: Key, view: View) -> None:
+        """Forget what is gone without a word: a watch that expired tells of what is there, and not of deletions."""
+        if not view.is_deleted:
+            view.body = None  # it is read again
+        if view.job and not view.job.has_ended and not await self.cluster.job(key.namespace, view.job.metadata.name):
+            view.job = None
+        await self._list_pods(key, view)
+        view.confirmed_at = self.now()
+
     async def _confirm_absences(self, key: Key, run: TrainingRun, view: View) -> None:
         """Ask the API server for what should be there and was not seen."""
-        if is_final(run.status):
-            return
-        if view.job is None and run.status.job:
-            view.job = await self.cluster.job(key.namespace, run.status.job)
-        if any(not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts):
-            view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+        is_over = is_final(run.status)
+        if not is_over and view.job is None and run.status.job:
+            found = await self.cluster.job(key.namespace, run.status.job)
+            if found:
+                view.see_job(found)
+        # A verdict is about all pods, and the Job's end can be seen before the last of them.
+        is_verdict = not is_over and view.job is not None and view.job.has_ended
+        is_any_missing = any(
+            not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts
+        )
+        if is_verdict or is_any_missing:
+            await self._list_pods(key, view)
+
+    async def _list_pods(self, key: Key, view: View) -> None:
+        known = frozenset(view.pods)
+        view.see_pods(await self.cluster.pods(key.namespace, key.uid), known)
 
     async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> Decision:
         """Do what was decided; return the decision with what keeps it from being done."""
@@ -112,7 +150,11 @@ class Reconciler:
                 waits = replace(decision.job, name=None, message=obstacle)
                 return replace(decision, job=waits, look_again_after=_OBSTACLE_PAUSE)
         if decision.patch_job and decision.job.name:
-            view.job = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+            patched = await self.cluster.patch_job(key.namespace, decision.job.name, decision.patch_job)
+            if patched:
+                view.see_job(patched)
+            elif view.job and not view.job.has_ended:
+                view.job = None
         return decision
 
     async def _explain(self, key: Key, view: View, decision: Decision) -> Decision:
@@ -158,7 +200,8 @@ class Reconciler:
         if found is not None and not found.is_owned_by(key.uid):
             message = f"a Job {name} of somebody else's is in the way: delete it"
             raise JobRefused([Problem("metadata.name", message)])
-        view.job = found
+        if found:
+            view.see_job(found)
         return None
 
     async def _keep_logs(self, key: Key, view: View, status: TrainingRunStatus) -> None:
@@ -181,7 +224,9 @@ class Reconciler:
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
-        view.see_pods(await self.cluster.pods(key.namespace, key.uid))
+        if self.recorder.is_busy(key):
+            return None  # it may be making a run just now; its end asks for another look
+        await self._list_pods(key, view)
         run = _buried(key, view)
         await self._keep_logs(key, view, run.status)
         if any(not pod.has_ended for pod in view.pods.values()):
@@ -247,12 +292,18 @@ class Reconciler:
 
     async def _settle(self, key: Key, run: TrainingRun, view: View) -> None:
         """Leave a resource of which all is told, and have its Job removed when it should be."""
-        if run.spec.ttl_seconds_after_finished is not None and run.status.job and view.job is None:
-            view.job = await self.cluster.job(key.namespace, run.status.job)
-        if view.job and (patch := jobs.expiry(run, view.job)):
-            view.job = await self.cluster.patch_job(key.namespace, view.job.metadata.name, patch)
-        self.mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
+        job, ttl = view.job, run.spec.ttl_seconds_after_finished
+        if ttl is not None and run.status.job and job is None:
+            job = await self.cluster.job(key.namespace, run.status.job)
+        await self._expire(key, job, ttl)
+        self.mirror.settle(key, run.metadata.version, ttl)
         self.recorder.forget(key)
+
+    async def _expire(self, key: Key, job: Job | None, ttl_seconds: int | None) -> None:
+        """Say to a Job how long it has. It is told only when all that it says is on record."""
+        if job and job.spec.ttl_seconds_after_finished != ttl_seconds:
+            patch: JsonObject = {"spec": {"ttlSecondsAfterFinished": ttl_seconds}}
+            await self.cluster.patch_job(key.namespace, job.metadata.name, patch)
 
     async def _tell(self, run: TrainingRun, status: TrainingRunStatus) -> None:
         for event in events.between(run.status, status):
@@ -281,6 +332,10 @@ def _lenient(body: JsonObject) -> TrainingRun:
 
 def _uid(body: JsonObject) -> str:
     return str(as_object(body.get("metadata")).get("uid"))
+
+
+def _names_job(body: JsonObject) -> bool:
+    return "job" in as_object(body.get("status"))
 
 
 def _problems(error: ValidationError) -> list[Problem]:

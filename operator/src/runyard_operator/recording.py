@@ -18,6 +18,7 @@ from runyard.api.records import (
     Run,
     corrections,
     log_artifact,
+    outcome_tags,
     primary,
     status_metrics,
 )
@@ -46,7 +47,8 @@ class Recording:
     """What MLflow was brought to say of one resource, as far as the resource's status may not know it yet."""
 
     run_ids: dict[str, str] = field(default_factory=dict)
-    recorded_at: dict[str, datetime] = field(default_factory=dict)
+    recorded: dict[str, Attempt] = field(default_factory=dict)
+    """Attempts as MLflow was told of them, by their UIDs."""
     facts: TrackingFacts = field(default_factory=TrackingFacts)
     task: asyncio.Task[None] | None = None
     not_before: datetime | None = None
@@ -59,11 +61,16 @@ class Recording:
             attempt.model_copy(
                 update={
                     "run_id": self.run_ids.get(attempt.uid, attempt.run_id),
-                    "recorded_at": self.recorded_at.get(attempt.uid, attempt.recorded_at),
+                    "recorded_at": attempt.recorded_at or self._recorded_at(attempt),
                 }
             )
             for attempt in attempts
         ]
+
+    def _recorded_at(self, attempt: Attempt) -> datetime | None:
+        """Return when it was recorded, unless something else was: until it is written down, an end can be seen anew."""
+        told = self.recorded.get(attempt.uid)
+        return told.recorded_at if told and outcome_tags(told) == outcome_tags(attempt) else None
 
 
 def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -105,7 +112,8 @@ class Recorder:
             recording.task = asyncio.create_task(self._guarded(key, recording, work))
         if recording.task:
             await asyncio.wait({recording.task}, timeout=_PATIENCE_SECONDS)
-        return recording.applied_to(decision.attempts), recording.facts, self._pause(recording)
+        pause = self._pause(recording) if wanted or closes else None
+        return recording.applied_to(decision.attempts), recording.facts, pause
 
     async def assign(self, key: Key, run: TrainingRun) -> AssignedRun | None:
         """Return the run that all pods of a resource are to log into, made if it is not there.
@@ -126,6 +134,11 @@ class Recorder:
             recording.facts, problem=None, run_id=found.id, experiment_id=found.experiment_id, url=url
         )
         return AssignedRun(found.id, found.experiment_id)
+
+    def is_busy(self, key: Key) -> bool:
+        """Whether a task is at work on a resource."""
+        found = self._recordings.get(key)
+        return found is not None and found.task is not None
 
     def forget(self, key: Key) -> None:
         """Forget what the resource's status says by now."""
@@ -220,7 +233,7 @@ class Recorder:
             await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
         await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}, parameters_of(view.job)))
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
-        recording.recorded_at[attempt.uid] = self.now()
+        recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
 
     async def _assigned(self, run: TrainingRun, recording: Recording) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""

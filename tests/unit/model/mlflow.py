@@ -1,0 +1,104 @@
+"""MLflow: experiments and runs, asked over its REST API by the operator and directly by scripts."""
+
+import re
+from itertools import count
+from typing import Any
+
+from tests.unit.model.clock import Clock
+from tests.unit.model.wire import Answer
+
+Run = dict[str, Any]
+
+_FILTER = re.compile(r"tags\.`(.*)` = '(.*)'")
+_OPERATOR = "made by the operator"
+
+
+class Mlflow:
+    """All runs by their ids; `changes` counts writes that changed something."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._ids = clock, count(1)
+        self.experiments: dict[str, str] = {}
+        self.runs: dict[str, Run] = {}
+        self.artifacts: dict[str, bytes] = {}
+        self.changes = 0
+
+    def start(self, experiment: str, tags: dict[str, str], start_ms: int | None = None, maker: str = "script") -> str:
+        """Start a run in an experiment, which is created if it is not there."""
+        run_id = f"run-{next(self._ids):04}"
+        experiment_id = self.experiments.setdefault(experiment, str(len(self.experiments) + 1))
+        self.runs[run_id] = {
+            "info": {
+                "run_id": run_id,
+                "experiment_id": experiment_id,
+                "status": "RUNNING",
+                "start_time": int(self._clock.now().timestamp() * 1000) if start_ms is None else start_ms,
+                "artifact_uri": f"mlflow-artifacts:/{experiment_id}/{run_id}/artifacts",
+            },
+            "tags": dict(tags),
+            "maker": maker,
+        }
+        self.changes += 1
+        return run_id
+
+    def end(self, run_id: str, status: str) -> None:
+        """Set how a run ended."""
+        self.changes += self.runs[run_id]["info"]["status"] != status
+        self.runs[run_id]["info"]["status"] = status
+
+    def tagged(self, tag: str, value: str) -> list[Run]:
+        """Return the runs that carry a tag."""
+        return [run for run in self.runs.values() if run["tags"].get(tag) == value]
+
+    def made_by_operator(self, run: Run) -> bool:
+        return bool(run["maker"] == _OPERATOR)
+
+    def serve(self, path: str, asked: dict[str, Any], data: bytes | None) -> Answer:
+        """Answer a request; `path` is what follows the API's root."""
+        if "mlflow-artifacts" in path:
+            self.changes += self.artifacts.get(path) != data
+            self.artifacts[path] = data or b""
+            return Answer(200, {})
+        what = "/".join(path.split("/")[-2:])
+        if what.startswith("experiments/"):
+            return self._serve_experiments(what, asked)
+        if what == "runs/search":
+            match = _FILTER.fullmatch(asked["filter"])
+            assert match, asked
+            found = [run for run in self.tagged(*match.groups()) if _experiment(run) in asked["experiment_ids"]]
+            return Answer(200, {"runs": [_wire(run) for run in found]})
+        if what == "runs/create":
+            name = next(name for name, found in self.experiments.items() if found == asked["experiment_id"])
+            tags = {tag["key"]: tag["value"] for tag in asked["tags"]}
+            return Answer(200, {"run": _wire(self.runs[self.start(name, tags, asked["start_time"], _OPERATOR)])})
+        run = self.runs[asked["run_id"]]
+        if what == "runs/log-batch":
+            self.changes += 1
+            run["tags"] |= {tag["key"]: tag["value"] for tag in asked["tags"]}
+        if what == "runs/update":
+            self.end(asked["run_id"], asked["status"])
+        return Answer(200, {"run": _wire(run)})
+
+    def _serve_experiments(self, what: str, asked: dict[str, Any]) -> Answer:
+        if what == "experiments/search":
+            return Answer(200, {"experiments": [{"experiment_id": found} for found in self.experiments.values()]})
+        if what == "experiments/create":
+            return self._create_experiment(asked["name"])
+        found = self.experiments.get(asked["experiment_name"])
+        return Answer(200, {"experiment": {"experiment_id": found}}) if found else Answer(404, {})
+
+    def _create_experiment(self, name: str) -> Answer:
+        if name in self.experiments:
+            return Answer(400, {"error_code": "RESOURCE_ALREADY_EXISTS"})
+        self.experiments[name] = str(len(self.experiments) + 1)
+        self.changes += 1
+        return Answer(200, {"experiment_id": self.experiments[name]})
+
+
+def _experiment(run: Run) -> str:
+    return str(run["info"]["experiment_id"])
+
+
+def _wire(run: Run) -> dict[str, Any]:
+    tags = [{"key": key, "value": value} for key, value in run["tags"].items()]
+    return {"info": dict(run["info"]), "data": {"tags": tags}}

@@ -1,0 +1,146 @@
+"""What the machine found, each reduced to the fewest steps, and what a look at those led to."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.model.apiserver import JOBS, PODS, RUNS, verdict_of
+from tests.unit.model.truths import check_always, check_at_rest, check_finished
+from tests.unit.model.wire import Fault
+from tests.unit.model.workloads import Script
+from tests.unit.model.world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as found:
+        found.start_operator()
+        yield found
+
+
+def with_pod(world: World, **spec: object) -> tuple[str, str]:
+    """Bring a training to its first pod; return the names of Job and pod."""
+    world.apply("a", **{"backoffLimit": 0, "suspend": False, **spec})
+    for _ in range(4):
+        world.flow()
+    [job], [pod] = world.names(JOBS), world.names(PODS)
+    return job, pod
+
+
+def end_job(world: World, job: str) -> None:
+    for _ in range(3):
+        world.controller.sync(job)
+
+
+def conclude(world: World) -> None:
+    world.end_faults()
+    world.rest()
+    check_at_rest(world)
+    world.finish()
+    check_finished(world)
+
+
+def test_an_operator_that_is_behind_makes_no_second_job(world: World) -> None:
+    world.apply("a", backoffLimit=0)
+    behind, other = world.operator, world.start_operator()
+    behind.list_anew(RUNS)
+    other.deliver(RUNS)
+    world.clock.run_for(1)
+    world.api.remove(JOBS, *world.names(JOBS))
+    behind.deliver(RUNS)
+    world.clock.run_for(1)
+    check_always(world)
+    conclude(world)
+    assert verdict_of(world.status("a"))[:2] == ("False", "JobDeleted")
+
+
+def test_the_job_is_seen_to_end_before_its_pods_are_seen_at_all(world: World) -> None:
+    world.apply("a", backoffLimit=0)
+    world.flow()
+    world.operator.die()
+    [job] = world.names(JOBS)
+    for _ in range(2):
+        world.controller.sync(job)
+    [pod] = world.names(PODS)
+    world.kubelet.start(pod, Script.SILENT)
+    world.kubelet.end(pod, 137, "OOMKilled")
+    end_job(world, job)
+    restarted = world.start_operator()
+    restarted.deliver(RUNS)
+    restarted.deliver(JOBS)
+    world.clock.run_for(3)
+    conclude(world)
+    assert verdict_of(world.status("a"))[:2] == ("False", "OOMKilled")
+    assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Failed"]
+
+
+def test_a_restart_after_the_verdict_does_not_take_unseen_pods_for_gone(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.set_mlflow_down(True)
+    world.api.remove(JOBS, job)
+    world.operator.deliver(JOBS)
+    world.clock.run_for(3)
+    assert verdict_of(world.status("a"))[1] == "JobDeleted"
+    world.operator.die()
+    world.kubelet.end(pod, 0)
+    restarted = world.start_operator()
+    restarted.deliver(RUNS)
+    world.clock.run_for(5)
+    restarted.deliver(PODS)
+    conclude(world)
+    assert world.status("a")["attempts"][0]["outcome"] == "Succeeded"
+
+
+def test_a_late_event_of_an_earlier_write_opens_nothing_again(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.SILENT)
+    world.operator.deliver(PODS)
+    world.clock.run_for(3)  # written as Running; the event of that is not delivered yet
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    world.operator.deliver(PODS)
+    world.operator.deliver(JOBS)
+    world.clock.run_for(3)
+    world.api.remove(JOBS, job)
+    world.api.remove(PODS, pod)
+    world.operator.deliver(RUNS)
+    world.clock.run_for(3)
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["FINISHED"]
+    conclude(world)
+
+
+def test_the_end_of_a_job_counts_though_it_is_gone_when_it_is_looked_at(world: World) -> None:
+    job, pod = with_pod(world, ttlSecondsAfterFinished=0)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    assert world.names(JOBS) == []
+    conclude(world)
+    assert verdict_of(world.status("a"))[:2] == ("True", "Completed")
+
+
+def test_a_deletion_that_the_watch_lost_is_found_out(world: World) -> None:
+    job, _ = with_pod(world)
+    world.api.remove(JOBS, job)
+    world.lose_watch(world.operator, JOBS)
+    conclude(world)
+    assert verdict_of(world.status("a"))[:2] == ("False", "JobDeleted")
+
+
+def test_a_run_that_is_being_made_while_its_resource_is_deleted_is_closed(world: World) -> None:
+    _, pod = with_pod(world)
+    world.mlflow.start("team", {"runyard.dev/pod": "another", "runyard.dev/uid": "another"})
+    world.mlflow.end("run-0001", "FINISHED")
+    world.kubelet.start(pod, Script.NO_RUN)
+    world.kubelet.end(pod, 1)
+    world.operator.to_mlflow.expect(3, Fault.SLOW_THERE)  # two searches, the experiment, the making of the run
+    world.operator.deliver(PODS)
+    world.api.remove(RUNS, "a")
+    for _ in range(4):
+        world.flow(1)
+    world.rest()
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["FINISHED", "FAILED"]
+    conclude(world)

@@ -1,0 +1,135 @@
+"""What must hold: at each moment, and once everything has come to rest."""
+
+from runyard.api.records import OUTCOME_TAG, POD_TAG, REASON_TAG, UID_TAG, RunStatus, final_status, primary
+from runyard.api.records import Run as PlainRun
+from runyard.api.trainingrun import Attempt, Outcome
+from runyard_operator.objects import FAILED_BECAUSE
+from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object, condition_of, verdict_of
+from tests.unit.model.mlflow import Run
+from tests.unit.model.workloads import has_ended, is_finished
+from tests.unit.model.world import World
+
+_MOST_ATTEMPTS_LISTED = 10
+
+
+def check_always(world: World) -> None:
+    """No outcome moved, no second Job was made, nothing failed that no fault explains."""
+    assert world.api.broken == []
+    assert [error for operator in world.operators for error in operator.surprises] == []
+
+
+def check_at_rest(world: World) -> None:
+    """Every status, every attempt and every run is what happened."""
+    check_always(world)
+    for name in world.names(RUNS):
+        run = world.api.objects[RUNS, name]
+        _check_verdict(world, run)
+        _check_attempts(world, run)
+    for run_found in world.mlflow.runs.values():
+        _check_not_left_open(world, run_found)
+
+
+def check_finished(world: World) -> None:
+    """All of it, and nothing is remembered or done any more."""
+    check_at_rest(world)
+    for name in world.names(RUNS):
+        assert condition_of(world.api.objects[RUNS, name], "Tracked").get("status") == "True", name
+    operator = world.operator
+    assert (len(operator.mirror), operator.recordings) == (0, 0), "memory of what is settled"
+    for again in (operator, world.start_operator()):
+        writes, marks = again.to_api.writes, (world.api.version, world.mlflow.changes)
+        for kind in KINDS:
+            again.list_anew(kind)
+            again.deliver(kind)
+        world.clock.run_for(100)
+        assert again.to_api.writes == writes, "writes when all is done"
+        assert (world.api.version, world.mlflow.changes) == marks
+        assert (len(again.mirror), again.recordings) == (0, 0), "memory of what is settled"
+
+
+def _check_verdict(world: World, run: Object) -> None:
+    """The resource's outcome is what its Job says, or said last."""
+    status = run.get("status", {})
+    outcome, reason, completed = verdict_of(status)
+    jobs = world.api.owned(JOBS, run["metadata"]["uid"])
+    assert jobs, "no Job was made"
+    job = jobs[-1]
+    assert status["job"] == job["metadata"]["name"]
+    exists = world.api.of_uid(job["metadata"]["uid"]) is not None
+    if not exists and reason == "JobDeleted":
+        assert outcome == "False"
+        return
+    if not is_finished(job):
+        assert exists, f"the Job is gone, and the status says {status}"
+        assert outcome == "Unknown"
+        assert (status["phase"] == "Suspended") == bool(job["spec"].get("suspend"))
+        return
+    if condition_of(job, "Complete"):
+        assert (outcome, reason, completed) == ("True", "Completed", job["status"]["completionTime"])
+        return
+    failed = condition_of(job, "Failed")
+    own = job["metadata"]["annotations"].get(FAILED_BECAUSE)
+    own = own or (failed["reason"] if failed["reason"] == "DeadlineExceeded" else None)
+    last = status["attempts"][-1]["reason"] if status.get("attempts") else "Error"
+    assert (outcome, reason, completed) == ("False", own or last, failed["lastTransitionTime"])
+
+
+def _check_attempts(world: World, run: Object) -> None:
+    """Each pod is one attempt, in the order of the pods, and ended as the pod did."""
+    status = run["status"]
+    attempts = [Attempt.model_validate(found) for found in status.get("attempts", [])]
+    jobs = world.api.owned(JOBS, run["metadata"]["uid"])
+    pods = {pod["metadata"]["uid"]: pod for job in jobs for pod in world.api.owned(PODS, job["metadata"]["uid"])}
+    assert {attempt.uid for attempt in attempts} <= set(pods)
+    made = [pods[attempt.uid]["metadata"]["creationTimestamp"] for attempt in attempts]
+    assert made == sorted(made), "attempts out of order"
+    assert status["attemptCount"] >= len(attempts)
+    if status["attemptCount"] <= _MOST_ATTEMPTS_LISTED:
+        there = {uid for uid in pods if world.api.of_uid(uid)}
+        assert there <= {attempt.uid for attempt in attempts}, "a pod that is no attempt"
+    for attempt in attempts:
+        _check_attempt(world, attempt, pods[attempt.uid])
+
+
+def _check_attempt(world: World, attempt: Attempt, pod: Object) -> None:
+    is_there = world.api.of_uid(attempt.uid) is not None
+    phase = pod["status"]["phase"]
+    if not attempt.outcome.is_final:
+        assert is_there, f"{attempt} of a pod that is gone"
+        assert phase == ("Running" if attempt.outcome is Outcome.RUNNING else "Pending")
+        return
+    was_unseen = "its end was not seen" in (attempt.message or "") and not is_there
+    if not was_unseen and has_ended(pod):
+        assert (attempt.outcome is Outcome.SUCCEEDED) == (phase == "Succeeded"), attempt
+        ends = [state["state"].get("terminated") for state in pod["status"].get("containerStatuses", [])]
+        assert attempt.exit_code == (ends[0]["exitCode"] if ends and ends[0] else None), attempt
+    assert attempt.recorded_at, f"{attempt} is not recorded"
+    found = world.mlflow.tagged(POD_TAG, attempt.uid)
+    chief = primary([_plain(run) for run in found])
+    assert chief, f"no run of {attempt}"
+    if world.two_at_once:
+        return  # each may have recorded what it saw, in any order: keeping them apart is a Lease's work
+    assert attempt.run_id == chief.id
+    assert chief.status is final_status(attempt.outcome), f"{chief} of {attempt}"
+    assert (chief.tags[OUTCOME_TAG], chief.tags[REASON_TAG]) == (attempt.outcome, attempt.reason)
+    assert sum(map(world.mlflow.made_by_operator, found)) <= 1, f"more than one run was made for {attempt}"
+
+
+def _check_not_left_open(world: World, run: Run) -> None:
+    """No run is RUNNING whose pod is gone or has ended, but for those that wait for a sweep."""
+    pod = world.api.of_uid(run["tags"][POD_TAG])
+    if (pod and not has_ended(pod)) or not RunStatus(run["info"]["status"]).is_open:
+        return
+    owner = world.api.of_uid(run["tags"][UID_TAG])
+    if owner is None:
+        assert run["tags"][UID_TAG] in world.unseen_departures, f"{run} was left open"
+        return
+    # A pod that came and went while no operator ran is no attempt.
+    assert run["tags"][POD_TAG] not in {attempt["uid"] for attempt in owner["status"]["attempts"]}, f"{run} is open"
+
+
+def _plain(run: Run) -> PlainRun:
+    info = run["info"]
+    return PlainRun(
+        info["run_id"], info["experiment_id"], RunStatus(info["status"]), info["start_time"], "", run["tags"]
+    )
