@@ -133,7 +133,7 @@ def test_the_departure_of_what_still_needs_work_is_work() -> None:
     mirror.see_resource(KEY, body(1))
     assert mirror.see_departure(KEY, body(2))
     assert mirror.view(KEY).is_deleted
-    mirror.forget(KEY)
+    mirror.bury(KEY)
     assert len(mirror) == 0
 
 

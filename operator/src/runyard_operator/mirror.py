@@ -12,6 +12,8 @@ from runyard.api.model import JsonObject, as_object
 from runyard_operator.objects import Job, Pod
 
 _LOGS_BYTES, _LEAST_LOG_BYTES = 64 << 20, 16 << 10
+# Their children are collected within minutes.
+_BURIED_KEPT = 10_000
 
 
 class Key(NamedTuple):
@@ -92,6 +94,7 @@ class Mirror:
         """Begin with nothing known."""
         self._views: dict[str, View] = {}
         self._settled: dict[str, _Settled] = {}
+        self._buried: dict[str, None] = {}
 
     def __len__(self) -> int:
         """Return how many resources still need work."""
@@ -120,6 +123,8 @@ class Mirror:
     def see_resource(self, key: Key, body: JsonObject) -> bool:
         """Take a resource as it was seen; return whether it needs work. An old version is no news."""
         settled = self._settled.get(key.uid)
+        if key.uid in self._buried:
+            return False
         if settled and _version(body) <= settled.version:
             return False
         self._settled.pop(key.uid, None)
@@ -133,12 +138,16 @@ class Mirror:
         if key.uid in self._settled:
             del self._settled[key.uid]
             return False
+        if key.uid in self._buried:
+            return False
         view = self.view(key)
         view.body, view.is_deleted = last, True
         return True
 
     def see_job(self, key: Key, job: Job, *, is_gone: bool = False) -> bool:
         """Take a Job; return whether its resource, or the Job itself, still needs work."""
+        if key.uid in self._buried:
+            return False
         if key.uid in self._settled:
             return self._see_expiring(key, job, is_gone=is_gone)
         self.view(key).see_job(job, is_gone=is_gone)
@@ -146,7 +155,7 @@ class Mirror:
 
     def see_pod(self, key: Key, pod: Pod, *, is_gone: bool = False) -> bool:
         """Take a pod; return whether its resource still needs work."""
-        if key.uid in self._settled:
+        if key.uid in self._settled or key.uid in self._buried:
             return False
         self.view(key).see_pod(pod, is_gone=is_gone)
         return True
@@ -167,9 +176,16 @@ class Mirror:
         self._settled[key.uid] = found._replace(job=None if is_told else job)
         return not is_told
 
-    def forget(self, key: Key) -> None:
-        """Forget a resource that is gone."""
+    def bury(self, key: Key) -> None:
+        """Forget a resource that is gone, and hear no more of children that are still to be collected."""
         self._views.pop(key.uid, None)
+        self._buried[key.uid] = None
+        if len(self._buried) > _BURIED_KEPT:
+            del self._buried[next(iter(self._buried))]
+
+    def is_buried(self, key: Key) -> bool:
+        """Whether a resource is gone, and all is done about it."""
+        return key.uid in self._buried
 
 
 def _version(body: JsonObject | None) -> int:

@@ -55,6 +55,8 @@ class Reconciler:
             ClusterError: the API server refused something that it should not.
 
         """
+        if self.mirror.is_buried(key):
+            return None
         if self.mirror.is_settled(key):  # what asked for it came too late, or its Job does not know how long it has
             self.recorder.forget(key)
             if expiring := self.mirror.expiring(key):
@@ -238,7 +240,7 @@ class Reconciler:
         recorded, facts, ask_again = await self.recorder.record(key, run, view, ended)
         if facts.problem or not facts.is_closed or open_attempts(recorded):
             return ask_again or _OBSTACLE_PAUSE
-        self.mirror.forget(key)
+        self.mirror.bury(key)
         self.recorder.forget(key)
         return None
 

@@ -51,6 +51,8 @@ class Recording:
     """Attempts as MLflow was told of them, by their UIDs."""
     facts: TrackingFacts = field(default_factory=TrackingFacts)
     task: asyncio.Task[None] | None = None
+    is_left_alone: bool = False
+    """Whether nobody waits for the task any more, so that its end has to be told."""
     not_before: datetime | None = None
     failures: int = 0
     searches: int = 0
@@ -110,8 +112,9 @@ class Recorder:
         if (wanted or closes) and recording.task is None and self._is_due(recording, wanted, closes=closes):
             work = self._attend(recording, run, view, wanted, decision if closes else None)
             recording.task = asyncio.create_task(self._guarded(key, recording, work))
-        if recording.task:
-            await asyncio.wait({recording.task}, timeout=_PATIENCE_SECONDS)
+        if task := recording.task:
+            await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+            recording.is_left_alone = not task.done()
         pause = self._pause(recording) if wanted or closes else None
         return recording.applied_to(decision.attempts), recording.facts, pause
 
@@ -173,7 +176,8 @@ class Recorder:
             self._failed(recording, error)
         finally:
             recording.task = None
-            self.changed(key)
+            if recording.is_left_alone:
+                self.changed(key)
 
     def _failed(self, recording: Recording, error: Exception) -> None:
         is_expected = isinstance(error, TrackingError | ClusterError)

@@ -104,11 +104,9 @@ class ApiServer:
         """Answer a request."""
         parts = urlsplit(path).path.split("/")
         kind, name, *below = parts[parts.index(NAMESPACE) + 1 :] + [""] * 2
-        if kind == "events" and method == "GET":
-            return Answer(200, {"items": []})
         if kind == "events":
-            self.events.append(body or {})
-            return Answer(201, body)
+            self.events += [body] if body else []
+            return Answer(201, body) if body else Answer(200, {"items": []})
         if kind == PODS and below[0] == "log":
             found = self.get(PODS, name)
             has_log = found is not None and any("waiting" not in state["state"] for state in containers(found))

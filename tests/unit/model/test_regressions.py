@@ -112,12 +112,12 @@ def test_a_late_event_of_an_earlier_write_opens_nothing_again(world: World) -> N
 
 
 def test_the_end_of_a_job_counts_though_it_is_gone_when_it_is_looked_at(world: World) -> None:
-    job, pod = with_pod(world, ttlSecondsAfterFinished=0)
+    job, pod = with_pod(world)
     world.kubelet.start(pod, Script.HONEST)
     world.flow()
     world.kubelet.end(pod, 0)
     end_job(world, job)
-    assert world.names(JOBS) == []
+    world.api.remove(JOBS, job)
     conclude(world)
     assert verdict_of(world.status("a"))[:2] == ("True", "Completed")
 
