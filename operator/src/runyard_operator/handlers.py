@@ -1,5 +1,6 @@
 """What kopf is told to watch. Every event is shown to the mirror and leads to one key in one queue."""
 
+from datetime import timedelta
 from typing import Any, cast
 
 import kopf
@@ -10,6 +11,10 @@ from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
 from runyard_operator.mirror import Key, Mirror
 from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Pod
 from runyard_operator.queue import ReconcileQueue
+
+# At the start, children may be seen before their resource, which may be one that is settled: wait for it, and read it
+# only where it does not come.
+_RESOURCE_FOLLOWS = timedelta(seconds=10)
 
 
 def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
@@ -28,7 +33,9 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
             if mirror.see_departure(key, body):
                 queue.add(key)
         elif _is_settled(body):
-            mirror.settle(key)  # a restart with thousands of finished resources looks at none of them again
+            # A restart with thousands of finished resources looks at none of them again.
+            mirror.settle(key)
+            queue.drop(key)
         else:
             mirror.see_resource(key, body)
             queue.add(key)
@@ -38,14 +45,21 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
         job = Job.model_validate(event["object"])
         key = _key(job)
         if key and mirror.see_job(key, job, is_gone=event["type"] == "DELETED"):
-            queue.add(key)
+            _add(key, queue, mirror)
 
     @kopf.on.event("", "v1", "pods", labels={UID_LABEL: kopf.PRESENT}, registry=registry)
     async def pod_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         pod = Pod.model_validate(event["object"])
         key = _key(pod)
         if key and mirror.see_pod(key, pod, is_gone=event["type"] == "DELETED"):
-            queue.add(key)
+            _add(key, queue, mirror)
+
+
+def _add(key: Key, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
+    if mirror.knows(key):
+        queue.add(key)
+    else:
+        queue.add_after(key, _RESOURCE_FOLLOWS)
 
 
 def _key(child: Job | Pod) -> Key | None:

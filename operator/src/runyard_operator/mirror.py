@@ -55,6 +55,11 @@ class Mirror:
         """Return what is known of a resource."""
         return self._views.setdefault(key.uid, View())
 
+    def knows(self, key: Key) -> bool:
+        """Whether the resource itself was seen, and not only its children."""
+        view = self._views.get(key.uid)
+        return view is not None and (view.body is not None or view.is_deleted)
+
     def see_resource(self, key: Key, body: JsonObject) -> None:
         """Take a resource as it was seen, unless a later version of it was seen before."""
         view = self.view(key)
