@@ -143,3 +143,30 @@ def test_children_may_be_seen_first() -> None:
     assert mirror.see_job(KEY, job_at(2, started=at(1)))
     assert mirror.view(KEY).body is None
     assert phases(mirror.view(KEY)) == {"wine-1": "Running"}
+
+
+def test_a_resource_is_known_once_it_was_seen_itself() -> None:
+    mirror = Mirror()
+    assert mirror.see_job(KEY, job_at(2))
+    assert not mirror.knows(KEY)
+    mirror.see_resource(KEY, body(7))
+    assert mirror.knows(KEY)
+
+
+def test_a_resource_that_has_gone_is_known_until_it_is_buried() -> None:
+    mirror = Mirror()
+    assert mirror.see_departure(KEY, body(1))
+    assert mirror.knows(KEY)
+    mirror.bury(KEY)
+    assert not mirror.knows(KEY)
+    assert not mirror.see_job(KEY, job_at(2)), "it is still to be collected"
+    assert not mirror.see_departure(KEY, body(3)), "an event that comes late"
+
+
+def test_the_job_of_a_settled_resource_is_told_how_long_it_has() -> None:
+    mirror = Mirror()
+    assert mirror.see_job(KEY, job_at(2))
+    assert mirror.settle(KEY, 3, 100)
+    assert mirror.expiring(KEY) == (job_at(2), 100)
+    assert not mirror.see_job(KEY, job_at(4, ttlSecondsAfterFinished=100))
+    assert mirror.expiring(KEY) is None

@@ -92,6 +92,16 @@ async def test_a_key_asked_for_twice_before_its_turn_is_worked_on_once() -> None
     assert work.done == ["a", "b", "last"]
 
 
+async def test_a_key_that_was_dropped_is_not_worked_on() -> None:
+    work = Work()
+    async with running(work) as queue:
+        queue.add_after("dropped", timedelta(0))
+        queue.add_after("a", timedelta(0))
+        queue.drop("dropped")
+        await work.until(lambda: "a" in work.done)
+    assert work.done == ["a"]
+
+
 async def test_a_key_asked_for_while_it_is_worked_on_is_worked_on_again() -> None:
     work = Work(gates={"a": asyncio.Event()})
     async with running(work) as queue:

@@ -1,5 +1,6 @@
 """What kopf is told to watch. Every event is shown to the mirror and leads to one key in one queue."""
 
+from datetime import timedelta
 from typing import Any, cast
 
 import kopf
@@ -13,6 +14,9 @@ from runyard_operator.queue import ReconcileQueue
 
 # The plurals of what is watched, each of which must show signs of life.
 WATCHED = (PLURAL, "jobs", "pods")
+# At the start, children may be seen before their resource, which may be one that is settled: wait for it, and read it
+# only where it does not come.
+_RESOURCE_FOLLOWS = timedelta(seconds=10)
 
 
 def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
@@ -25,20 +29,29 @@ def register(registry: kopf.OperatorRegistry, queue: ReconcileQueue[Key], mirror
         key = Key(str(metadata["namespace"]), str(metadata["name"]), str(metadata["uid"]))
         if _show(mirror, key, body, is_gone=event["type"] == "DELETED"):
             queue.add(key)
+        else:
+            queue.drop(key)
 
     @kopf.on.event("batch", "v1", "jobs", labels={UID_LABEL: kopf.PRESENT}, registry=registry)
     async def job_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         job = Job.model_validate(event["object"])
         key = _key(job)
         if key and mirror.see_job(key, job, is_gone=event["type"] == "DELETED"):
-            queue.add(key)
+            _add(key, queue, mirror)
 
     @kopf.on.event("", "v1", "pods", labels={UID_LABEL: kopf.PRESENT}, registry=registry)
     async def pod_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         pod = Pod.model_validate(event["object"])
         key = _key(pod)
         if key and mirror.see_pod(key, pod, is_gone=event["type"] == "DELETED"):
-            queue.add(key)
+            _add(key, queue, mirror)
+
+
+def _add(key: Key, queue: ReconcileQueue[Key], mirror: Mirror) -> None:
+    if mirror.knows(key):
+        queue.add(key)
+    else:
+        queue.add_after(key, _RESOURCE_FOLLOWS)
 
 
 def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
@@ -48,9 +61,8 @@ def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
     run = _lenient(body)
     # A restart with thousands of finished resources looks at none of them again. One that is being worked on is
     # settled by that work, which has things of its own to forget.
-    if key not in mirror and is_settled(run):
-        mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
-        return False
+    if is_settled(run) and not mirror.knows(key):
+        return mirror.settle(key, run.metadata.version, run.spec.ttl_seconds_after_finished)
     return mirror.see_resource(key, body)
 
 

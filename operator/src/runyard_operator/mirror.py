@@ -120,6 +120,11 @@ class Mirror:
         """Return what is known of a resource."""
         return self._views.setdefault(key.uid, View())
 
+    def knows(self, key: Key) -> bool:
+        """Whether the resource itself was seen, and not only its children."""
+        view = self._views.get(key.uid)
+        return view is not None and (view.body is not None or view.is_deleted)
+
     def see_resource(self, key: Key, body: JsonObject) -> bool:
         """Take a resource as it was seen; return whether it needs work. An old version is no news."""
         settled = self._settled.get(key.uid)
@@ -160,10 +165,16 @@ class Mirror:
         self.view(key).see_pod(pod, is_gone=is_gone)
         return True
 
-    def settle(self, key: Key, version: int, ttl_seconds: int | None) -> None:
-        """Forget a resource for which nothing is left to do, and hear no more of its children."""
-        self._views.pop(key.uid, None)
+    def settle(self, key: Key, version: int, ttl_seconds: int | None) -> bool:
+        """Forget a resource for which nothing is left to do, and hear no more of its children.
+
+        Returns:
+            Whether its Job was seen and does not know how long it has, which is left to do.
+
+        """
+        view = self._views.pop(key.uid, None)
         self._settled[key.uid] = _Settled(version, ttl_seconds)
+        return view is not None and view.job is not None and self._see_expiring(key, view.job, is_gone=False)
 
     def expiring(self, key: Key) -> tuple[Job, int | None] | None:
         """Return the Job of a settled resource that does not know how long it has, and how long that is."""

@@ -43,8 +43,7 @@ class ReconcileQueue(Generic[Key]):
 
     def add(self, key: Key) -> None:
         """Ask for a key to be worked on; asking twice before it is is asking once."""
-        if timer := self._timers.pop(key, None):
-            timer.cancel()
+        self.drop(key)
         if key in self._waiting:
             return
         self._waiting.add(key)
@@ -53,9 +52,13 @@ class ReconcileQueue(Generic[Key]):
 
     def add_after(self, key: Key, pause: timedelta) -> None:
         """Ask for a key after a while, unless it is asked for sooner."""
+        self.drop(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(pause.total_seconds(), self.add, key)
+
+    def drop(self, key: Key) -> None:
+        """Ask no longer for a key that was asked for after a while."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(pause.total_seconds(), self.add, key)
 
     @property
     def depth(self) -> int:

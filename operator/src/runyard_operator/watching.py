@@ -90,6 +90,9 @@ def _settings(silence_seconds: int) -> kopf.OperatorSettings:
     # The resources are known by name; watching the cluster's namespaces and definitions would want rights to both.
     chosen.scanning.disabled = True
     chosen.persistence.diffbase_storage = _NoDiffBase()
+    # A start with thousands of objects: read them in parts, and keep no task of each for longer than it has work.
+    chosen.watching.chunk_size = 500
+    chosen.queueing.idle_timeout = 0.5
     # Our own events tell the story; kopf's would tell of handlers.
     chosen.posting.enabled = False
     return chosen
