@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.waiting import wait_for
 from tests.testbed import debian, parts, programs, runc_bounded, shell
-from tests.testbed.cluster import Node, Route, manifests, node_state, route_of
+from tests.testbed.cluster import Node, Route, farewell, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
 
@@ -153,7 +153,7 @@ def test_a_new_cluster_is_given_images_that_it_can_have(way: Route) -> None:
 
 
 def inspected(image_id: str, *, running: bool) -> dict[str, object]:
-    return {"State": {"Running": running}, "Image": image_id}
+    return {"State": {"Running": running}, "Image": image_id, "Config": {"Image": f"node:1@{image_id}"}}
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,26 @@ def inspected(image_id: str, *, running: bool) -> dict[str, object]:
         (inspected("a", running=False), "a", Node.STALE),
         (inspected("b", running=True), "a", Node.STALE),
         (inspected("a", running=True), "a", Node.RUNNING),
-        (inspected("b", running=True), None, Node.RUNNING),
+        (inspected("a", running=True), "node:1@a", Node.RUNNING),
+        (inspected("a", running=True), "node:1@b", Node.STALE),
     ],
-    ids=["absent", "down", "another image", "good", "any image will do"],
+    ids=["absent", "down", "another image", "good", "good by name", "another name"],
 )
 def test_a_node_is_kept_only_if_it_runs_on_the_wanted_image(
-    found: dict[str, object] | None, wanted: str | None, state: Node
+    found: dict[str, object] | None, wanted: str, state: Node
 ) -> None:
     assert node_state(found, wanted) is state
+
+
+def test_nothing_is_deleted_without_a_word() -> None:
+    assert farewell(Node.ABSENT) is None
+    for state in (Node.STALE, Node.RUNNING):
+        assert "deleting the cluster runyard, with all that is installed and stored in it: " in str(farewell(state))
+
+
+def test_both_routes_run_the_same_kubernetes() -> None:
+    minor = parts.VERSIONS["kubernetes"].rsplit(".", 1)[0]
+    assert re.match(rf"kindest/node:v{re.escape(minor)}\.\d+@sha256:[0-9a-f]{{64}}$", parts.PULLED["node"])
 
 
 @pytest.mark.parametrize(
