@@ -34,8 +34,9 @@ LEAVES_ITS_RUN_OPEN = """
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no variable of one test, nor of this machine, to another."""
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave no variable of one test, nor of this machine, to another, and nothing in the folder of the tests."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ARTIFACT_ROOT_VARIABLE, "")
     monkeypatch.delenv(ARTIFACT_ROOT_VARIABLE)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
@@ -610,7 +611,9 @@ def test_an_interruption_while_it_is_recorded_is_no_way_to_lose_the_outcome(
 
 
 def test_a_run_of_the_persons_shell_is_left_alone(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = laptop.client.create_run(laptop.client.create_experiment("own")).info
+    # Whoever opens a store first in a process says where its artifacts are.
+    own_experiment = local.Embedded(laptop.store).open().ensure_experiment("own")
+    own = laptop.client.create_run(own_experiment).info
     monkeypatch.setenv("MLFLOW_RUN_ID", own.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", own.experiment_id)
     found = laptop.run(LEAVES_ITS_RUN_OPEN)
