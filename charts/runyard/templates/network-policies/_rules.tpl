@@ -1,7 +1,6 @@
 {{- define "runyard.egressDns" -}}
 - to:
   - namespaceSelector: {}
-  # A cache on each node answers under this address, by convention.
   - ipBlock: {cidr: 169.254.20.10/32}
   ports:
   - {port: 53, protocol: UDP}
