@@ -18,6 +18,7 @@ WRONG = [
     ({"operater": {}}, "additional properties 'operater' not allowed"),
     ({"ingress": None}, "missing property 'ingress'"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled': got string, want boolean"),
+    ({"roles": {"aggregate": "edit"}}, "/roles/aggregate': got string, want boolean"),
     ({"imagePullSecrets": [{"name": "x"}]}, "/imagePullSecrets/0': got object, want string"),
     ({"operator": {"replicas": 2}}, "/operator': additional properties 'replicas' not allowed"),
     ({"operator": {"image": "x"}}, "/operator/image': got string, want object"),
@@ -57,6 +58,10 @@ WRONG = [
     (
         {"networkPolicies": {"ingressControllerNamespaces": "edge"}},
         "/networkPolicies/ingressControllerNamespaces': got string, want array",
+    ),
+    (
+        {"networkPolicies": {"apiServerCidrs": ["10.0.0.1"]}},
+        "/networkPolicies/apiServerCidrs/0': '10.0.0.1' does not match",
     ),
     ({"networkPolicies": {"mlflowFrom": [{}]}}, "/networkPolicies/mlflowFrom/0': minProperties"),
 ]

@@ -12,6 +12,12 @@
 - ports:
   - {port: 443, protocol: TCP}
   - {port: 6443, protocol: TCP}
+  {{- with .Values.networkPolicies.apiServerCidrs }}
+  to:
+  {{- range . }}
+  - ipBlock: {cidr: {{ . | quote }}}
+  {{- end }}
+  {{- end }}
 {{- end -}}
 
 {{/* A peer of this release: a dict of "root" and "component". */}}
