@@ -3,13 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.waiting import wait_for
-from tests.testbed import debian, parts, programs, runc_bounded, shell
+from tests.testbed import debian, own, parts, programs, runc_bounded, shell
 from tests.testbed.cluster import Node, Route, farewell, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
@@ -221,6 +222,41 @@ def test_only_images_that_the_node_lacks_are_loaded() -> None:
     ]
     ids = {"a:1": "sha256:a", "b:1": "sha256:b", "c:1": "sha256:c", "d:1": "sha256:a"}
     assert absent(ids, {"images": there}) == ["c:1", "d:1"]
+
+
+def test_an_images_inputs_are_all_that_its_recipe_takes() -> None:
+    assert own.sources(
+        "FROM a\nCOPY a b ./\nRUN --mount=from=uv,source=/uv,target=/uv \\\n --mount=source=c,target=c x\n"
+    ) == [*("a", "b", "c")]
+    assert own.sources((own.ROOT / "images/operator/Dockerfile").read_text()) == [
+        *("LICENSE", "README.md", "operator", "pyproject.toml", "src", "uv.lock")
+    ]
+    taken = own.read((own.ROOT / "images/runtime/Dockerfile").read_text())
+    assert {"uv.lock", "pyproject.toml", "operator/pyproject.toml", "examples/wine/train.py"} <= taken.keys()
+    assert not any("__pycache__" in path for path in taken)
+
+
+def test_an_images_digest_changes_with_each_input() -> None:
+    before = own.digest("FROM a", {"a": b"1", "b": b"2"}, "base")
+    assert before == own.digest("FROM a", {"b": b"2", "a": b"1"}, "base")
+    others = [
+        own.digest("FROM b", {"a": b"1", "b": b"2"}, "base"),
+        own.digest("FROM a", {"a": b"1", "b": b"3"}, "base"),
+        own.digest("FROM a", {"a": b"1b", "": b"2"}, "base"),
+        own.digest("FROM a", {"a": b"1", "b": b"2"}, "another"),
+    ]
+    assert len({before, *others}) == 5
+
+
+@pytest.mark.parametrize("way", list(Route))
+def test_an_image_of_ours_has_one_tag_the_projects_version_and_says_what_it_is_of(way: Route) -> None:
+    version = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in own.NAMES:
+        built = own.image(name, way)
+        assert built.tags == (f"runyard/{name}:{version}",)
+        assert re.fullmatch("[0-9a-f]{64}", built.labels[own.INPUTS_LABEL])
+    for file in (own.ROOT / "examples").rglob("trainingrun.yaml"):
+        assert f"image: runyard/runtime:{version}\n" in file.read_text()
 
 
 def test_each_route_names_its_own_images_and_values() -> None:
