@@ -17,7 +17,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(UV) ## Train the wine example on this machine, tracked: no cluster, no root.
-	$(UV) sync --quiet --frozen --no-dev --extra local --inexact
+	$(UV) sync --quiet --frozen --no-editable --no-dev --extra local --inexact
 	$(UV) run --frozen --no-sync runyard run examples/wine/trainingrun.yaml
 
 cluster: ## Bring up a kind cluster with Runyard in it, and train the wine example there.
@@ -60,7 +60,7 @@ down: ## Remove the cluster; what was built is kept.
 	$(TESTBED) down
 
 clean: ## Remove what was made in this folder.
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .runyard
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .runyard mlruns
 
 # pip needs no environment, and no right to the system's packages, to put one program into a folder.
 $(UV):

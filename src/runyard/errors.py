@@ -51,3 +51,7 @@ class UnknownField(RunyardError):
         super().__init__(
             f'TrainingRun in version "v1alpha1" cannot be handled as a TrainingRun: strict decoding error: {fields}'
         )
+
+
+class TrackingUnavailable(RunyardError):
+    """MLflow does not answer, or refuses; nothing is wrong with the training."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runyard.api.environment import REQUEST_RETRIES
 from runyard.api.records import POD_TAG, Correction, Run, RunStatus
+from runyard.errors import TrackingUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mlflow import MlflowClient
@@ -19,60 +22,99 @@ if TYPE_CHECKING:
 # MLflow 3.17 has no public setting for where a database without a server keeps the artifacts of experiments that
 # a script makes; without this they are in ./mlruns of whichever process made the experiment.
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+_DELETED = "deleted"
+_LONGEST_CAUSE = 300
 
 
 class Store:
-    """Runs in an MLflow server or database."""
+    """Runs in an MLflow server or database. Every failure to reach or persuade it is a `TrackingUnavailable`."""
 
     def __init__(self, uri: str, artifact_root: Path | None = None) -> None:
         """Open the store; an SQLite database that is not there is made, with its artifacts below `artifact_root`."""
+        self._uri = uri
+        # MLflow's default waits for minutes; a person's own choice stays.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", REQUEST_RETRIES)
         if artifact_root is not None:
             os.environ[ARTIFACT_ROOT_VARIABLE] = str(artifact_root)
         # Importing MLflow takes seconds, which a command that refuses a manifest should not cost.
         from mlflow import MlflowClient
 
-        self._client: MlflowClient = MlflowClient(tracking_uri=uri)
+        with self._answering():
+            if artifact_root is not None:
+                artifact_root.parent.mkdir(parents=True, exist_ok=True)
+            self._client: MlflowClient = MlflowClient(tracking_uri=uri)
 
     def ensure_experiment(self, name: str) -> str:
         """Return the experiment's ID; create it if it is not there."""
-        found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
+        with self._answering():
+            found = self._client.get_experiment_by_name(name)
+            return str(found.experiment_id if found else self._client.create_experiment(name))
 
     def runs_of_pod(self, pod_uid: str) -> list[Run]:
         """Find the runs of an attempt, in whichever experiments they are."""
-        experiments = [found.experiment_id for found in self._client.search_experiments()]
-        found = self._client.search_runs(experiments, f"tags.`{POD_TAG}` = '{pod_uid}'", max_results=10_000)
-        return [_plain(run) for run in found]
+        with self._answering():
+            experiments = [found.experiment_id for found in self._client.search_experiments()]
+            found = self._client.search_runs(experiments, f"tags.`{POD_TAG}` = '{pod_uid}'", max_results=10_000)
+            return [_plain(run) for run in found]
+
+    def live_run(self, run_id: str) -> Run | None:
+        """Read a run; None where it was deleted."""
+        with self._answering():
+            found = _plain(self._client.get_run(run_id))
+        return None if found.is_deleted else found
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str], started_at: datetime) -> Run:
         """Create a run."""
         start_ms = int(started_at.timestamp() * 1000)
-        return _plain(self._client.create_run(experiment_id, start_ms, dict(tags), name))
+        with self._answering():
+            return _plain(self._client.create_run(experiment_id, start_ms, dict(tags), name))
+
+    def schedule(self, run: Run) -> None:
+        """Say of a run that was just made that it has not begun."""
+        with self._answering():
+            self._client.update_run(run.id, status=RunStatus.SCHEDULED.value)
 
     def upload(self, run: Run, path: str, content: bytes) -> None:
         """Store an artifact of a run."""
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / Path(path).name
             file.write_bytes(content)
-            self._client.log_artifact(run.id, str(file), str(Path(path).parent))
+            with self._answering():
+                self._client.log_artifact(run.id, str(file), str(Path(path).parent))
 
     def apply(self, corrections: Sequence[Correction]) -> None:
         """Make runs say what they should."""
-        for correction in corrections:
-            for key, value in correction.new_tags.items():
-                self._client.set_tag(correction.run.id, key, value)
-            if correction.changes_status:
-                self._client.set_terminated(correction.run.id, correction.status.value, correction.end_time_ms)
+        with self._answering():
+            for correction in corrections:
+                for key, value in correction.new_tags.items():
+                    self._client.set_tag(correction.run.id, key, value)
+                if correction.changes_status:
+                    self._client.set_terminated(correction.run.id, correction.status.value, correction.end_time_ms)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
+            cause = " ".join(str(error).split())
+            if len(cause) > _LONGEST_CAUSE:
+                cause = f"{cause[:_LONGEST_CAUSE]}…"
+            raise TrackingUnavailable(
+                f"MLflow at {self._uri} cannot be used: {cause or type(error).__name__}"
+            ) from error
 
 
 def _plain(run: MlflowRun) -> Run:
-    info = run.info
+    info, tags = run.info, dict(run.data.tags)
     return Run(
         info.run_id,
         info.experiment_id,
         RunStatus(info.status),
         info.start_time,
         info.artifact_uri,
-        dict(run.data.tags),
+        tags,
         dict(run.data.metrics),
+        # Clients before MLflow 3 leave only the tag.
+        has_model=bool(run.outputs and run.outputs.model_outputs) or "mlflow.log-model.history" in tags,
+        is_deleted=info.lifecycle_stage == _DELETED,
     )

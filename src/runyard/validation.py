@@ -11,7 +11,7 @@ from functools import cache
 from typing import cast
 
 import cel
-from jsonschema import Draft4Validator
+from jsonschema import Draft4Validator, validators
 from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
 
@@ -99,14 +99,23 @@ def _name_problems(name: JsonValue) -> Iterator[Problem]:
 
 
 def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
-    errors = sorted(Draft4Validator(_schema()).iter_errors(resource), key=lambda error: [str(p) for p in error.path])
-    for error in errors:
+    errors = _Validator(_schema()).iter_errors(resource)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.path]):
         yield _worded(error)
     for where, key in structural.repeated_keys(resource, _schema()):
         yield Problem(dotted(where), f"Duplicate value: {json.dumps(key, separators=(',', ':'))}")
 
 
+def _required(_: object, names: list[str], instance: object, __: object) -> Iterator[ValidationError]:
+    """Say of each missing field where it is missing: the validator's own error names the object alone."""
+    if isinstance(instance, dict):
+        yield from (ValidationError("", path=[name]) for name in names if name not in instance)
+
+
+_Validator = validators.extend(Draft4Validator, {"required": _required})  # type: ignore[no-untyped-call]
+
 _WORDS: dict[str, str] = {
+    "required": "Required value",
     "enum": "Unsupported value: {value}: supported values: {choices}",
     "minimum": "Invalid value: {value}: {path} in body should be greater than or equal to {limit}",
     "maximum": "Invalid value: {value}: {path} in body should be less than or equal to {limit}",
@@ -125,9 +134,6 @@ def _worded(error: ValidationError) -> Problem:
     """Say a JSON schema's error as Kubernetes says it."""
     path = dotted(tuple(error.absolute_path))
     value, limit = cast("JsonValue", error.instance), error.validator_value
-    if error.validator == "required":
-        missing = next(name for name in cast("list[str]", limit) if name not in cast("JsonObject", value))
-        return Problem(f"{path}.{missing}" if path else missing, "Required value")
     words = _WORDS[str(error.validator)].format(
         path=path,
         limit=limit,

@@ -77,6 +77,24 @@ def test_no_secret_is_written_into_a_pod(chart: Rendered) -> None:
                 assert not SECRET_WORDS.search(value), f"{where}: {name}"
 
 
+def test_the_bundled_stores_read_their_passwords_from_files(default: Rendered) -> None:
+    for where, pod in default.pods():
+        files = {
+            name: value for c in pod["spec"]["containers"] for name, value in environment(c).items() if "_FILE" in name
+        }
+        if not where.startswith("StatefulSet/"):
+            assert not files, where
+            continue
+        [container] = pod["spec"]["containers"]
+        [volume] = [volume["secret"] for volume in pod["spec"]["volumes"] if "secret" in volume]
+        [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "secrets"]
+        assert {f"{mount['mountPath']}/{item['path']}" for item in volume["items"]} == set(files.values()), where
+        # Read by the pod's group, which fsGroup gives to the files.
+        assert (volume["defaultMode"], mount["readOnly"]) == (0o440, True)
+        assert "fsGroup" in pod["spec"]["securityContext"]
+        assert not any("secretKeyRef" in str(value) for value in environment(container).values()), where
+
+
 def test_no_secret_is_rendered(chart: Rendered) -> None:
     # A rendered password would be another one with each rendering.
     assert not chart.of_kind("Secret")

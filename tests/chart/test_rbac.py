@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.chart.rendered import Rendered
+from tests.chart.rendered import Rendered, render
 
 # What the operator does, and nothing besides; tests/operator/operations/test_rights.py takes each right away.
 OPERATOR = {
@@ -33,11 +33,26 @@ def test_no_right_is_a_wildcard(chart: Rendered) -> None:
 
 
 def test_the_operator_may_do_what_it_does_in_every_namespace(default: Rendered) -> None:
-    [role] = default.of_kind("ClusterRole")
+    [role] = [role for role in default.of_kind("ClusterRole") if role["metadata"]["name"] == "runyard-runyard-operator"]
     assert rights(role) == OPERATOR
     [binding] = default.of_kind("ClusterRoleBinding")
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "runyard-operator", "namespace": "runyard"}]
+
+
+def test_who_may_create_pods_may_create_trainings(default: Rendered) -> None:
+    edit, view = (default.one("ClusterRole", f"runyard-runyard-{kind}") for kind in ("edit", "view"))
+    changes = {"create", "delete", "deletecollection", "patch", "update"}
+    assert rights(edit) == {("runyard.dev", "trainingruns"): changes}
+    assert rights(view) == {("runyard.dev", "trainingruns"): {"get", "list", "watch"}}
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    assert {k.removeprefix(prefix) for k in edit["metadata"]["labels"] if k.startswith(prefix)} == {"edit", "admin"}
+    assert f"{prefix}view" in view["metadata"]["labels"]
+
+
+def test_the_clusters_roles_can_be_left_alone() -> None:
+    names = {found["metadata"]["name"] for found in render(settings=["roles.aggregate=false"]).of_kind("ClusterRole")}
+    assert names == {"runyard-runyard-operator"}
 
 
 def test_with_namespaces_named_it_may_do_so_in_them_alone(everything: Rendered) -> None:

@@ -18,6 +18,7 @@ WRONG = [
     ({"operater": {}}, "additional properties 'operater' not allowed"),
     ({"ingress": None}, "missing property 'ingress'"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled': got string, want boolean"),
+    ({"roles": {"aggregate": "edit"}}, "/roles/aggregate': got string, want boolean"),
     ({"imagePullSecrets": [{"name": "x"}]}, "/imagePullSecrets/0': got object, want string"),
     ({"operator": {"workers": 2}}, "/operator': additional properties 'workers' not allowed"),
     ({"operator": {"replicas": -1}}, "/operator/replicas': minimum"),
@@ -62,6 +63,10 @@ WRONG = [
     (
         {"networkPolicies": {"ingressControllerNamespaces": "edge"}},
         "/networkPolicies/ingressControllerNamespaces': got string, want array",
+    ),
+    (
+        {"networkPolicies": {"apiServerCidrs": ["10.0.0.1"]}},
+        "/networkPolicies/apiServerCidrs/0': '10.0.0.1' does not match",
     ),
     ({"networkPolicies": {"mlflowFrom": [{}]}}, "/networkPolicies/mlflowFrom/0': minProperties"),
     ({"networkPolicies": {"metricsFrom": [{"pod": {}}]}}, "/networkPolicies/metricsFrom/0': additional properties"),

@@ -8,6 +8,7 @@ from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
 
 RUNTIME = "runyard/runtime:0.1.0"
+NO_LOG = "There is no log of pod"
 _SCRIPTS = "/scripts"
 
 
@@ -104,8 +105,13 @@ class Finished:
         run = self.mlflow.run(attempt["runId"])
         return self.mlflow.artifact(run, f"runyard/log-{attempt['pod']}.txt").decode()
 
-    def assert_agreement(self, phase: str, reason: str, attempts: list[tuple[str, str, int | None]]) -> None:
-        """Assert that resource, Job, runs, tags and logs tell one story."""
+    def assert_agreement(
+        self, phase: str, reason: str, attempts: list[tuple[str, str, int | None]], *printed: str
+    ) -> None:
+        """Assert that resource, Job, runs, tags and logs tell one story.
+
+        `printed` is a part of what each attempt printed; NO_LOG of one whose container never ran.
+        """
         assert (self.status["phase"], condition(self.status, "Succeeded")["reason"]) == (phase, reason)
         assert self.job_condition == {"Succeeded": "Complete", "Failed": "Failed"}[phase]
         found = [(a["outcome"], a["reason"], a.get("exitCode")) for a in self.status["attempts"]]
@@ -113,6 +119,11 @@ class Finished:
         assert self.status["tracking"]["runId"] == self.status["attempts"][-1]["runId"]
         for attempt in self.status["attempts"]:
             self._assert_recorded(attempt)
+        for attempt, text in zip(self.status["attempts"], printed, strict=True):
+            log = self.log(attempt)
+            assert text in log
+            # Where there is none the operator writes a sentence, in which the text might be too.
+            assert log.startswith(NO_LOG) == (text == NO_LOG), log
         assert not [run for run in self.runs if run["info"]["status"] in {"RUNNING", "SCHEDULED"}]
 
     def _assert_recorded(self, attempt: dict[str, Any]) -> None:
@@ -128,5 +139,4 @@ class Finished:
         if "exitCode" in attempt:
             expected["runyard.dev/exit-code"] = str(attempt["exitCode"])
         assert expected.items() <= tags_of(run).items()
-        assert self.log(attempt)
         assert "kind: TrainingRun" in self.mlflow.artifact(run, "runyard/trainingrun.yaml").decode()

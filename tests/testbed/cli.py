@@ -5,18 +5,14 @@ import shlex
 import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 
-from tests.testbed import cluster, debian, docker, loading, programs
+from tests.testbed import cluster, debian, docker, loading, own, programs
 from tests.testbed.cluster import Route
 from tests.testbed.parts import CLUSTER, CLUSTER_PROGRAMS, IMAGES, PARTS, PROGRAMS, PYTHON, Part, Program, key, missing
 from tests.testbed.shell import CACHE, TestbedError, alone, duration, say, step
 
-ROOT = Path(__file__).parents[2]
-OWN_IMAGES = ("mlflow", "operator", "runtime", "minio")
 Step = tuple[str, float, Callable[[], None]]
 
 
@@ -107,15 +103,14 @@ def images() -> None:
     """Build the project's images, and load those whose content the cluster does not have."""
     with alone():
         way = cluster.route()
-        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-        own = [_own_image(name, version, way) for name in OWN_IMAGES]
+        mine = [own.image(name, way) for name in own.NAMES]
         steps = [_making(part) for part in _missing(way, () if way is Route.REGISTRY else (PYTHON, "minio"))]
-        steps += [(f"building {image.tags[0]}", image.minutes, partial(docker.build, image)) for image in own]
-        tags = [tag for image in own for tag in image.tags]
+        steps += [(f"building {image.tags[0]}", image.minutes, partial(docker.build, image)) for image in mine]
+        tags = [tag for image in mine for tag in image.tags]
         steps.append(("loading images into the cluster", 0.5, partial(_load, tags)))
         _perform(steps)
         docker.prune()
-    for image in own:
+    for image in mine:
         say(f"{image.tags[0]} {docker.megabytes(image.tags[0]):.0f} MB")
 
 
@@ -129,16 +124,6 @@ def down() -> None:
 def _load(tags: list[str]) -> None:
     changed = loading.load(tags)
     say(f"loaded: {', '.join(changed) or 'nothing, the cluster has them all'}")
-
-
-def _own_image(name: str, version: str, way: Route) -> docker.Build:
-    dockerfile = ROOT / "images" / name / "Dockerfile"
-    # The examples' manifests name the runtime without a version.
-    tags = (f"runyard/{name}:{version}", *([f"runyard/{name}:latest"] if name == "runtime" else []))
-    if name == "minio" and way is Route.PACKAGES:
-        folder = (CACHE / PROGRAMS["minio"].path).parent
-        return docker.Build(folder, tags, dockerfile, {"BINARY": "prebuilt"})
-    return docker.Build(ROOT, tags, dockerfile, {"BASE": way.python_image})
 
 
 def _has_program(name: str) -> bool:

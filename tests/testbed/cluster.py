@@ -14,7 +14,7 @@ from typing import Any
 from tests.testbed.docker import can_pull
 from tests.testbed.parts import HERE, NODE, POSTGRES, PULLED, PYTHON, SHELL
 from tests.testbed.programs import environment
-from tests.testbed.shell import CACHE, TestbedError, answer, read_json, run
+from tests.testbed.shell import CACHE, TestbedError, answer, read_json, run, say
 
 NAME = "runyard"
 CONTAINER = f"{NAME}-control-plane"
@@ -63,17 +63,29 @@ class Node(enum.Enum):
     RUNNING = "running"
 
 
-def node_state(inspected: Mapping[str, Any] | None, wanted_image_id: str | None) -> Node:
+def node_state(inspected: Mapping[str, Any] | None, wanted_image: str) -> Node:
     """Judge the node's container, as `docker inspect` shows it.
 
     A node that does not run is not started again: Docker does that by itself after a restart, so one that stays down is
-    broken. A node of another image is of another version. Without `wanted_image_id` any image will do.
+    broken. A node of another image is of another version. `wanted_image` is an image's ID, or its whole name, digest
+    included, as kind was told it.
     """
     if inspected is None:
         return Node.ABSENT
-    return (
-        Node.RUNNING if inspected["State"]["Running"] and wanted_image_id in {None, inspected["Image"]} else Node.STALE
-    )
+    is_wanted = wanted_image in {inspected["Image"], inspected["Config"]["Image"]}
+    return Node.RUNNING if inspected["State"]["Running"] and is_wanted else Node.STALE
+
+
+def farewell(state: Node) -> str | None:
+    """Return what is to be said before a cluster is replaced."""
+    match state:
+        case Node.ABSENT:
+            return None
+        case Node.STALE:
+            why = "it does not run, or its node is of another image"
+        case Node.RUNNING:
+            why = f"its API server did not answer in {READY_SECONDS} s, or its node image was made anew"
+    return f"deleting the cluster {NAME}, with all that is installed and stored in it: {why}"
 
 
 def route() -> Route:
@@ -97,11 +109,13 @@ def route_of(node_image: str) -> Route:
 
 def exists(way: Route) -> bool:
     """Whether the cluster runs, on the node image that it should have."""
-    return node_state(_inspected(), _image_id(way)) is Node.RUNNING and _is_ready(READY_SECONDS)
+    return node_state(_inspected(), _wanted_image(way)) is Node.RUNNING and _is_ready(READY_SECONDS)
 
 
 def create(way: Route) -> None:
     """Make the cluster, in place of one that is no longer good."""
+    if said := farewell(node_state(_inspected(), _wanted_image(way))):
+        say(said)
     delete()
     config: dict[str, object] = {
         "kind": "Cluster",
@@ -204,9 +218,9 @@ def _inspected() -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _image_id(way: Route) -> str | None:
+def _wanted_image(way: Route) -> str:
     if way is Route.REGISTRY:
-        return None
+        return way.node_image
     return (answer(["docker", "image", "inspect", "--format={{.Id}}", NODE]) or "none").strip()
 
 

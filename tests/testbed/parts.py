@@ -26,9 +26,10 @@ VERSIONS = {
     "uv": "0.13.8",
 }
 
-# What a machine with a registry pulls instead of building; the node is kind's own for the version above.
+# What a machine with a registry pulls instead of building. The node is kind's own, of the minor version of Kubernetes
+# above, with the digest in the release notes of kind's version.
 PULLED = {
-    "node": "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    "node": "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
     "python": "python:3.12-slim",
     "postgres": "postgres:17",
     "shell": "busybox:1.37",

@@ -134,3 +134,17 @@ def test_a_job_as_built_has_no_drift(case: str) -> None:
     built: Any = job_of(run, PLATFORM)
     built["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z"
     assert drift(run, Job.model_validate(built)) == {}
+
+
+def test_every_container_is_restricted_unless_it_says_otherwise() -> None:
+    template: dict[str, Any] = {
+        "spec": {
+            "initContainers": [{"name": "fetch", "image": "x"}],
+            "containers": [{"name": "proxy", "image": "x", "securityContext": {"allowPrivilegeEscalation": True}}],
+        }
+    }
+    found: Any = job_of(training_run(podTemplate=template), PLATFORM)
+    pod = found["spec"]["template"]["spec"]
+    security = {c["name"]: c["securityContext"] for c in [*pod["initContainers"], *pod["containers"]]}
+    default = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert security == {"fetch": default, "training": default, "proxy": {**default, "allowPrivilegeEscalation": True}}

@@ -20,6 +20,7 @@ from mlflow.entities import Run
 
 from runyard import local
 from runyard.api.trainingrun import TrainingRun
+from runyard.errors import TrackingUnavailable
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE, Store
 from tests.support.factories import manifest
 from tests.support.waiting import wait_for
@@ -33,8 +34,9 @@ LEAVES_ITS_RUN_OPEN = """
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no variable of one test, nor of this machine, to another."""
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave no variable of one test, nor of this machine, to another, and nothing in the folder of the tests."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ARTIFACT_ROOT_VARIABLE, "")
     monkeypatch.delenv(ARTIFACT_ROOT_VARIABLE)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
@@ -303,6 +305,226 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
+def test_one_run_is_assigned_to_all_attempts(laptop: Laptop) -> None:
+    found = laptop.run(
+        """
+        import mlflow, os, pathlib, sys
+        marker = pathlib.Path("was-here")
+        named = os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_EXPERIMENT_ID"]
+        with mlflow.start_run() as run:
+            assert (run.info.run_id, run.info.experiment_id) == named
+            mlflow.log_metric("second" if marker.exists() else "first", 1)
+        if not marker.exists():
+            marker.touch()
+            sys.exit("not yet")
+        """,
+        backoffLimit=1,
+        tracking={"run": "Assigned"},
+    )
+    [run] = laptop.runs()
+    assert ends(found) == [("Failed", "Error", 1), ("Succeeded", "Completed", 0)], laptop.log_of(run)
+    assert {attempt.run_id for attempt in found.status.attempts} == {run.info.run_id}
+    assert found.status.tracking is not None
+    assert found.status.tracking.run_id == run.info.run_id
+    assert (run.info.status, run.data.tags["runyard.dev/outcome"]) == ("FINISHED", "Succeeded")
+    assert found.status.metrics == {"first": "1.0", "second": "1.0"}
+    assert (laptop.log_of(run), laptop.log_of(run, "wine-2")) == (b"not yet\n", b"")
+
+
+@pytest.mark.parametrize(("ends_with", "status"), [("pass", "FINISHED"), ("raise SystemExit(3)", "FAILED")])
+def test_an_assigned_run_ends_as_the_training_did(laptop: Laptop, ends_with: str, status: str) -> None:
+    script = f"import mlflow\nprint('no run')\n{ends_with}"
+    found = laptop.run(script, tracking={"run": "Assigned"})
+    [run] = laptop.runs()
+    assert (run.info.status, run.info.run_name) == (status, "wine")
+    assert found.status.attempts[0].run_id == run.info.run_id
+
+
+def test_an_assigned_run_waits_for_its_training(laptop: Laptop) -> None:
+    lines: list[bytes] = []
+    laptop.run(
+        "import mlflow, os; print(mlflow.get_run(os.environ['MLFLOW_RUN_ID']).info.status)",
+        lines.append,
+        tracking={"run": "Assigned"},
+    )
+    assert b"".join(lines) == b"SCHEDULED\n"
+
+
+def test_an_assigned_run_that_the_script_deletes_is_made_again(laptop: Laptop) -> None:
+    found = laptop.run(
+        "import mlflow, os; mlflow.delete_run(os.environ['MLFLOW_RUN_ID'])", tracking={"run": "Assigned"}
+    )
+    [run] = laptop.runs()
+    assert run.info.status == "FINISHED"
+    assert found.status.tracking is not None
+    assert found.status.tracking.run_id == run.info.run_id
+
+
+LOGS_A_MODEL = """
+    import mlflow
+    class Constant(mlflow.pyfunc.PythonModel):
+        def predict(self, model_input: list[str]) -> list[str]:
+            return model_input
+    with mlflow.start_run():
+        mlflow.log_metric("f1", 1)
+        mlflow.pyfunc.log_model(name="model", python_model=Constant(), pip_requirements=[])
+"""
+
+
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+@pytest.mark.parametrize(
+    ("script", "requirements", "said"),
+    [
+        (LOGS_A_MODEL, {"requireModel": True, "requireMetrics": ["f1"]}, ("True", "Recorded")),
+        (LEAVES_ITS_RUN_OPEN, {"requireModel": True}, ("False", "ModelMissing")),
+        (LEAVES_ITS_RUN_OPEN, {"requireMetrics": ["f1", "recall"]}, ("False", "MetricsMissing")),
+    ],
+)
+def test_what_a_training_should_have_logged(
+    laptop: Laptop, script: str, requirements: dict[str, Any], said: tuple[str, str], mode: str
+) -> None:
+    found = laptop.run(script, tracking={"run": mode, **requirements})
+    tracked = found.status.condition("Tracked")
+    assert found.status.phase == "Succeeded"
+    assert tracked
+    assert (tracked.status, tracked.reason) == said
+
+
+ASKS_THE_CLUSTER: dict[str, dict[str, Any]] = {
+    "spec.suspend: true": {"suspend": True},
+    "spec.workers: 2": {"workers": 2},
+    "spec.env[1].valueFrom.secretKeyRef": {
+        "env": [{"name": "A"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}]
+    },
+    "spec.envFrom[0].configMapRef": {"envFrom": [{"configMapRef": {"name": "settings"}}]},
+    "spec.podTemplate.spec.containers[0].env[0].valueFrom.fieldRef": {
+        "podTemplate": {
+            "spec": {
+                "containers": [
+                    {"name": "training", "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]}
+                ]
+            }
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(("path", "spec"), ASKS_THE_CLUSTER.items(), ids=ASKS_THE_CLUSTER)
+def test_what_only_a_cluster_can_do_is_refused(laptop: Laptop, path: str, spec: dict[str, Any]) -> None:
+    with pytest.raises(local.NeedsCluster) as found:
+        laptop.run(**spec)
+    assert found.value.exit_code == 2
+    assert str(found.value).startswith(f"{path}: `runyard run` starts one process")
+    assert laptop.runs() == []
+
+
+def test_the_command_line_says_what_it_leaves_out(laptop: Laptop) -> None:
+    optional = {"name": "settings", "optional": True}
+    pod: dict[str, Any] = {
+        "initContainers": [{"name": "fetch", "image": "x"}],
+        "hostNetwork": False,
+        "nodeSelector": {"disk": "ssd"},
+        "containers": [{"name": "proxy", "image": "x"}, {"name": "training", "lifecycle": {}, "image": "x"}],
+    }
+    file = laptop.write(
+        "print('trained')",
+        envFrom=[{"configMapRef": optional}],
+        env=[{"name": "A", "valueFrom": {"configMapKeyRef": {**optional, "key": "a"}}}],
+        volumes=[{"name": "data", "emptyDir": {}}],
+        volumeMounts=[{"name": "data", "mountPath": "/data"}],
+        serviceAccountName="trainer",
+        queueName="team",
+        resources={"limits": {"memory": "1Gi"}},
+        nodeSelector={"disk": "ssd"},
+        podTemplate={"spec": pod},
+    )
+    code, out, error = laptop.cli("run", file)
+    assert (code, out.splitlines()[0]) == (0, "trained")
+    [line] = error.splitlines()
+    said, _, paths = line.partition(": left out on this machine: ")
+    assert said == "runyard"
+    template = "spec.podTemplate.spec"
+    assert sorted(paths.split(", ")) == sorted(
+        [
+            *(f"spec.{name}" for name in ("volumes", "volumeMounts", "serviceAccountName", "queueName")),
+            *("spec.env[0].valueFrom", "spec.envFrom[0]"),
+            *(f"{template}.{name}" for name in ("initContainers", "hostNetwork", "containers[0]")),
+            f"{template}.containers[1].lifecycle",
+        ]
+    )
+
+
+def test_an_mlflow_that_does_not_answer_is_one_sentence(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    file = laptop.write("open('started', 'w')")
+    code, out, error = laptop.cli("run", file, "--tracking-uri", "http://127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert error.startswith("runyard: MLflow at http://127.0.0.1:1 cannot be used: ")
+    assert len(error.splitlines()) == 1
+    assert not (laptop.project / "started").exists()
+
+
+def test_a_store_that_cannot_be_made_is_one_sentence(laptop: Laptop) -> None:
+    (laptop.here / "file").touch()
+    code, out, error = laptop.cli("run", laptop.write("pass"), "--store", "file")
+    assert (code, out) == (1, "")
+    assert error.startswith("runyard: MLflow at sqlite:///")
+    assert len(error.splitlines()) == 1
+
+
+def test_no_minutes_are_waited_for_a_server(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.Server("http://127.0.0.1:1").open()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    laptop.run("pass")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
+
+
+@pytest.mark.parametrize(("ends_with", "code", "phase"), [("", 0, "Succeeded"), ("raise SystemExit(3)", 1, "Failed")])
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+def test_an_mlflow_that_is_lost_costs_no_outcome(
+    laptop: Laptop, ends_with: str, code: int, phase: str, mode: str
+) -> None:
+    file = laptop.write(
+        f"import pathlib; pathlib.Path({str(laptop.store / 'mlflow.db')!r}).write_bytes(b'no database')\n{ends_with}",
+        tracking={"run": mode},
+    )
+    found, out, error = laptop.cli("run", file, "-o", "json")
+    assert (found, error) == (code, "")
+    status = json.loads(out)["status"]
+    tracked = next(item for item in status["conditions"] if item["type"] == "Tracked")
+    assert status["phase"] == phase
+    assert (tracked["status"], tracked["reason"]) == ("False", "TrackingUnavailable")
+    assert "MLflow at sqlite:///" in tracked["message"]
+
+
+def test_the_summary_says_why_it_is_not_tracked(laptop: Laptop) -> None:
+    file = laptop.write("pass", tracking={"requireMetrics": ["f1"]})
+    code, out, _ = laptop.cli("run", file)
+    assert code == 0
+    assert "Not tracked (MetricsMissing): the training succeeded without logging f1; it logged: none" in out
+
+
+def test_what_could_not_be_recorded_is_recorded_with_the_next_attempt(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, calls = Store.upload, []
+
+    def lost(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise TrackingUnavailable("away")
+        upload(*arguments)
+
+    monkeypatch.setattr(Store, "upload", lost)
+    found = laptop.run("raise SystemExit(3)", backoffLimit=1)
+    tracked = found.status.condition("Tracked")
+    assert tracked
+    assert (ends(found), tracked.status) == ([("Failed", "Error", 3)] * 2, "True")
+    assert statuses(laptop.runs()) == ["FAILED"] * 2
+    assert [found.run_id for found in found.status.attempts] == [run.info.run_id for run in laptop.runs()]
+
+
 def test_without_a_command_there_is_nothing_to_run(laptop: Laptop) -> None:
     with pytest.raises(local.NothingToRun, match=r"^spec\.command: Required value"):
         laptop.run(command=None)
@@ -389,7 +611,9 @@ def test_an_interruption_while_it_is_recorded_is_no_way_to_lose_the_outcome(
 
 
 def test_a_run_of_the_persons_shell_is_left_alone(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = laptop.client.create_run(laptop.client.create_experiment("own")).info
+    # Whoever opens a store first in a process says where its artifacts are.
+    own_experiment = local.Embedded(laptop.store).open().ensure_experiment("own")
+    own = laptop.client.create_run(own_experiment).info
     monkeypatch.setenv("MLFLOW_RUN_ID", own.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", own.experiment_id)
     found = laptop.run(LEAVES_ITS_RUN_OPEN)

@@ -3,14 +3,15 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.waiting import wait_for
-from tests.testbed import debian, parts, programs, runc_bounded, shell
-from tests.testbed.cluster import Node, Route, manifests, node_state, route_of
+from tests.testbed import debian, own, parts, programs, runc_bounded, shell
+from tests.testbed.cluster import Node, Route, farewell, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
 
@@ -153,7 +154,7 @@ def test_a_new_cluster_is_given_images_that_it_can_have(way: Route) -> None:
 
 
 def inspected(image_id: str, *, running: bool) -> dict[str, object]:
-    return {"State": {"Running": running}, "Image": image_id}
+    return {"State": {"Running": running}, "Image": image_id, "Config": {"Image": f"node:1@{image_id}"}}
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,26 @@ def inspected(image_id: str, *, running: bool) -> dict[str, object]:
         (inspected("a", running=False), "a", Node.STALE),
         (inspected("b", running=True), "a", Node.STALE),
         (inspected("a", running=True), "a", Node.RUNNING),
-        (inspected("b", running=True), None, Node.RUNNING),
+        (inspected("a", running=True), "node:1@a", Node.RUNNING),
+        (inspected("a", running=True), "node:1@b", Node.STALE),
     ],
-    ids=["absent", "down", "another image", "good", "any image will do"],
+    ids=["absent", "down", "another image", "good", "good by name", "another name"],
 )
 def test_a_node_is_kept_only_if_it_runs_on_the_wanted_image(
-    found: dict[str, object] | None, wanted: str | None, state: Node
+    found: dict[str, object] | None, wanted: str, state: Node
 ) -> None:
     assert node_state(found, wanted) is state
+
+
+def test_nothing_is_deleted_without_a_word() -> None:
+    assert farewell(Node.ABSENT) is None
+    for state in (Node.STALE, Node.RUNNING):
+        assert "deleting the cluster runyard, with all that is installed and stored in it: " in str(farewell(state))
+
+
+def test_both_routes_run_the_same_kubernetes() -> None:
+    minor = parts.VERSIONS["kubernetes"].rsplit(".", 1)[0]
+    assert re.match(rf"kindest/node:v{re.escape(minor)}\.\d+@sha256:[0-9a-f]{{64}}$", parts.PULLED["node"])
 
 
 @pytest.mark.parametrize(
@@ -209,6 +222,41 @@ def test_only_images_that_the_node_lacks_are_loaded() -> None:
     ]
     ids = {"a:1": "sha256:a", "b:1": "sha256:b", "c:1": "sha256:c", "d:1": "sha256:a"}
     assert absent(ids, {"images": there}) == ["c:1", "d:1"]
+
+
+def test_an_images_inputs_are_all_that_its_recipe_takes() -> None:
+    assert own.sources(
+        "FROM a\nCOPY a b ./\nRUN --mount=from=uv,source=/uv,target=/uv \\\n --mount=source=c,target=c x\n"
+    ) == [*("a", "b", "c")]
+    assert own.sources((own.ROOT / "images/operator/Dockerfile").read_text()) == [
+        *("LICENSE", "README.md", "operator", "pyproject.toml", "src", "uv.lock")
+    ]
+    taken = own.read((own.ROOT / "images/runtime/Dockerfile").read_text())
+    assert {"uv.lock", "pyproject.toml", "operator/pyproject.toml", "examples/wine/train.py"} <= taken.keys()
+    assert not any("__pycache__" in path for path in taken)
+
+
+def test_an_images_digest_changes_with_each_input() -> None:
+    before = own.digest("FROM a", {"a": b"1", "b": b"2"}, "base")
+    assert before == own.digest("FROM a", {"b": b"2", "a": b"1"}, "base")
+    others = [
+        own.digest("FROM b", {"a": b"1", "b": b"2"}, "base"),
+        own.digest("FROM a", {"a": b"1", "b": b"3"}, "base"),
+        own.digest("FROM a", {"a": b"1b", "": b"2"}, "base"),
+        own.digest("FROM a", {"a": b"1", "b": b"2"}, "another"),
+    ]
+    assert len({before, *others}) == 5
+
+
+@pytest.mark.parametrize("way", list(Route))
+def test_an_image_of_ours_has_one_tag_the_projects_version_and_says_what_it_is_of(way: Route) -> None:
+    version = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in own.NAMES:
+        built = own.image(name, way)
+        assert built.tags == (f"runyard/{name}:{version}",)
+        assert re.fullmatch("[0-9a-f]{64}", built.labels[own.INPUTS_LABEL])
+    for file in (own.ROOT / "examples").rglob("trainingrun.yaml"):
+        assert f"image: runyard/runtime:{version}\n" in file.read_text()
 
 
 def test_each_route_names_its_own_images_and_values() -> None:

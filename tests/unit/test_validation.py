@@ -16,7 +16,9 @@ from tests.support.factories import manifest
 def complaints(body: Any) -> set[str]:
     with pytest.raises(InvalidManifest) as found:
         parse(body)
-    return {str(problem) for problem in found.value.problems}
+    said = [str(problem) for problem in found.value.problems]
+    assert len(set(said)) == len(said), "one thing is said twice"
+    return set(said)
 
 
 def wrong_type(path: str, found: str, wanted: str) -> str:

@@ -153,27 +153,32 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
         "volumes": joined(pod.get("volumes"), spec.volumes, "name"),
         "subdomain": service_name(run) if spec.workers > 1 else None,
     }
-    return {
-        "metadata": metadata,
-        "spec": {
-            "automountServiceAccountToken": False,
-            # A Service named mlflow would otherwise set MLFLOW_PORT to a URL.
-            "enableServiceLinks": False,
-            **pod,
-            "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
-            "restartPolicy": "Never",
-            **{key: value for key, value in overlay.items() if value is not None},
-            "containers": [_container(run, platform, assigned), *others],
-        },
+    built: JsonObject = {
+        "automountServiceAccountToken": False,
+        # A Service named mlflow would otherwise set MLFLOW_PORT to a URL.
+        "enableServiceLinks": False,
+        **pod,
+        "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
+        "restartPolicy": "Never",
+        **{key: value for key, value in overlay.items() if value is not None},
+        "containers": [_container(run, platform, assigned), *map(_secured, others)],
     }
+    if "initContainers" in pod:
+        built["initContainers"] = [*map(_secured, as_list(pod["initContainers"]))]
+    return {"metadata": metadata, "spec": built}
+
+
+def _secured(container: JsonValue) -> JsonValue:
+    given = as_object(container)
+    default = copy.deepcopy(_CONTAINER_SECURITY)
+    return {**given, "securityContext": {**default, **as_object(given.get("securityContext"))}}
 
 
 def _container(run: TrainingRun, platform: Platform, assigned: AssignedRun | None) -> JsonObject:
     asked = training_container(run)
     return {
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        **asked,
-        "securityContext": {**_CONTAINER_SECURITY, **as_object(asked.get("securityContext"))},
+        **as_object(_secured(asked)),
         "env": _environment(run, asked, platform, assigned),
     }
 

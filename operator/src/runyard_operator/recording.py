@@ -22,9 +22,9 @@ from runyard.api.records import (
     primary,
     status_metrics,
 )
-from runyard.api.status import JobState, Missing, TrackingFacts, deciding
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, RunMode, TrainingRun
-from runyard.api.trainingrun import Tracking as TrackingSpec
+from runyard.api.requirements import missing, needs_closing
+from runyard.api.status import JobState, TrackingFacts, deciding
+from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, RunMode, TrainingRun
 from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 1.0
 _FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
 _LOG_PATIENCE = timedelta(minutes=2)
-_NAMED = 8  # metrics that a message names
 
 
 @dataclass
@@ -285,25 +284,6 @@ class Recorder:
             if attempt.finished_at and self.now() - attempt.finished_at < _LOG_PATIENCE:
                 raise
             return f"The log of pod {attempt.pod} could not be read: {error}\n".encode()
-
-
-def needs_closing(run: TrainingRun) -> bool:
-    """Whether something is to be done in MLflow at the end of the resource, besides each attempt's."""
-    wanted = run.spec.tracking
-    return run.spec.run_mode is RunMode.ASSIGNED or wanted.require_model or bool(wanted.require_metrics)
-
-
-def missing(wanted: TrackingSpec, runs: Sequence[Run]) -> Missing | None:
-    """Return what none of a training's runs has, though it should."""
-    logged = {name for run in runs for name in run.metrics}
-    if absent := [name for name in wanted.require_metrics if name not in logged]:
-        there = ", ".join(sorted(logged)[:_NAMED]) or "none"
-        return Missing(
-            Reason.METRICS_MISSING, f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
-        )
-    if wanted.require_model and not any(run.has_model for run in runs):
-        return Missing(Reason.MODEL_MISSING, "the training succeeded without logging a model")
-    return None
 
 
 def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:

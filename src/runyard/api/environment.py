@@ -10,7 +10,7 @@ from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_T
 from runyard.api.trainingrun import TrainingRun
 
 # The default makes a script hang for four minutes at an unreachable server.
-_REQUEST_RETRIES = "3"
+REQUEST_RETRIES = "3"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
@@ -53,7 +53,7 @@ def own_variables(
         "MLFLOW_EXPERIMENT_NAME": run.experiment,
         **({"MLFLOW_RUN_ID": assigned.run_id, "MLFLOW_EXPERIMENT_ID": assigned.experiment_id} if assigned else {}),
         "MLFLOW_RUN_CONTEXT": json.dumps(identity_tags(run, pod_uid, platform.installation)),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _REQUEST_RETRIES,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": REQUEST_RETRIES,
         # It would print addresses that only the cluster knows; the status has one that a browser can open.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # What a script printed before it was killed is then in its log.

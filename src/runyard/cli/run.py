@@ -11,7 +11,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from runyard import local, manifest
+from runyard import clusterless, local, manifest
+from runyard.api.status import TRACKED
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
 
 _INTERRUPTED = 130
@@ -42,9 +43,11 @@ def run(
     """Run a TrainingRun as a process on this machine, and say what came of it.
 
     The command starts in the manifest's folder, in this environment; the image is not used. Exit codes: 0 the
-    training succeeded, 1 it failed, 2 the manifest is wrong, 130 it was interrupted.
+    training succeeded, 1 it failed or MLflow did not answer before it began, 2 the manifest is wrong or needs a
+    cluster, 130 it was interrupted.
     """
     wanted = manifest.read(file)
+    local.check(wanted)
     tracking: local.Tracking = local.Server(tracking_uri) if tracking_uri else local.Embedded(store.absolute())
     stream = sys.stdout.buffer if output is Output.TEXT else sys.stderr.buffer
 
@@ -52,6 +55,8 @@ def run(
         stream.write(line)
         stream.flush()
 
+    if left_out := clusterless.ignored(wanted):
+        typer.echo(f"runyard: left out on this machine: {', '.join(left_out)}", err=True)
     result = local.run(wanted, file.absolute().parent, tracking, echo)
     body = result.to_json()
     match output:
@@ -89,6 +94,9 @@ def _summarise(result: TrainingRun, tracking: local.Tracking) -> None:
     console.print(table)
     if status.message:
         console.print(f"\n{status.message}", markup=False)
+    tracked = status.condition(TRACKED)
+    if tracked and tracked.status != "True":
+        console.print(f"\nNot tracked ({tracked.reason}): {tracked.message}", markup=False, soft_wrap=True)
     if status.metrics:
         console.print()
         metrics = Table(box=None, pad_edge=False, header_style="dim")

@@ -1,7 +1,6 @@
 {{- define "runyard.egressDns" -}}
 - to:
   - namespaceSelector: {}
-  # A cache on each node answers under this address, by convention.
   - ipBlock: {cidr: 169.254.20.10/32}
   ports:
   - {port: 53, protocol: UDP}
@@ -13,6 +12,12 @@
 - ports:
   - {port: 443, protocol: TCP}
   - {port: 6443, protocol: TCP}
+  {{- with .Values.networkPolicies.apiServerCidrs }}
+  to:
+  {{- range . }}
+  - ipBlock: {cidr: {{ . | quote }}}
+  {{- end }}
+  {{- end }}
 {{- end -}}
 
 {{/* A peer of this release: a dict of "root" and "component". */}}

@@ -1,0 +1,28 @@
+"""What a training should have logged, and what is missing of it."""
+
+from collections.abc import Sequence
+
+from runyard.api.records import Run
+from runyard.api.status import Missing
+from runyard.api.trainingrun import Reason, RunMode, Tracking, TrainingRun
+
+_NAMED = 8  # metrics that a message names
+
+
+def needs_closing(run: TrainingRun) -> bool:
+    """Whether something is to be done in MLflow at the end of the resource, besides each attempt's."""
+    wanted = run.spec.tracking
+    return run.spec.run_mode is RunMode.ASSIGNED or wanted.require_model or bool(wanted.require_metrics)
+
+
+def missing(wanted: Tracking, runs: Sequence[Run]) -> Missing | None:
+    """Return what none of a training's runs has, though it should."""
+    logged = {name for run in runs for name in run.metrics}
+    if absent := [name for name in wanted.require_metrics if name not in logged]:
+        there = ", ".join(sorted(logged)[:_NAMED]) or "none"
+        return Missing(
+            Reason.METRICS_MISSING, f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
+        )
+    if wanted.require_model and not any(run.has_model for run in runs):
+        return Missing(Reason.MODEL_MISSING, "the training succeeded without logging a model")
+    return None

@@ -1,0 +1,135 @@
+"""What MLflow is told of a training on this machine: attempt by attempt, and at its end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import yaml
+
+from runyard.api.environment import AssignedRun, identity_tags
+from runyard.api.records import (
+    ASSIGNED,
+    MADE_TAG,
+    MANIFEST_ARTIFACT,
+    STAND_IN,
+    Run,
+    corrections,
+    log_artifact,
+    primary,
+    status_metrics,
+)
+from runyard.api.requirements import missing, needs_closing
+from runyard.api.status import TrackingFacts
+from runyard.api.trainingrun import Attempt, RunMode, TrainingRun
+from runyard.errors import TrackingUnavailable
+from runyard.tracking import Store
+
+
+@dataclass
+class Ledger:
+    """The attempts of one training; what MLflow could not be told of them is kept, and told with the next."""
+
+    store: Store
+    resource: TrainingRun
+    attempts: list[Attempt] = field(default_factory=list)
+    facts: TrackingFacts = field(default_factory=TrackingFacts)
+    _logs: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def assigned(self) -> AssignedRun | None:
+        """The run that all attempts log into, if there is to be one."""
+        run_id, experiment_id = self.facts.run_id, self.facts.experiment_id
+        return AssignedRun(run_id, experiment_id) if run_id and experiment_id else None
+
+    def open(self) -> None:
+        """Make the experiment, and the run that all attempts log into where there is to be one.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer; there is no use in training.
+
+        """
+        experiment_id = self.store.ensure_experiment(self.resource.experiment)
+        self.facts = TrackingFacts(experiment_id=experiment_id, is_closed=not needs_closing(self.resource))
+        if self.resource.spec.run_mode is RunMode.ASSIGNED:
+            self._assigned()
+
+    def add(self, attempt: Attempt, log: bytes) -> None:
+        """Take down an attempt that has ended."""
+        self.attempts.append(attempt)
+        self._logs[attempt.uid] = log
+        self.facts = replace(self.facts, metrics=None)
+
+    def record(self) -> None:
+        """Bring MLflow to agree with every attempt; where it cannot be used, say so in the facts."""
+        self._try(self._record)
+
+    def close(self) -> None:
+        """Look at what the training should have logged, and end the run assigned to it."""
+        self._try(self._close)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except TrackingUnavailable as error:
+            self.facts = replace(self.facts, problem=str(error))
+        else:
+            self.facts = replace(self.facts, problem=None)
+
+    def _record(self) -> None:
+        for index, attempt in enumerate(self.attempts):
+            if not attempt.recorded_at:
+                self.attempts[index] = self._recorded(attempt)
+
+    def _recorded(self, attempt: Attempt) -> Attempt:
+        runs = self.store.runs_of_pod(attempt.uid)
+        is_assigned = self.resource.spec.run_mode is RunMode.ASSIGNED
+        chief = self._assigned() if is_assigned else primary(runs)
+        if chief is None:
+            tags = {**identity_tags(self.resource, attempt.uid), MADE_TAG: STAND_IN}
+            chief = self._created(attempt.pod, tags, attempt.started_at)
+            runs = [chief]
+        self.store.upload(chief, log_artifact(attempt.pod), self._logs[attempt.uid])
+        self.store.upload(chief, MANIFEST_ARTIFACT, _as_applied(self.resource))
+        # An assigned run goes on with the next attempt, and ends as the training does.
+        self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
+        metrics = status_metrics(chief.metrics)
+        self.facts = replace(self.facts, experiment_id=chief.experiment_id, metrics=metrics)
+        return attempt.model_copy(update={"run_id": chief.id, "recorded_at": datetime.now(UTC)})
+
+    def _close(self) -> None:
+        self._record()
+        if self.facts.is_closed:
+            return
+        last = self.attempts[-1]
+        runs: Sequence[Run] = self.store.runs_of_pod(last.uid)
+        if self.resource.spec.run_mode is RunMode.ASSIGNED:
+            chief = self._assigned()
+            self.store.apply(corrections([chief], last, chief))
+            self.facts = replace(self.facts, metrics=status_metrics(chief.metrics))
+            runs = [*runs, chief]
+        self.facts = replace(self.facts, missing=missing(self.resource.spec.tracking, runs), is_closed=True)
+
+    def _assigned(self) -> Run:
+        """Return the run of the whole training; one that was deleted, or is not there yet, is made."""
+        found = self.store.live_run(self.facts.run_id) if self.facts.run_id else None
+        if found is None:
+            tags = {**identity_tags(self.resource), MADE_TAG: ASSIGNED}
+            found = self._created(self.resource.metadata.name, tags)
+            self.store.schedule(found)
+        self.facts = replace(self.facts, run_id=found.id, experiment_id=found.experiment_id)
+        return found
+
+    def _created(self, name: str, tags: dict[str, str], started_at: datetime | None = None) -> Run:
+        experiment_id = self.store.ensure_experiment(self.resource.experiment)
+        return self.store.create_run(experiment_id, name, tags, started_at or datetime.now(UTC))
+
+
+def _as_applied(resource: TrainingRun) -> bytes:
+    body = resource.to_json()
+    manifest = {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "metadata": {"name": resource.metadata.name, "namespace": resource.metadata.namespace},
+        "spec": body["spec"],
+    }
+    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()
