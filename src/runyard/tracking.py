@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _DELETED = "deleted"
 _LONGEST_CAUSE = 300
+_LOGIN = re.compile(r"://[^/@\s]*@")  # a password in an address is not for a status
 
 
 class Store:
@@ -96,12 +98,11 @@ class Store:
         try:
             yield
         except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
-            cause = " ".join(str(error).split())
+            cause = " ".join(str(error).split()) or type(error).__name__
             if len(cause) > _LONGEST_CAUSE:
                 cause = f"{cause[:_LONGEST_CAUSE]}…"
-            raise TrackingUnavailable(
-                f"MLflow at {self._uri} cannot be used: {cause or type(error).__name__}"
-            ) from error
+            said = f"MLflow at {self._uri} cannot be used: {cause}"
+            raise TrackingUnavailable(_LOGIN.sub("://", said)) from error
 
 
 def _plain(run: MlflowRun) -> Run:

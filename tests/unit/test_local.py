@@ -457,10 +457,11 @@ def test_the_command_line_says_what_it_leaves_out(laptop: Laptop) -> None:
 def test_an_mlflow_that_does_not_answer_is_one_sentence(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     file = laptop.write("open('started', 'w')")
-    code, out, error = laptop.cli("run", file, "--tracking-uri", "http://127.0.0.1:1")
+    code, out, error = laptop.cli("run", file, "--tracking-uri", "http://me:secret@127.0.0.1:1")
     assert (code, out) == (1, "")
     assert error.startswith("runyard: MLflow at http://127.0.0.1:1 cannot be used: ")
     assert len(error.splitlines()) == 1
+    assert "secret" not in error
     assert not (laptop.project / "started").exists()
 
 
