@@ -29,7 +29,7 @@ test: .venv/ready tools cluster ## Everything: static checks, unit, chart, API s
 	$(MAKE) --no-print-directory static
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests
 
-check: .venv/ready ## The fast part: static checks and unit tests.
+check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static
 	$(RUN) pytest tests/unit
 

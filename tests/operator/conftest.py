@@ -54,6 +54,7 @@ def operator(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.Tem
             "RUNYARD_TRACKING_URI": mlflow.url,
             "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.example",
             "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "2",
+            "RUNYARD_SWEEP_SECONDS": "2",
             "RUNYARD_HEALTH_PORT": str(free_port()),
         }
     )

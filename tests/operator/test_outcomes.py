@@ -1,6 +1,7 @@
 """The operator's process between a real API server and a real MLflow, in a cluster without nodes."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -12,12 +13,17 @@ from tests.support.waiting import wait_for
 _LATER = itertools.count()
 
 
-def start_run(mlflow: MlflowRest, pod: dict[str, Any], *, parent: str | None = None) -> str:
+def start_run(
+    mlflow: MlflowRest, pod: dict[str, Any], *, parent: str | None = None, installation: str | None = None
+) -> str:
     """Start a run as a script in that pod would."""
     tags = {
         "runyard.dev/uid": pod["metadata"]["labels"]["runyard.dev/uid"],
         "runyard.dev/pod": pod["metadata"]["uid"],
+        "runyard.dev/name": pod["metadata"]["annotations"]["runyard.dev/name"],
+        "runyard.dev/namespace": pod["metadata"]["namespace"],
         **({"mlflow.parentRunId": parent} if parent else {}),
+        **({"runyard.dev/installation": installation} if installation else {}),
     }
     body = {
         "experiment_id": "0",
@@ -319,3 +325,42 @@ def test_events_tell_the_story_once(actors: Actors, mlflow: MlflowRest, pod: dic
         return reasons if "Succeeded" in reasons else None
 
     assert wait_for("the last event", told) == ["AttemptFailed", "Succeeded"]
+
+
+def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    run_id = start_run(mlflow, pod)
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+    context = json.loads(_variable(actors.wait_for_job("a"), "MLFLOW_RUN_CONTEXT"))
+    late = start_run(mlflow, pod, installation=context["runyard.dev/installation"])
+
+    wait_for("the late run is closed", lambda: mlflow.run(late)["info"]["status"] == "FINISHED")
+
+    assert mlflow.run(run_id)["info"]["status"] == "FINISHED"
+
+
+def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    run_id = start_run(mlflow, pod)
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+
+    def tracked() -> str:
+        found: str = condition(actors.get("trainingrun", "a")["status"], "Tracked")["reason"]
+        return found
+
+    mlflow.call("mlflow/runs/delete", {"run_id": run_id})
+    wait_for("the resource says so", lambda: tracked() == "RunDeleted")
+    mlflow.call("mlflow/runs/restore", {"run_id": run_id})
+    wait_for("the resource says that it is back", lambda: tracked() == "Recorded")
+
+
+def _variable(job: dict[str, Any], name: str) -> str:
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [found] = [variable["value"] for variable in container["env"] if variable["name"] == name]
+    return str(found).replace("$(RUNYARD_POD_UID)", "")
