@@ -1,6 +1,7 @@
 """What truly happened, on the resource and in MLflow, with real pods on a real cluster."""
 
 import subprocess
+from urllib.error import HTTPError
 
 from tests.cluster.training import NO_LOG, Trainings, condition
 from tests.support.mlflow_server import tags_of
@@ -149,11 +150,18 @@ def test_deleting_the_resource(trainings: Trainings) -> None:
 
     tags = wait_for("the run is killed", killed, timeout_seconds=60)
     assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
-    assert trainings.kubectl.items("jobs", f"runyard.dev/uid={uid}") == []
-    assert trainings.kubectl.items("pods", f"runyard.dev/uid={uid}") == []
+    label = f"runyard.dev/uid={uid}"
+    wait_for("the Job is gone", lambda: not trainings.kubectl.items("jobs", label))
+    wait_for("the pod is gone", lambda: not trainings.kubectl.items("pods", label))
     [run] = trainings.runs(uid)
-    log = trainings.mlflow.artifact(run, f"runyard/log-{status['attempts'][0]['pod']}.txt").decode()
-    assert "waiting" in log
+
+    def log() -> str:
+        try:
+            return trainings.mlflow.artifact(run, f"runyard/log-{status['attempts'][0]['pod']}.txt").decode()
+        except HTTPError:
+            return ""
+
+    wait_for("the log is kept", lambda: "waiting" in log())
 
 
 def test_two_top_level_runs(trainings: Trainings) -> None:
