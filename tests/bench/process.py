@@ -38,14 +38,12 @@ def operator(
     program: Path, kubeconfig: Path, namespace: str, folder: Path, tracking_uri: str = "http://127.0.0.1:9"
 ) -> Iterator[Operator]:
     """Run an operator for one namespace; where no pod runs it needs no MLflow, and the default address has none."""
-    os.environ.update(
-        {
-            "KUBECONFIG": str(kubeconfig),
-            "RUNYARD_NAMESPACES": namespace,
-            "RUNYARD_TRACKING_URI": tracking_uri,
-            "RUNYARD_HEALTH_PORT": str(free_port()),
-        }
-    )
+    environment = {
+        "KUBECONFIG": str(kubeconfig),
+        "RUNYARD_NAMESPACES": namespace,
+        "RUNYARD_TRACKING_URI": tracking_uri,
+        "RUNYARD_HEALTH_PORT": str(free_port()),
+    }
     log = folder / f"operator-{namespace}.log"
-    with running([str(program)], log) as process:
+    with running([str(program)], log, environment) as process:
         yield Operator(process.pid, log)

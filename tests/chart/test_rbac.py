@@ -11,6 +11,8 @@ OPERATOR = {
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch"},
     ("", "pods"): {"list", "watch"},
     ("", "pods/log"): {"get"},
+    ("", "services"): {"create"},
+    ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create"},
 }
 

@@ -1,6 +1,5 @@
 """One API server, one MLflow and one operator process for all tests of this folder."""
 
-import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -48,17 +47,15 @@ def mlflow() -> Iterator[MlflowRest]:
 def operator(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run the operator as the program that it is; yields its log."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    os.environ.update(
-        {
-            "KUBECONFIG": str(server.kubeconfig),
-            "RUNYARD_TRACKING_URI": mlflow.url,
-            "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.example",
-            "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "2",
-            "RUNYARD_SWEEP_SECONDS": "2",
-            "RUNYARD_HEALTH_PORT": str(free_port()),
-        }
-    )
-    with running([str(Path(sys.executable).parent / "runyard-operator")], log):
+    environment = {
+        "KUBECONFIG": str(server.kubeconfig),
+        "RUNYARD_TRACKING_URI": mlflow.url,
+        "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.example",
+        "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "2",
+        "RUNYARD_SWEEP_SECONDS": "2",
+        "RUNYARD_HEALTH_PORT": str(free_port()),
+    }
+    with running([str(Path(sys.executable).parent / "runyard-operator")], log, environment):
         yield log
 
 

@@ -1,13 +1,14 @@
 """A real Kubernetes API server on this machine, with its etcd and nothing else: no controllers, no nodes."""
 
 import json
+import os
 import socket
 import ssl
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +67,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server for the length of a with block."""
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+def running(
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server for the length of a with block, with some variables of its own."""
+    variables = {**os.environ, **(environment or {})}
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=variables) as process:
         try:
             yield process
         finally:

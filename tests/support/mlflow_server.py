@@ -1,7 +1,6 @@
 """A real MLflow server on this machine, on SQLite, with its artifacts proxied as in the cluster."""
 
 import json
-import os
 import sys
 import tempfile
 import urllib.parse
@@ -89,7 +88,6 @@ def mlflow_server(port: int | None = None, home: Path | None = None) -> Iterator
             f"--port={urllib.parse.urlparse(server.url).port}",
             "--workers=1",
         ]
-        os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-        with running(command, folder / "server.log"):
+        with running(command, folder / "server.log", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}):
             wait_for("MLflow answers", server.is_up, timeout_seconds=60)
             yield server

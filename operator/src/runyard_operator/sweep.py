@@ -16,6 +16,9 @@ from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger(__name__)
 
+# A start has enough to do.
+_FIRST_AFTER = timedelta(seconds=30)
+
 
 @dataclass
 class Sweeper:
@@ -31,6 +34,7 @@ class Sweeper:
 
     async def run(self, pause: timedelta) -> None:
         """Sweep until cancelled; a sweep that fails is reported, and the next one comes in its time."""
+        await asyncio.sleep(min(pause, _FIRST_AFTER).total_seconds())
         while True:
             try:
                 await self.sweep()
