@@ -283,6 +283,7 @@ class Recorder:
             # A kubelet that restarts answers soon; one whose node is lost never does.
             if attempt.finished_at and self.now() - attempt.finished_at < _LOG_PATIENCE:
                 raise
+            log.warning("the log of pod %s is given up: %s", attempt.pod, error)
             return f"The log of pod {attempt.pod} could not be read: {error}\n".encode()
 
 
