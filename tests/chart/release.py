@@ -33,9 +33,10 @@ except OSError as error:
 
 @dataclass(frozen=True)
 class Release:
-    """The release, in a namespace of its own."""
+    """The release, in a namespace of its own, with trainings in one other."""
 
     kubectl: Kubectl
+    trainings: str
 
     @property
     def namespace(self) -> str:
@@ -52,7 +53,7 @@ class Release:
         values: Object = {
             # The definition is the other release's.
             "crds": {"enabled": False},
-            "operator": {"watchNamespaces": [self.namespace]},
+            "operator": {"watchNamespaces": [self.trainings]},
             "mlflow": {
                 "replicas": replicas,
                 "workers": 1,

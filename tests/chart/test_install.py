@@ -3,6 +3,7 @@
 import base64
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.cluster
 REPLICAS = 3
+AS_TRAINING = {"runyard.dev/uid": "test"}
 WRITES_AND_READS = """
 import mlflow
 mlflow.set_experiment("artifacts")
@@ -23,25 +25,10 @@ print(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/note.txt"))
 """
 
 
-@pytest.fixture(scope="module")
-def release(kubectl: Kubectl) -> Iterator[Release]:
-    """The release with several replicas of MLflow that met an empty database together."""
-    namespace = f"proof-{uuid.uuid4().hex[:6]}"
-    kubectl("create", "namespace", namespace)
-    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    release = Release(kubectl.within(namespace))
-    try:
-        release.install(REPLICAS)
-        yield release
-    finally:
-        helm("uninstall", NAME, f"--namespace={namespace}", f"--kubeconfig={kubectl.kubeconfig}")
-        kubectl("delete", "namespace", namespace, "--wait=false")
-
-
-@pytest.fixture(scope="module")
-def elsewhere(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """A namespace that trains."""
-    namespace = f"team-{uuid.uuid4().hex[:6]}"
+@contextmanager
+def made(kubectl: Kubectl, prefix: str) -> Iterator[Kubectl]:
+    """A namespace for restricted pods."""
+    namespace = f"{prefix}-{uuid.uuid4().hex[:6]}"
     kubectl("create", "namespace", namespace)
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     inside = kubectl.within(namespace)
@@ -51,9 +38,28 @@ def elsewhere(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="module")
+def elsewhere(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A namespace that trains."""
+    with made(kubectl, "team") as inside:
+        yield inside
+
+
+@pytest.fixture(scope="module")
+def release(kubectl: Kubectl, elsewhere: Kubectl) -> Iterator[Release]:
+    """The release with several replicas of MLflow that met an empty database together."""
+    with made(kubectl, "proof") as inside:
+        release = Release(inside, str(elsewhere.namespace))
+        try:
+            release.install(REPLICAS)
+            yield release
+        finally:
+            helm("uninstall", NAME, f"--namespace={inside.namespace}", f"--kubeconfig={kubectl.kubeconfig}")
+
+
+@pytest.fixture(scope="module")
 def training(elsewhere: Kubectl, release: Release) -> Caller:
     """A pod as the operator makes it, once its network is ready."""
-    caller = Caller(elsewhere, "training").start({"runyard.dev/uid": "test"})
+    caller = Caller(elsewhere, "training").start(AS_TRAINING)
     host = f"{NAME}-mlflow.{release.namespace}.svc"
     wait_for("a training pod reaches MLflow", lambda: caller.reaches(host, 5000))
     return caller
@@ -96,10 +102,12 @@ def test_a_training_reaches_neither_the_database_nor_the_object_store(training: 
 
 
 def test_any_other_pod_does_not_reach_mlflow(elsewhere: Kubectl, training: Caller, release: Release) -> None:
-    stranger = Caller(elsewhere, "stranger").start({"app": "stranger"})
     host = f"{NAME}-mlflow.{release.namespace}.svc"
+    stranger = Caller(elsewhere, "stranger").start({"app": "stranger"})
     assert training.reaches(host, 5000)
     assert not stranger.reaches(host, 5000)
+    with made(elsewhere, "unwatched") as unwatched:
+        assert not Caller(unwatched, "training").start(AS_TRAINING).reaches(host, 5000)
 
 
 def test_mlflow_reaches_its_stores_and_nothing_else(release: Release) -> None:
