@@ -78,8 +78,9 @@ class Reconciler:
             found = await self.cluster.training_run(key.namespace, key.name)
             if found is None or _uid(found) != key.uid:
                 view.is_deleted = True
-            elif not self.mirror.see_resource(key, found):
-                return None  # an event has shown meanwhile that nothing is left to do
+            else:
+                self.mirror.see_resource(key, found)
+                view.body = view.body or found  # an event may have shown meanwhile that nothing is left to do
         if view.is_deleted:
             return await self._bury(key, view)
         try:
