@@ -22,7 +22,7 @@ from runyard_operator.events import Event
 from runyard_operator.objects import UID_LABEL, Job, Pod
 
 REPORTER = "runyard-operator"
-_TIMEOUT_SECONDS = 30.0
+REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
 _PAGE = 500
 
@@ -237,7 +237,7 @@ class Cluster:
             auth_settings=["BearerToken"],
         )
         try:
-            found = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            found = await self._api.call_api(*request, _request_timeout=REQUEST_SECONDS)
             async with cast("aiohttp.ClientResponse", found.response) as answer:
                 yield answer
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -95,12 +95,17 @@ class Elector:
     _is_known: bool = False
     _waited_at: float | None = None
     _renewed_at: float | None = None
+    _leads_since: float | None = None
     _trouble: str = ""
 
     @property
     def is_leading(self) -> bool:
         """Whether nobody else can hold the Lease just now."""
         return self._renewed_at is not None and time.monotonic() < self._renewed_at + self.seconds
+
+    def has_led_for(self, seconds: float) -> bool:
+        """Whether nobody else can have held the Lease for that long."""
+        return self.is_leading and self._leads_since is not None and time.monotonic() >= self._leads_since + seconds
 
     @property
     def installation(self) -> str:
@@ -199,6 +204,8 @@ class Elector:
         if not await self._write(held(self._found, self.identity, self.seconds, datetime.now(UTC))):
             return False
         # From before it was written: others begin to count when they see it, which is later.
+        if not self.is_leading:
+            self._leads_since = time.monotonic()
         self._renewed_at = began
         return True
 

@@ -16,7 +16,7 @@ from kubernetes.aio import client, config
 
 from runyard.api.environment import Platform
 from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
-from runyard_operator.cluster import Cluster
+from runyard_operator.cluster import REQUEST_SECONDS, Cluster
 from runyard_operator.lease import Elector, LeaseLost
 from runyard_operator.liveness import Watches
 from runyard_operator.mirror import Key, Mirror
@@ -94,7 +94,8 @@ async def _run(found: settings.Settings) -> None:
             installation = elector.installation
             platform = Platform(found.tracking_uri, installation)
             recorder = Recorder(cluster, tracking, installation, found.log_tail_bytes, now, queue.add)
-            reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now)
+            is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
+            reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now, is_alone)
             sweeper = Sweeper(cluster, tracking, mirror, installation, found.namespaces, now, queue.add)
             watches.begin()
             async with asyncio.TaskGroup() as group:

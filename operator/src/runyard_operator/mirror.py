@@ -42,8 +42,8 @@ class View:
     """One resource with its Job and its pods, and what cannot be read again."""
 
     body: JsonObject | None = None
-    """The resource; None before it was seen, and while it has to be read again."""
-    was_seen: bool = False
+    is_in_doubt: bool = False
+    """Whether the resource has to be read before anything is decided on it."""
     is_deleted: bool = False
     job: Job | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Mirror:
     def knows(self, key: Key) -> bool:
         """Whether the resource itself was seen, and not only its children."""
         view = self._views.get(key.uid)
-        return view is not None and (view.was_seen or view.is_deleted)
+        return view is not None and (view.body is not None or view.is_deleted)
 
     def see_resource(self, key: Key, body: JsonObject) -> bool:
         """Take a resource as it was seen; return whether it needs work. An old version is no news."""
@@ -136,7 +136,6 @@ class Mirror:
             return False
         self._settled.pop(key.uid, None)
         view = self.view(key)
-        view.was_seen = True
         if _version(body) >= _version(view.body):
             view.body = body
         return True

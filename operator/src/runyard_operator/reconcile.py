@@ -47,6 +47,8 @@ class Reconciler:
     mirror: Mirror
     recorder: Recorder
     now: Callable[[], datetime]
+    is_alone: Callable[[], bool]
+    """Whether no request of an earlier operator can still come to the API server."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Bring a resource, its Job and its runs to where they should be; return when to look again.
@@ -72,15 +74,8 @@ class Reconciler:
         view.confirmed_at = view.confirmed_at or self.now()
         if self.now() - view.confirmed_at >= _CONFIRM_EVERY:
             await self._confirm(key, view)
-        # Its children were seen first, or it was gone before the operator came. And a Job is created only after a look
-        # of now: an older one may be from before the Job was written down and deleted.
-        if not view.is_deleted and (view.body is None or (view.job is None and not _names_job(view.body))):
-            found = await self.cluster.training_run(key.namespace, key.name)
-            if found is None or _uid(found) != key.uid:
-                view.is_deleted = True
-            else:
-                self.mirror.see_resource(key, found)
-                view.body = view.body or found  # an event may have shown meanwhile that nothing is left to do
+        if not view.is_deleted and (view.body is None or view.is_in_doubt or self._may_be_behind(view)):
+            await self._read(key, view)
         if view.is_deleted:
             return await self._bury(key, view)
         try:
@@ -96,6 +91,22 @@ class Reconciler:
         if run.status.job is None and (problems := parameters.problems(run.spec)):
             return await self._refuse(key, run, problems)
         return await self._advance(key, run, view)
+
+    def _may_be_behind(self, view: View) -> bool:
+        """Whether a Job is about to be created on a look that may be from before it was written down and deleted.
+
+        What this process wrote it has in view; what an earlier one wrote may still be on its way.
+        """
+        return view.job is None and not _names_job(view.body or {}) and not self.is_alone()
+
+    async def _read(self, key: Key, view: View) -> None:
+        found = await self.cluster.training_run(key.namespace, key.name)
+        if found is None or _uid(found) != key.uid:
+            view.is_deleted = True
+            return
+        self.mirror.see_resource(key, found)
+        view.is_in_doubt = False
+        view.body = view.body or found  # an event may have shown meanwhile that nothing is left to do
 
     async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
         with metrics.step("observe"):
@@ -119,8 +130,7 @@ class Reconciler:
 
     async def _confirm(self, key: Key, view: View) -> None:
         """Forget what is gone without a word: a watch that expired tells of what is there, and not of deletions."""
-        if not view.is_deleted:
-            view.body = None  # it is read again
+        view.is_in_doubt = True
         if view.job and not view.job.has_ended and not await self.cluster.job(key.namespace, view.job.metadata.name):
             view.job = None
         await self._list_pods(key, view)
@@ -278,10 +288,11 @@ class Reconciler:
         try:
             body = await self.cluster.patch_status(run, status)
         except ClusterError as error:
+            # Somebody has changed the resource since, or it may have been written all the same: what it is now is read
+            # before anything is decided.
+            view.is_in_doubt = True
             if error.status != HTTPStatus.CONFLICT:
                 raise
-            # Somebody has changed the resource since: take what it is now, and decide again.
-            view.body, body = None, None
             return timedelta(0)
         if body is None:
             return None  # gone; its deletion comes as an event

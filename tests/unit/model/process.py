@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from kubernetes.aio import client
 
 from runyard.api.environment import Platform
 from runyard_operator import handlers
-from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.cluster import REQUEST_SECONDS, Cluster, ClusterError
 from runyard_operator.mirror import Key, Mirror
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
@@ -41,7 +42,8 @@ _WORKERS = 4
 class Operator:
     """A process that has just been started. `surprises` are errors that no fault explains."""
 
-    def __init__(self, clock: Clock, api: ApiServer, mlflow: Mlflow) -> None:
+    def __init__(self, clock: Clock, api: ApiServer, mlflow: Mlflow, has_lease: Callable[[], bool]) -> None:
+        alone_from = clock.now() + timedelta(seconds=REQUEST_SECONDS)
         self.is_dead = False
         self.surprises: list[str] = []
         self._clock, self._api = clock, api
@@ -55,7 +57,10 @@ class Operator:
         changed: Callable[[Key], None] = lambda key: self.queue.add(key)  # noqa: E731, PLW0108
         self.recorder = Recorder(cluster, tracking, INSTALLATION, SETTINGS.log_tail_bytes, clock.now, changed)
         platform = Platform(SETTINGS.tracking_uri, INSTALLATION)
-        reconciler = Reconciler(cluster, tracking, SETTINGS, platform, self.mirror, self.recorder, clock.now)
+        reconciler = Reconciler(
+            *(cluster, tracking, SETTINGS, platform, self.mirror, self.recorder, clock.now),
+            is_alone=lambda: has_lease() and clock.now() >= alone_from,
+        )
         self.queue: ReconcileQueue[Key] = ReconcileQueue(reconciler.reconcile, self._report)
         registry = kopf.OperatorRegistry()
         handlers.register(registry, self.queue, self.mirror)

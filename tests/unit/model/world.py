@@ -53,7 +53,7 @@ class World:
     def start_operator(self) -> Operator:
         self._note_departures()
         self.two_at_once = self.two_at_once or bool(self.living)
-        self.operators.append(Operator(self.clock, self.api, self.mlflow))
+        self.operators.append(Operator(self.clock, self.api, self.mlflow, lambda: not self.two_at_once))
         self.clock.run_for(0)
         return self.operator
 
