@@ -106,7 +106,10 @@ def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
     found.project.mkdir()
     found.here.mkdir()
     shutil.copytree(new_store, found.store)
+    # A shell that runs the tests in the background has them ignore interruptions, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield found
+    signal.signal(signal.SIGINT, before)
     assert not list(tmp_path.rglob("mlruns")), "MLflow kept artifacts where it happened to be"
 
 
