@@ -10,7 +10,7 @@ from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
 _SPEC = {
     *("image", "command", "args", "workingDir", "parameters", "experiment", "env", "envFrom", "podTemplate"),
     *("backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "suspend", "workers", "tracking"),
-    *("resources", "nodeSelector", "tolerations"),
+    *("resources", "nodeSelector", "tolerations", "source", "datasets"),
 }
 _POD = {
     *("containers", "restartPolicy", "securityContext", "enableServiceLinks", "automountServiceAccountToken"),
@@ -46,6 +46,8 @@ def ignored(run: TrainingRun) -> list[str]:
     ]
     return [
         *(f"spec.{name}" for name in given if name not in _SPEC),
+        # Whoever is at this machine signs in as git does here.
+        *(["spec.source.secretName"] if run.spec.source and run.spec.source.secret_name else []),
         *(f"spec.podTemplate.spec.{name}" for name in pod if name not in _POD),
         *others,
         *(f"spec.podTemplate.spec.containers[{index}].{name}" for name in container if name not in _CONTAINER),

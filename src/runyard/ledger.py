@@ -1,11 +1,12 @@
 """What MLflow is told of a training on this machine: attempt by attempt, and at its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import yaml
 
+from runyard.api import datasets
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.records import (
     ASSIGNED,
@@ -33,7 +34,7 @@ class Ledger:
     resource: TrainingRun
     attempts: list[Attempt] = field(default_factory=list)
     facts: TrackingFacts = field(default_factory=TrackingFacts)
-    _logs: dict[str, bytes] = field(default_factory=dict)
+    _logs: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     @property
     def assigned(self) -> AssignedRun | None:
@@ -53,10 +54,10 @@ class Ledger:
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             self._assigned()
 
-    def add(self, attempt: Attempt, log: bytes) -> None:
-        """Take down an attempt that has ended."""
+    def add(self, attempt: Attempt, logs: Mapping[str, bytes]) -> None:
+        """Take down an attempt that has ended, with its logs by container."""
         self.attempts.append(attempt)
-        self._logs[attempt.uid] = log
+        self._logs[attempt.uid] = logs
         self.facts = replace(self.facts, metrics=None)
 
     def record(self) -> None:
@@ -88,8 +89,10 @@ class Ledger:
             tags = {**identity_tags(self.resource, attempt.uid), MADE_TAG: STAND_IN}
             chief = self._created(attempt.pod, tags, attempt.started_at)
             runs = [chief]
-        self.store.upload(chief, log_artifact(attempt.pod), self._logs[attempt.uid])
+        for container, log in self._logs[attempt.uid].items():
+            self.store.upload(chief, log_artifact(attempt.pod, container), log)
         self.store.upload(chief, MANIFEST_ARTIFACT, _as_applied(self.resource))
+        self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
         # An assigned run goes on with the next attempt, and ends as the training does.
         self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
         metrics = status_metrics(chief.metrics)

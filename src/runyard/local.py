@@ -6,19 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 from uuid import uuid4
 
-from runyard import clusterless
-from runyard.api import environment
+from runyard import clusterless, inputs
+from runyard.api import environment, preparation
 from runyard.api.container import training_container
 from runyard.api.environment import AssignedRun
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.status import JobFacts, JobState, assemble
-from runyard.api.trainingrun import RESERVED_ENVIRONMENT, Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, Attempt, Outcome, Reason, TrainingRun
 from runyard.errors import RunyardError
 from runyard.ledger import Ledger
-from runyard.process import execute, terminated_as_interrupt
+from runyard.process import execute, last_line, terminated_as_interrupt
 from runyard.tracking import Store
 
 _FOREIGN_RUN = {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"}
@@ -136,10 +137,10 @@ def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable
     circumstances = _Circumstances(folder, tracking, started.timestamp() + deadline if deadline else None, echo)
     for number in range(resource.spec.backoff_limit + 1):
         name = f"{resource.metadata.name}-{number + 1}"
-        attempt, log = _attempt(resource, name, circumstances, ledger.assigned)
-        ledger.add(attempt, log)
+        done = _attempt(resource, name, circumstances, ledger.assigned)
+        ledger.add(done.attempt, done.logs)
         is_interrupted = _insisting(ledger.record)
-        if is_interrupted or attempt.outcome is Outcome.SUCCEEDED or attempt.reason != Reason.ERROR:
+        if is_interrupted or not done.may_be_tried_again:
             break
     _insisting(ledger.close)
     facts = _job_facts(ledger.attempts[-1], started)
@@ -172,18 +173,40 @@ def _job_facts(last: Attempt, started: datetime) -> JobFacts:
     )
 
 
-def _attempt(
-    resource: TrainingRun, name: str, circumstances: _Circumstances, assigned: AssignedRun | None
-) -> tuple[Attempt, bytes]:
+@dataclass(frozen=True)
+class _Done:
+    """An attempt that has ended, with its logs by container."""
+
+    attempt: Attempt
+    logs: dict[str, bytes]
+    may_be_tried_again: bool
+
+
+def _attempt(resource: TrainingRun, name: str, circumstances: _Circumstances, assigned: AssignedRun | None) -> _Done:
+    with TemporaryDirectory(prefix="runyard-", ignore_cleanup_errors=True) as folder:
+        return _attempt_in(Path(folder), resource, name, circumstances, assigned)
+
+
+def _attempt_in(
+    inputs_folder: Path, resource: TrainingRun, name: str, circumstances: _Circumstances, assigned: AssignedRun | None
+) -> _Done:
     uid = str(uuid4())
     started = datetime.now(UTC)
     container = training_container(environment.quoted(resource))
-    platform = environment.Platform(circumstances.tracking.uri)
+    platform = environment.Platform(circumstances.tracking.uri, inputs_folder=str(inputs_folder))
     variables = _variables(container, environment.own_variables(resource, platform, uid, assigned), uid)
-    words = [*as_list(container["command"]), *as_list(container.get("args"))]
-    command = [environment.expanded(str(word), variables) for word in words]
     surroundings = {**_surroundings(), **variables}
-    end, log = execute(command, circumstances.folder, surroundings, circumstances.ends_at, circumstances.echo)
+    ends_at, echo = circumstances.ends_at, circumstances.echo
+    wanted = preparation.wanted(resource.spec)
+    fetched = inputs.fetch(wanted, inputs_folder, surroundings, ends_at, echo) if wanted else None
+    logs = {preparation.CONTAINER: fetched.log} if fetched else {}
+    if fetched and fetched.end:
+        end, log = fetched.end, f"There is no log of {name} ({fetched.end.reason}): {fetched.end.message}\n".encode()
+    else:
+        words = [*as_list(container["command"]), *as_list(container.get("args"))]
+        command = [environment.expanded(str(word), variables) for word in words]
+        folder = inputs.starting_folder(resource.spec, container, inputs_folder) or circumstances.folder
+        end, log = execute(command, folder, surroundings, ends_at, echo)
     attempt = Attempt(
         pod=name,
         uid=uid,
@@ -193,9 +216,12 @@ def _attempt(
         exit_code=end.exit_code,
         started_at=started,
         finished_at=datetime.now(UTC),
-        message=end.message or (None if end.outcome is Outcome.SUCCEEDED else _last_line(log)),
+        message=end.message or (None if end.outcome is Outcome.SUCCEEDED else last_line(log)),
+        source=fetched.report.source if fetched else None,
+        datasets=fetched.report.datasets or None if fetched else None,
     )
-    return attempt, log
+    again = fetched.may_be_tried_again if fetched and fetched.end else end.reason is Reason.ERROR
+    return _Done(attempt, {**logs, TRAINING_CONTAINER: log}, again)
 
 
 def _variables(container: JsonObject, own: dict[str, str], uid: str) -> dict[str, str]:
@@ -214,8 +240,3 @@ def _surroundings() -> dict[str, str]:
     # A person's shell may still name a run of another training, which this one would then go on with.
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN_RUN}
     return {**kept, "PATH": path}
-
-
-def _last_line(log: bytes) -> str | None:
-    lines = log.decode(errors="replace").splitlines()
-    return next((line.strip()[:1024] for line in reversed(lines) if line.strip()), None)

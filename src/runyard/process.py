@@ -68,6 +68,12 @@ def execute(
     return end, bytes(tail)
 
 
+def last_line(log: bytes) -> str | None:
+    """Return what a process said last."""
+    lines = log.decode(errors="replace").splitlines()
+    return next((line.strip()[:1024] for line in reversed(lines) if line.strip()), None)
+
+
 def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> End:
     try:
         left = None if ends_at is None else max(ends_at - datetime.now(UTC).timestamp(), 0)

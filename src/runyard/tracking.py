@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runyard.api.environment import REQUEST_RETRIES
+from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.records import POD_TAG, Correction, Run, RunStatus
 from runyard.errors import TrackingUnavailable
 
@@ -83,6 +84,21 @@ class Store:
             file.write_bytes(content)
             with self._answering():
                 self._client.log_artifact(run.id, str(file), str(Path(path).parent))
+
+    def log_inputs(self, run: Run, datasets: Sequence[JsonObject]) -> None:
+        """Say which datasets a run was trained with, given as the REST API takes them."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        found = [
+            DatasetInput(
+                Dataset(**as_object(given["dataset"])),
+                [InputTag(**as_object(tag)) for tag in as_list(given["tags"])],
+            )
+            for given in datasets
+        ]
+        if found:
+            with self._answering():
+                self._client.log_inputs(run.id, datasets=found)
 
     def apply(self, corrections: Sequence[Correction]) -> None:
         """Make runs say what they should."""

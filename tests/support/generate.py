@@ -19,7 +19,7 @@ from runyard_operator.jobs import job
 from tests.support.apiserver import api_server
 
 ROOT = Path(__file__).parents[2]
-PLATFORM = Platform("http://runyard-mlflow.runyard.svc:5000")
+PLATFORM = Platform("http://runyard-mlflow.runyard.svc:5000", prepare_image="runyard/operator:0.1.0")
 
 
 def files() -> dict[Path, str]:

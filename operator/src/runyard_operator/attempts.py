@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard_operator import preparing
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
 
 _IMAGE_WAITS = {
@@ -18,6 +19,8 @@ _DISRUPTIONS = {
     "EvictionByEvictionAPI": Reason.EVICTED,
     "TerminationByKubelet": Reason.EVICTED,
 }
+# What a container's own end is the cause of.
+_OF_A_CONTAINER = {Reason.ERROR, Reason.OOM_KILLED}
 
 
 def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, now: datetime) -> list[Attempt]:
@@ -86,6 +89,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     running = pod.training.state.running if pod.training else None
     ran = terminated or running
     began = ran.started_at if ran else None
+    prepared = preparing.report(pod)
     base = Attempt(
         pod=pod.metadata.name,
         worker=pod.worker,
@@ -98,12 +102,17 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         or pod.metadata.creation_timestamp,
         # What a pod waited for explains its end only if it never came to run.
         message=earlier.message if earlier and not ran else None,
+        source=prepared.source if prepared else None,
+        datasets=prepared.datasets or None if prepared else None,
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
-        outcome, reason = _cause(pod, terminated, job, now)
+        unprepared = preparing.failed(pod)
+        outcome, reason = _cause(pod, unprepared.end if unprepared else terminated, job, now)
+        if unprepared and outcome is Outcome.FAILED and reason in _OF_A_CONTAINER:
+            return _ended(base, outcome, unprepared.reason, None, unprepared.end.finished_at or now, unprepared.message)
         return _ended(base, outcome, reason, terminated, now, pod.status.message)
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
@@ -182,7 +191,7 @@ def _waits_for(pod: Pod) -> str | None:
     waiting = pod.training.state.waiting if pod.training else None
     if waiting and waiting.message:
         return f"{waiting.reason}: {waiting.message}"
-    return None
+    return "source and datasets are being fetched" if preparing.is_going_on(pod) else None
 
 
 def _last_line(text: str) -> str:

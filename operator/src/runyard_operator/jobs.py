@@ -12,6 +12,7 @@ from runyard.api.container import joined, training_container
 from runyard.api.environment import AssignedRun, Platform
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
+from runyard_operator import preparing
 from runyard_operator.objects import (
     FAILED_BECAUSE,
     INDEX_ANNOTATION,
@@ -60,7 +61,7 @@ def job(run: TrainingRun, platform: Platform, assigned: AssignedRun | None = Non
         "parallelism": spec.workers,
         "suspend": spec.suspend or spec.queue_name is not None,
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": [_EVICTED, _USAGE_ERROR]},
+        "podFailurePolicy": {"rules": [_EVICTED, _USAGE_ERROR, *_fetching_rules(run)]},
         "template": _pod_template(environment.quoted(run), platform, marks, assigned),
     }
     if spec.workers > 1:
@@ -137,6 +138,11 @@ def failure(reason: str) -> JsonObject:
     return {"metadata": {"annotations": {FAILED_BECAUSE: reason}}, "spec": {"activeDeadlineSeconds": 1}}
 
 
+def _fetching_rules(run: TrainingRun) -> list[JsonValue]:
+    # A rule about a container that is not there would be refused.
+    return [preparing.FAILURE_RULE] if preparing.is_needed(run.spec) else []
+
+
 def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assigned: AssignedRun | None) -> JsonObject:
     template = copy.deepcopy(run.spec.pod_template or {})
     given = as_object(template.get("metadata"))
@@ -165,6 +171,10 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
     }
     if "initContainers" in pod:
         built["initContainers"] = [*map(_secured, as_list(pod["initContainers"]))]
+    if preparing.is_needed(spec):
+        fetching = preparing.container(spec, training_container(run), platform.prepare_image)
+        built["initContainers"] = [fetching, *as_list(built.get("initContainers"))]
+        built["volumes"] = [*as_list(built.get("volumes")), *preparing.volumes(spec)]
     return {"metadata": metadata, "spec": built}
 
 
@@ -176,11 +186,9 @@ def _secured(container: JsonValue) -> JsonValue:
 
 def _container(run: TrainingRun, platform: Platform, assigned: AssignedRun | None) -> JsonObject:
     asked = training_container(run)
-    return {
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        **as_object(_secured(asked)),
-        "env": _environment(run, asked, platform, assigned),
-    }
+    env = _environment(run, asked, platform, assigned)
+    found = {"terminationMessagePolicy": "FallbackToLogsOnError", **as_object(_secured(asked)), "env": env}
+    return preparing.with_inputs(run.spec, found) if preparing.is_needed(run.spec) else found
 
 
 def _environment(

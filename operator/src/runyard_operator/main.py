@@ -92,7 +92,7 @@ async def _run(found: settings.Settings) -> None:
             if not await _unless(stop, elector.acquire()):
                 return
             installation = elector.installation
-            platform = Platform(found.tracking_uri, installation)
+            platform = Platform(found.tracking_uri, installation, found.prepare_image)
             recorder = Recorder(cluster, tracking, installation, found.log_tail_bytes, now, queue.add)
             is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
             reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now, is_alone)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
+from runyard.api import preparation
 from runyard.api.model import Model, Time
 from runyard.api.trainingrun import TRAINING_CONTAINER
 
@@ -163,6 +164,11 @@ class Pod(Model):
     def training(self) -> ContainerStatus | None:
         """The training container, once the kubelet has said anything of it."""
         return next((c for c in self.status.container_statuses if c.name == TRAINING_CONTAINER), None)
+
+    @property
+    def preparation(self) -> ContainerStatus | None:
+        """The container that fetches source and datasets, where there is one and once the kubelet has said anything."""
+        return next((c for c in self.status.init_container_statuses if c.name == preparation.CONTAINER), None)
 
     @property
     def container_names(self) -> list[str]:

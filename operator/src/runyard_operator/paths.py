@@ -6,8 +6,10 @@ from pydantic import JsonValue
 
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
+from runyard_operator import preparing
 
 _POD, _CONTAINER = "spec.template.spec.", re.compile(r"spec\.template\.spec\.containers\[(\d+)\](?:\.(.*))?")
+_INIT_CONTAINER = re.compile(r"spec\.template\.spec\.initContainers\[(\d+)\](.*)")
 _FIRST = re.compile(r"([A-Za-z]+)(?:\[(\d+)\])?(.*)")
 # Fields of the spec that are laid over the template's, by what identifies an item of a list.
 _POD_FIELDS = {"serviceAccountName": None, "nodeSelector": None, "tolerations": None, "volumes": "name"}
@@ -29,6 +31,8 @@ def own_path(path: str, run: TrainingRun, job: JsonObject) -> str:
     pod = as_object(as_object(as_object(job.get("spec")).get("template")).get("spec"))
     if found := _CONTAINER.fullmatch(path):
         return _in_container(int(found[1]), found[2] or "", run, spec, as_list(pod.get("containers")))
+    if found := _INIT_CONTAINER.fullmatch(path):
+        return _in_init_container(int(found[1]), found[2], run)
     if path.startswith(_POD):
         below = path.removeprefix(_POD)
         return _in(below, spec, pod, _POD_FIELDS) or f"spec.podTemplate.spec.{below}"
@@ -46,6 +50,14 @@ def _in_container(index: int, below: str, run: TrainingRun, spec: JsonObject, co
     if built.get("name") == TRAINING_CONTAINER:
         return _in(below, run.spec.template_container[1], built, _CONTAINER_FIELDS, where) or f"{where}.{below}"
     return f"{where}.{below}" if below else where
+
+
+def _in_init_container(index: int, below: str, run: TrainingRun) -> str:
+    """Return the path of an init container, before which that of source and datasets stands where it is needed."""
+    own = int(preparing.is_needed(run.spec))
+    if index < own:
+        return "spec.source" if run.spec.source else "spec.datasets"
+    return f"spec.podTemplate.spec.initContainers[{index - own}]{below}"
 
 
 def _in(

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from runyard.api import parameters
+from runyard.api import datasets, parameters
 from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import POD_TAG
@@ -88,7 +88,8 @@ class Reconciler:
         if run.metadata.deletion_timestamp:
             return None
         # What was begun is seen to its end, whatever its specification was changed to since.
-        if run.status.job is None and (problems := parameters.problems(run.spec)):
+        problems = [*parameters.problems(run.spec), *datasets.problems(run.spec.datasets or [])]
+        if run.status.job is None and problems:
             return await self._refuse(key, run, problems)
         return await self._advance(key, run, view)
 

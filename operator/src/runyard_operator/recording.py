@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import yaml
 
+from runyard.api import datasets
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import (
@@ -20,6 +21,7 @@ from runyard.api.records import (
     log_artifact,
     outcome_tags,
     primary,
+    source_correction,
     status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
@@ -227,11 +229,15 @@ class Recorder:
         recording.run_ids[attempt.uid] = chief.id
         url = self.tracking.url_of(chief)
         recording.facts = replace(recording.facts, url=url, experiment_id=chief.experiment_id)
+        inputs = datasets.inputs(run.spec.datasets or [], attempt.datasets or [])
         if not attempt.outcome.is_final:
+            await self.tracking.apply(source_correction(chief, attempt))
+            await self.tracking.log_inputs(chief, inputs)
             return
         # An assigned run goes on with the next attempt, and ends as the resource does. What is true comes before
         # what is stored: a run must not stay open because an artifact cannot be kept.
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
+        await self.tracking.log_inputs(chief, inputs)
         for container, text in (await self.logs(run.metadata.namespace, view, attempt)).items():
             await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
         await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}, parameters_of(view.job)))

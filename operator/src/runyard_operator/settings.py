@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 
 from runyard_operator.logs import Format
 
@@ -15,6 +16,7 @@ class Settings:
     tracking_uri: str
     public_tracking_url: str
     namespaces: tuple[str, ...]
+    prepare_image: str
     image_pull_grace: timedelta
     log_tail_bytes: int
     health_port: int
@@ -42,6 +44,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         tracking_uri=uri,
         public_tracking_url=environment.get("RUNYARD_PUBLIC_TRACKING_URL", "").rstrip("/") or uri,
         namespaces=tuple(name.strip() for name in environment.get("RUNYARD_NAMESPACES", "").split(",") if name.strip()),
+        prepare_image=environment.get("RUNYARD_PREPARE_IMAGE", "").strip() or f"runyard/operator:{version('runyard')}",
         image_pull_grace=timedelta(seconds=_number(environment, "RUNYARD_IMAGE_PULL_GRACE_SECONDS", 300)),
         log_tail_bytes=_number(environment, "RUNYARD_LOG_TAIL_BYTES", 1 << 20),
         health_port=_number(environment, "RUNYARD_HEALTH_PORT", 8080),

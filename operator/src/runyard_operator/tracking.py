@@ -172,6 +172,11 @@ class Tracking:
 
         await asyncio.gather(*(one(correction) for correction in corrections))
 
+    async def log_inputs(self, run: Run, datasets: Sequence[JsonObject]) -> None:
+        """Say which datasets a run was trained with; what it has already changes nothing."""
+        if datasets:
+            await self._call("POST", f"{_API}/runs/log-inputs", json={"run_id": run.id, "datasets": [*datasets]})
+
     async def upload(self, run: Run, path: str, content: bytes) -> None:
         """Store an artifact of a run through the server's proxy."""
         scheme, _, root = run.artifact_uri.partition(":")

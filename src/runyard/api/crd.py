@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from runyard.api.model import JsonObject
+from runyard.api.rules import rule
 from runyard.api.trainingrun import (
     GROUP,
     IMMUTABLE_MESSAGE,
@@ -22,7 +23,6 @@ from runyard.api.trainingrun import (
     VERSION,
     TrainingRunSpec,
     TrainingRunStatus,
-    rule,
 )
 
 _COLUMNS = (

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runyard.api import parameters
+from runyard.api import parameters, preparation
 from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
 from runyard.api.trainingrun import TrainingRun
 
@@ -21,6 +21,10 @@ class Platform:
     tracking_uri: str
     installation: str = ""
     """Tells apart operators that share an MLflow; empty on a laptop, which sweeps nothing."""
+    prepare_image: str = ""
+    """The image that fetches source and datasets; a laptop needs none."""
+    inputs_folder: str = preparation.FOLDER
+    """Where the training finds them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def own_variables(
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # What a script printed before it was killed is then in its log.
         "PYTHONUNBUFFERED": "1",
+        **preparation.variables(run.spec, platform.inputs_folder),
         **parameters.variables(run.spec.parameters),
     }
 

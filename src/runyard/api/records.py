@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runyard.api.source import source_tags
 from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome
 
 UID_TAG = "runyard.dev/uid"
@@ -120,9 +121,15 @@ def corrections(runs: Sequence[Run], attempt: Attempt, chief: Run | None) -> lis
     return [found for found in needed if found.changes_status or found.new_tags]
 
 
+def source_correction(run: Run, attempt: Attempt) -> list[Correction]:
+    """Return what a run that is going on should say of the code that it trains."""
+    found = Correction(run, run.status, source_tags(attempt.source), 0)
+    return [found] if found.new_tags else []
+
+
 def outcome_tags(attempt: Attempt) -> dict[str, str]:
-    """Return the tags that say how an attempt ended."""
-    tags = {OUTCOME_TAG: attempt.outcome.value}
+    """Return the tags that say how an attempt ended, and what code it trained."""
+    tags = {OUTCOME_TAG: attempt.outcome.value, **source_tags(attempt.source)}
     if attempt.reason:
         tags[REASON_TAG] = attempt.reason
     if attempt.exit_code is not None:

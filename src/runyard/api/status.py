@@ -157,6 +157,7 @@ def assemble(
         job=job.name,
         attempt_count=count,
         attempts=list(attempts) if run.spec.workers > 1 else _kept(attempts),
+        source=(last.source if last else None) or run.status.source,
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
             run_id=run_id,

@@ -9,7 +9,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
+from runyard.api.datasets import DATASETS_AT_MOST, Dataset, FetchedDataset
 from runyard.api.model import JsonObject, Model, Time, as_list, as_object
+from runyard.api.rules import rule
+from runyard.api.source import COMMIT, ResolvedSource, Source
 
 GROUP = "runyard.dev"
 VERSION = "v1alpha1"
@@ -41,12 +44,6 @@ Parameter: TypeAlias = Annotated[
     WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0}),
 ]
 ShortString: TypeAlias = Annotated[str, Field(max_length=1024)]
-
-
-def rule(expression: str, message: str, field: str = "") -> dict[str, JsonValue]:
-    """Build one CEL rule; `field` is the path, below the rule's own, that an error is reported at."""
-    found: dict[str, JsonValue] = {"rule": expression, "message": message}
-    return {**found, "fieldPath": field} if field else found
 
 
 def _free_of_reserved(variables: str) -> str:
@@ -163,6 +160,18 @@ class TrainingRunSpec(Model):
             ]
         },
     )
+    source: Source | None = Field(
+        None,
+        description="Code from a git repository: it is fetched before the training, which starts in it at "
+        "/runyard/source.",
+    )
+    datasets: list[Dataset] | None = Field(
+        None,
+        max_length=DATASETS_AT_MOST,
+        description="Files that are fetched, and verified by their digests, before the training; MLflow has them as "
+        "inputs of the run.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     backoff_limit: int = Field(
         0, ge=0, le=100, description="How many times a failed attempt is tried again, each in a new pod."
     )
@@ -218,6 +227,12 @@ SPEC_RULES = (
         "self.workers == 1 || !has(self.tracking) || !has(self.tracking.run) || self.tracking.run == 'Assigned'",
         "workers share one run: say Assigned, or leave it out",
         ".tracking.run",
+    ),
+    rule(
+        "self.workers == 1 || !has(self.source) || "
+        f"(has(self.source.revision) && self.source.revision.matches('{COMMIT}'))",
+        "workers fetch one by one, and a branch or a tag may move meanwhile: give the whole name of a commit",
+        ".source.revision",
     ),
     rule(
         "!has(self.queueName) || !self.suspend",
@@ -278,6 +293,9 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     IMAGE_PULL = "ImagePull"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    DATASET_UNAVAILABLE = "DatasetUnavailable"
+    DATASET_MISMATCH = "DatasetMismatch"
     INVALID_SPEC = "InvalidSpec"
     CANCELLED = "Cancelled"
     SUSPENDED = "Suspended"
@@ -315,6 +333,8 @@ class Attempt(Model):
     started_at: Time | None = None
     finished_at: Time | None = None
     message: str | None = Field(None, description="What the kubelet or the Job said of it.")
+    source: ResolvedSource | None = Field(None, description="The code that it trained.")
+    datasets: list[FetchedDataset] | None = Field(None, description="The data that it trained with.")
     run_id: str | None = Field(None, description="The attempt's MLflow run.")
     recorded_at: Time | None = Field(
         None, description="When MLflow was brought to agree with the outcome, log included."
@@ -349,6 +369,7 @@ class TrainingRunStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
         description="The last ten attempts, oldest first, and before them any that MLflow does not agree with yet.",
     )
+    source: ResolvedSource | None = Field(None, description="The code that the last attempt trained.")
     tracking: TrackingStatus | None = None
     metrics: dict[str, str] | None = Field(
         None, description="Final values of at most 16 metrics of the run, with all their digits."

@@ -1,0 +1,1 @@
+"""The program that fetches source and datasets, against real servers."""
