@@ -51,6 +51,7 @@ def operator(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.Tem
         "KUBECONFIG": str(server.kubeconfig),
         "RUNYARD_TRACKING_URI": mlflow.url,
         "RUNYARD_PUBLIC_TRACKING_URL": "http://mlflow.example",
+        "RUNYARD_PREPARE_IMAGE": "example/operator:1",
         "RUNYARD_IMAGE_PULL_GRACE_SECONDS": "2",
         "RUNYARD_SWEEP_SECONDS": "2",
         "RUNYARD_HEALTH_PORT": str(free_port()),

@@ -39,6 +39,13 @@ SPECS = {
     "workers with runs of their own": "{image: x, workers: 2, tracking: {run: Discover}}",
     "a number out of bounds and a broken rule": "{image: x, workers: 0, tracking: {run: Discover}}",
     "too long and a broken rule": f"{{image: x, queueName: team, experiment: {'x' * 501}, suspend: true}}",
+    "an address that is none, with a password in it": "{image: x, source: {git: 'https://u:p@h/p', path: ../x}}",
+    "a revision that is an expression": "{image: x, source: {git: 'https://h/p', revision: main~1}}",
+    "a source that is nowhere, and unknown to the schema": "{image: x, source: {revision: ''}}",
+    "workers with a branch": "{image: x, workers: 2, source: {git: 'https://h/p', revision: main}}",
+    "datasets": "{image: x, datasets: [{name: A, uri: x, digest: y}, {name: b}, {uri: 's3://b/k'}]}",
+    "datasets with bad names, addresses and digests": "{image: x, datasets: [{name: A, uri: x, digest: y}]}",
+    "a dataset given twice": "{image: x, datasets: [{name: a, uri: 's3://b/k'}, {name: a, uri: 's3://b/k'}]}",
     "queued and suspended": "{image: x, queueName: team, suspend: true}",
     "restarts in place": "{podTemplate: {spec: {restartPolicy: Always, containers: [{name: training}]}}}",
     "an image elsewhere than in the training container": "{podTemplate: {spec: {containers: [{name: a, image: x}]}}}",
@@ -77,6 +84,8 @@ def _lines(text: str) -> list[str]:
         "{image: x, command: null, experiment: null}",
         "{image: x, parameters: {a: 1, b: 0.1, c: true, d: text}, args: [$(params.a)]}",
         "{image: x, parameters: {a: null, b: 1}, nodeSelector: {c: null}, backoffLimit: null}",
+        "{image: x, source: {git: 'ssh://git@h:22/p', revision: 'größe/#1', path: a/b, secretName: s}}",
+        "{image: x, datasets: [{name: a.csv, uri: 's3://b/a key'}, {name: b, uri: 'file:///b', digest: null}]}",
         "{image: x, resources: {requests: {cpu: 1, memory: 1Gi}}}",
         "{podTemplate: {spec: {restartPolicy: Never, containers: [{name: training, image: x}]}}}",
         "{image: x, podTemplate: {metadata: {labels: {a: b}}, spec: {imagePullSecrets: [{name: a}]}}}",
@@ -104,6 +113,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "workers": {"workers": 2},
     "tracking": {"tracking": {"requireModel": True}},
     "queue": {"queueName": "team"},
+    "source": {"source": {"git": "https://h/p"}},
+    "datasets": {"datasets": [{"name": "a", "uri": "s3://b/k"}]},
 }
 
 

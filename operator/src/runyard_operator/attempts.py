@@ -102,8 +102,8 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         or pod.metadata.creation_timestamp,
         # What a pod waited for explains its end only if it never came to run.
         message=earlier.message if earlier and not ran else None,
-        source=prepared.source if prepared else None,
-        datasets=prepared.datasets or None if prepared else None,
+        source=(prepared.source if prepared else None) or (earlier.source if earlier else None),
+        datasets=(prepared.datasets if prepared else None) or (earlier.datasets if earlier else None),
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":

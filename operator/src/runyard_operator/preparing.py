@@ -113,7 +113,7 @@ def failed(pod: Pod) -> Failed | None:
         return Failed(Reason.OOM_KILLED, "it came while source and datasets were fetched", ended)
     lines = [line.strip() for line in ended.message.splitlines() if line.strip()]
     said = f"exit code {ended.exit_code} of {CONTAINER}: {lines[-1] if lines else ended.reason or 'no word'}"
-    return Failed(Reason.ERROR, said[: preparation.MESSAGE_LENGTH], ended)
+    return Failed(Reason.ERROR, said[: preparation.MESSAGE_BYTES], ended)
 
 
 def is_going_on(pod: Pod) -> bool:

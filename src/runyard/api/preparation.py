@@ -20,7 +20,8 @@ SOURCE, DATASETS = "source", "datasets"
 WANTED_VARIABLE = "RUNYARD_PREPARE"
 # What the program ends with: nothing is in the way; it may go better later; it would be so again.
 PREPARED, TRY_AGAIN, WOULD_BE_SO_AGAIN = 0, 1, 2
-MESSAGE_LENGTH = 1024
+# A container's last message has 4096 bytes at most, and the report is all of it.
+MESSAGE_BYTES = 1024
 
 
 class Wanted(Model):

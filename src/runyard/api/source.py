@@ -25,7 +25,7 @@ class Source(Model):
     """A folder of a git repository, as it was at one revision."""
 
     git: str = Field(
-        max_length=2048,
+        max_length=1024,
         description="Address of the repository: https://HOST/PATH, ssh://git@HOST/PATH or file:///PATH. Without a "
         "password, which is for secretName.",
         json_schema_extra={

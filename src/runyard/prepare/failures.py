@@ -1,6 +1,6 @@
 """What can be in the way, and whether it may be gone the next time."""
 
-from runyard.api.preparation import MESSAGE_LENGTH
+from runyard.api.preparation import MESSAGE_BYTES
 from runyard.api.trainingrun import Reason
 from runyard.errors import RunyardError
 
@@ -11,4 +11,4 @@ class Unprepared(RunyardError):
     def __init__(self, reason: Reason, message: str, *, is_permanent: bool) -> None:
         """Say why, and whether it would be so again."""
         self.reason, self.is_permanent = reason, is_permanent
-        super().__init__(message[:MESSAGE_LENGTH])
+        super().__init__(message.encode()[:MESSAGE_BYTES].decode(errors="ignore"))
