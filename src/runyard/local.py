@@ -198,7 +198,9 @@ def _attempt_in(
     surroundings = {**_surroundings(), **variables}
     ends_at, echo = circumstances.ends_at, circumstances.echo
     wanted = preparation.wanted(resource.spec)
-    fetched = inputs.fetch(wanted, inputs_folder, surroundings, ends_at, echo) if wanted else None
+    # A path of the image's, which env may set, is not where git is here.
+    fetching = {**surroundings, "PATH": _surroundings()["PATH"]}
+    fetched = inputs.fetch(wanted, inputs_folder, fetching, ends_at, echo) if wanted else None
     logs = {preparation.CONTAINER: fetched.log} if fetched else {}
     if fetched and fetched.end:
         end, log = fetched.end, f"There is no log of {name} ({fetched.end.reason}): {fetched.end.message}\n".encode()

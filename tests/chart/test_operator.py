@@ -17,6 +17,7 @@ def test_what_the_pod_is_told_the_program_understands(everything: Rendered) -> N
     found = from_environment(told)
     assert (found.lease_namespace, found.lease_name) == ("runyard", "runyard-operator")
     assert (found.lease_seconds, found.watch_silence_seconds, found.stuck_seconds) == (30, 90, 60)
+    assert found.prepare_image == container["image"] == "registry.example/operator:2"
     assert (found.log_format, found.namespaces) == ("json", ("team-a", "team-b"))
 
 

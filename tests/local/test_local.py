@@ -2,26 +2,21 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from runyard import local
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import TrackingUnavailable
-from runyard.tracking import ARTIFACT_ROOT_VARIABLE, Store
+from runyard.tracking import Store
+from tests.local.laptop import Laptop
 from tests.support.factories import manifest
 from tests.support.waiting import wait_for
 
@@ -32,85 +27,7 @@ LEAVES_ITS_RUN_OPEN = """
     mlflow.log_text("hello", "greeting.txt")
 """
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave no variable of one test, nor of this machine, to another, and nothing in the folder of the tests."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(ARTIFACT_ROOT_VARIABLE, "")
-    monkeypatch.delenv(ARTIFACT_ROOT_VARIABLE)
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once: MLflow takes seconds for it."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as context:
-        context.setenv(ARTIFACT_ROOT_VARIABLE, "")
-        local.Embedded(folder).open().ensure_experiment("default")
-    return folder
-
-
-@dataclass(frozen=True)
-class Laptop:
-    """A folder with a manifest and its script, a store, and the folder that a person is in."""
-
-    project: Path
-    store: Path
-    here: Path
-
-    def write(self, script: str, **spec: Any) -> Path:
-        """Write a script and the manifest that runs it; return the manifest's path."""
-        (self.project / "train.py").write_text(textwrap.dedent(script), encoding="utf-8")
-        file = self.project / "trainingrun.yaml"
-        file.write_text(yaml.safe_dump(manifest(**{"experiment": "wines"} | spec)), encoding="utf-8")
-        return file
-
-    def run(self, script: str = "", echo: Callable[[bytes], None] = lambda _: None, **spec: Any) -> TrainingRun:
-        """Run a script as the library does."""
-        self.write(script)
-        wanted = TrainingRun.model_validate(manifest(**{"experiment": "wines"} | spec))
-        return local.run(wanted, self.project, local.Embedded(self.store), echo)
-
-    def command(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start the command line, from the folder that a person is in."""
-        command = [sys.executable, "-m", "runyard", *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def cli(self, *arguments: str | Path) -> tuple[int, str, str]:
-        """Run the command line to its end; return its exit code and what it printed."""
-        with self.command(*arguments) as process:
-            out, error = process.communicate(timeout=120)
-        return process.returncode, out, error
-
-    @property
-    def client(self) -> MlflowClient:
-        """MLflow's own view of the store."""
-        return MlflowClient(f"sqlite:///{self.store / 'mlflow.db'}")
-
-    def runs(self) -> list[Run]:
-        """Return all runs, the oldest first."""
-        experiments = [found.experiment_id for found in self.client.search_experiments()]
-        return list(self.client.search_runs(experiments, order_by=["attributes.start_time ASC"]))
-
-    def log_of(self, run: Run, pod: str = "wine-1") -> bytes:
-        """Return a run's log artifact."""
-        return Path(self.client.download_artifacts(run.info.run_id, f"runyard/log-{pod}.txt")).read_bytes()
-
-
-@pytest.fixture
-def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
-    found = Laptop(tmp_path / "project", tmp_path / "here" / ".runyard", tmp_path / "here")
-    found.project.mkdir()
-    found.here.mkdir()
-    shutil.copytree(new_store, found.store)
-    # A shell that runs the tests in the background has them ignore interruptions, and what they start inherits that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield found
-    signal.signal(signal.SIGINT, before)
-    assert not list(tmp_path.rglob("mlruns")), "MLflow kept artifacts where it happened to be"
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def ends(found: TrainingRun) -> list[tuple[Any, ...]]:

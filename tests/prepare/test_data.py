@@ -181,6 +181,11 @@ def test_nobody_at_an_address_is_told(tmp_path: Path) -> None:
         fetch(Dataset(name="wine", uri=uri), tmp_path)
 
 
+def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Unprepared, match="dataset wine cannot be had from https://\\[h/x: "):
+        fetch(Dataset(name="wine", uri="https://[h/x"), tmp_path)
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unprepared, match="dataset wine cannot be had from file:///nowhere: No such file or directory"):
         fetch(Dataset(name="wine", uri="file:///nowhere"), tmp_path)

@@ -234,6 +234,10 @@ def test_a_hook_of_another_repository_is_not_in_the_way(scene: Scene) -> None:
     assert scene.text() == "first"
 
 
+def test_an_address_that_is_none_is_told(scene: Scene) -> None:
+    assert scene.refused("https://h/p\0").is_permanent
+
+
 def test_without_git_it_is_said(scene: Scene) -> None:
     with pytest.raises(Unprepared, match="there is no program git here: install it"):
         scene.fetch(variables={"PATH": "/nowhere"})

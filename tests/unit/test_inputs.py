@@ -1,9 +1,12 @@
 """Source and datasets as a person writes them, and what is told of them."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -203,6 +206,14 @@ def test_there_may_be_sixteen() -> None:
 def test_a_field_that_there_is_not() -> None:
     with pytest.raises(UnknownField, match=r'unknown field "spec.source.branch"'):
         validation.parse(manifest(source={"git": "https://h/p", "branch": "main"}))
+
+
+def test_the_example_in_the_docs_is_taken() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "source-and-datasets.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert example
+    run = validation.parse(yaml.safe_load(example[1]))
+    assert preparation.wanted(run.spec)
 
 
 def test_each_dataset_has_a_variable() -> None:

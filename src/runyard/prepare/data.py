@@ -111,7 +111,7 @@ def _telling_of(dataset: Dataset) -> Iterator[None]:
         raise _unavailable(dataset, f"the server answered {error.code} {error.reason}") from error
     except URLError as error:
         raise _unavailable(dataset, str(error.reason)) from error
-    except (OSError, HTTPException, BotoCoreError, ClientError) as error:
+    except (OSError, ValueError, HTTPException, BotoCoreError, ClientError) as error:
         raise _unavailable(dataset, getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from runyard.api.source import COMMIT, ResolvedSource, Source
 from runyard.api.trainingrun import Reason
@@ -104,6 +103,8 @@ class _Repository:
             )
         except FileNotFoundError:
             raise _unavailable("there is no program git here: install it", is_permanent=True) from None
+        except ValueError as error:  # a name with a zero byte in it is no argument
+            raise _unavailable(str(error), is_permanent=True) from error
         said = _LOGIN.sub("://", done.stderr)
         sys.stderr.write(said)
         if done.returncode:
@@ -161,18 +162,18 @@ def _signed_in(
     kept = {name: value for name, value in environment.items() if not _FOREIGN.match(name)}
     kept |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "http:https:ssh:file"}
     kept.setdefault("GIT_SSH_COMMAND", _SSH)
-    parts = urlsplit(address)
-    if parts.scheme == "file":
+    scheme, _, rest = address.partition("://")
+    if scheme == "file":
         return _ON_A_VOLUME, kept
     if credentials is None:
         return (), kept
-    if parts.scheme == "ssh":
-        key, hosts = _needed(credentials, parts.scheme, _KEY, _KNOWN_HOSTS)
+    if scheme == "ssh":
+        key, hosts = _needed(credentials, scheme, _KEY, _KNOWN_HOSTS)
         options = f"-F none -o IdentitiesOnly=yes -i {key} -o StrictHostKeyChecking=yes -o UserKnownHostsFile={hosts}"
         return (), kept | {"GIT_SSH_COMMAND": f"{_SSH} {options}"}
-    username, password = _needed(credentials, parts.scheme, _USERNAME, _PASSWORD)
+    username, password = _needed(credentials, scheme, _USERNAME, _PASSWORD)
     # A host that the server sends us to is not told: the helper is for this one alone.
-    host = f"{parts.scheme}://{parts.netloc}"
+    host = f"{scheme}://{rest.partition('/')[0]}"
     told = f'"username=%s\\npassword=%s\\n" "$(cat {username})" "$(cat {password})"'
     helper = f'!f() {{ test "$1" = get && printf {told}; }}; f'
     return ("-c", "credential.helper=", "-c", f"credential.{host}.helper={helper}"), kept
