@@ -86,6 +86,29 @@ RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
         )
         for policy in ("Always", "OnFailure")
     ],
+    # More of each are in test_inputs.
+    (
+        "must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH, without a password: that is "
+        "for secretName"
+    ): [({"source": {"git": "git@h:p"}}, "spec.source.git", "string")],
+    "must be the name of a branch, a tag or a commit; an expression, such as main~1, is none": [
+        ({"source": {"git": "https://h/p", "revision": "main~1"}}, "spec.source.revision", "string")
+    ],
+    "must be a folder inside the repository, without a / at its beginning and without ..": [
+        ({"source": {"git": "https://h/p", "path": "../x"}}, "spec.source.path", "string")
+    ],
+    "workers fetch one by one, and a branch or a tag may move meanwhile: give the whole name of a commit": [
+        ({"workers": 2, "source": {"git": "https://h/p", "revision": "main"}}, "spec.source.revision", "object")
+    ],
+    "must be lower case letters, digits, '-' or '.', and begin and end with a letter or a digit": [
+        ({"datasets": [{"name": "A", "uri": "s3://b/k"}]}, "spec.datasets[0].name", "string")
+    ],
+    "must be https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY or file:///PATH, without a password": [
+        ({"datasets": [{"name": "a", "uri": "x"}]}, "spec.datasets[0].uri", "string")
+    ],
+    "must be sha256: and the 64 digits that sha256sum prints, in lower case": [
+        ({"datasets": [{"name": "a", "uri": "s3://b/k", "digest": "md5:0"}]}, "spec.datasets[0].digest", "string")
+    ],
 }
 
 
