@@ -88,8 +88,8 @@ RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
     ],
     # More of each are in test_inputs.
     (
-        "must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH, without a password: that is "
-        "for secretName"
+        "must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH, without a password: that "
+        "is for secretName"
     ): [({"source": {"git": "git@h:p"}}, "spec.source.git", "string")],
     "must be the name of a branch, a tag or a commit; an expression, such as main~1, is none": [
         ({"source": {"git": "https://h/p", "revision": "main~1"}}, "spec.source.revision", "string")
