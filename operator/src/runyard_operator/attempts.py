@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
-from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
+from runyard_operator.objects import FAILED_BECAUSE, Job, ObjectCondition, Pod, Terminated
 
 _IMAGE_WAITS = {
     "ErrImagePull",
@@ -13,10 +13,12 @@ _IMAGE_WAITS = {
     "ErrImageNeverPull",
     "RegistryUnavailable",
 }
+# Whatever else disrupts a pod evicts it: the eviction API, and the kubelet, when memory or disk is short or the node
+# shuts down. A taint of a kind that lets nothing stay is nearly always that of a node that does not answer.
 _DISRUPTIONS = {
     "PreemptionByScheduler": Reason.PREEMPTED,
-    "EvictionByEvictionAPI": Reason.EVICTED,
-    "TerminationByKubelet": Reason.EVICTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "DeletionByPodGC": Reason.NODE_LOST,
 }
 
 
@@ -68,9 +70,7 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
         return attempt
     if pod:
         return _of_pod(pod, attempt, job, now)
-    # A Job starts no pod after one that it has ended for a reason of its own.
-    why = _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
-    outcome, reason = why
+    outcome, reason = _why_gone(attempt, job, now, is_last=is_last)
     return attempt.model_copy(
         update={
             "outcome": outcome,
@@ -79,6 +79,13 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
             "message": attempt.message or "the pod is gone, and its end was not seen",
         }
     )
+
+
+def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:
+    if attempt.reason:  # it was being disrupted when it was last seen
+        return Outcome.CANCELLED, attempt.reason
+    # A Job starts no pod after one that it has ended for a reason of its own.
+    return _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
@@ -100,11 +107,15 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         message=earlier.message if earlier and not ran else None,
         run_id=earlier.run_id if earlier else None,
     )
+    disruption = pod.condition("DisruptionTarget")
     if pod.status.phase == "Succeeded":
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
         outcome, reason = _cause(pod, terminated, job, now)
-        return _ended(base, outcome, reason, terminated, now, pod.status.message)
+        told = disruption.message if disruption and outcome is Outcome.CANCELLED else ""
+        return _ended(base, outcome, reason, terminated, now, pod.status.message or told)
+    if disruption:  # of a node that is lost, this may be the last that is heard
+        base = base.model_copy(update={"reason": str(_disrupted_by(disruption)), "message": disruption.message or None})
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
@@ -142,7 +153,7 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: dateti
     if terminated and terminated.reason == "OOMKilled":
         return Outcome.FAILED, Reason.OOM_KILLED
     if disruption := pod.condition("DisruptionTarget"):
-        return Outcome.CANCELLED, _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
+        return Outcome.CANCELLED, _disrupted_by(disruption)
     if pod.status.reason == "Evicted":
         return Outcome.CANCELLED, Reason.EVICTED
     asked_at = pod.deletion_asked_at
@@ -150,6 +161,10 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: dateti
     if (asked_at and not ended_by_itself) or pod.status.reason == "DeadlineExceeded":
         return _why_stopped(job, asked_at or now, pod.worker)
     return Outcome.FAILED, Reason.ERROR
+
+
+def _disrupted_by(disruption: ObjectCondition) -> Reason:
+    return _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
 
 
 def _why_stopped(job: Job | None, when: datetime, worker: int | None) -> tuple[Outcome, Reason | str]:
