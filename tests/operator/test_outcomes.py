@@ -228,6 +228,37 @@ def test_a_spec_that_no_job_can_have_says_so_with_its_path(actors: Actors) -> No
     assert actors.items("jobs") == []
 
 
+def test_all_that_is_wrong_with_a_spec_is_told_at_once(actors: Actors) -> None:
+    """What the operator sees, and what the API server says of a Job that is only tried."""
+    actors.apply(
+        "a",
+        args=["$(params.missing)"],
+        parameters={"a b": 1, "empty": {}},
+        resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},
+        volumeMounts=[{"name": "nowhere", "mountPath": "/data"}],
+        nodeSelector={"1": "not a label"},
+        podTemplate={
+            "spec": {
+                "containers": [{"name": "Sidecar", "image": "x"}, {"name": "training", "ports": [{"containerPort": 0}]}]
+            }
+        },
+    )
+    accepted = condition(actors.wait_for_phase("a", "Failed"), "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
+    told = [text for text in accepted["message"].split("; ") if text.startswith("spec.")]
+    assert [text.partition(": ")[0] for text in told] == [
+        "spec.parameters.a b",
+        "spec.parameters.empty",
+        "spec.args[0]",
+        "spec.podTemplate.spec.containers[1].ports[0].containerPort",
+        "spec.volumeMounts[0].name",
+        "spec.resources.requests",
+        "spec.podTemplate.spec.containers[0].name",
+        "spec.nodeSelector",
+    ]
+    assert actors.items("jobs") == []
+
+
 def test_a_job_is_removed_in_time_and_only_when_all_is_told(actors: Actors, pod: dict[str, Any]) -> None:
     actors.patch_spec("trainingrun", "a", {"ttlSecondsAfterFinished": 100})
     job = actors.wait_for_job("a")

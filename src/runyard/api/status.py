@@ -19,6 +19,8 @@ from runyard.api.trainingrun import (
 from runyard.errors import Problem
 
 ATTEMPTS_KEPT = 10
+MOST_OF_A_MESSAGE = 32768  # as the API server has it
+_MOST_OF_A_PROBLEM = 2048
 
 ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
 
@@ -111,7 +113,7 @@ def condition_status(status: TrainingRunStatus, condition: str) -> str:
 
 def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is."""
-    message = "; ".join(map(str, problems))
+    message = _listed(problems)
     conditions = _Conditions(run, now)
     conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
@@ -126,6 +128,22 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
             "completion_time": run.status.completion_time or now,
         }
     )
+
+
+def _listed(problems: Sequence[Problem]) -> str:
+    """Return all problems as one text, or as many as a condition's message has room for."""
+    texts = [_cut(str(found), _MOST_OF_A_PROBLEM) for found in problems]
+    shown, room = [], MOST_OF_A_MESSAGE - len("; and 99999 more")
+    for text in texts:
+        if (room := room - len(text) - len("; ")) < 0:
+            break
+        shown.append(text)
+    left = len(texts) - len(shown)
+    return "; ".join([*shown, f"and {left} more"] if left else shown)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def assemble(
@@ -192,7 +210,7 @@ class _Conditions:
                 type=kind,
                 status=status,
                 reason=reason,
-                message=message,
+                message=_cut(message, MOST_OF_A_MESSAGE),
                 last_transition_time=since,
                 observed_generation=self._run.metadata.generation,
             )
