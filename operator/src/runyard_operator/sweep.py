@@ -77,7 +77,7 @@ class Sweeper:
         tracked = resource.status.condition(TRACKED)
         match tracked.reason if tracked else None, is_there:
             case Reason.RECORDED, False:
-                news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow")
+                news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow, or its experiment was")
             case Reason.RUN_DELETED, True:
                 news = ("True", Reason.RECORDED, f"run {run_id} is back in MLflow")
             case _:

@@ -78,6 +78,7 @@ class TrackingFacts:
     """The run assigned to the whole resource."""
     metrics: dict[str, str] | None = None
     problem: str | None = None
+    problem_reason: Reason = Reason.TRACKING_UNAVAILABLE
     missing: Missing | None = None
     is_closed: bool = True
     """Whether the run assigned to the whole resource, if any, says how it ended."""
@@ -300,7 +301,7 @@ def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
 def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: TrackingFacts) -> tuple[str, str, str]:
     """Return the condition's status, reason and message."""
     if tracking.problem:
-        return "False", Reason.TRACKING_UNAVAILABLE, tracking.problem
+        return "False", tracking.problem_reason, tracking.problem
     if job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts):
         if job.state is JobState.COMPLETE and tracking.missing:
             return "False", tracking.missing.reason, tracking.missing.message

@@ -302,6 +302,7 @@ class Reason(StrEnum):
     RECORDED = "Recorded"
     NOTHING_TO_RECORD = "NothingToRecord"
     TRACKING_UNAVAILABLE = "TrackingUnavailable"
+    EXPERIMENT_DELETED = "ExperimentDeleted"
 
     COMPLETED = "Completed"
     ERROR = "Error"

@@ -75,10 +75,10 @@ def test_every_resource_that_is_taken_gets_a_job_or_an_explanation(actors: Actor
 def _check_end(actors: Actors, operator: Operator) -> None:
     """Everything goes, and the operator is done with all of it, without having failed or begun anew."""
     actors.server.kubectl("-n", actors.namespace, "delete", "trainingruns", "--all", "--wait=false")
-    wait_for("nothing is left to do", lambda: operator.metric("runyard_unsettled_resources") == 0, 120, 1)
+    wait_for("nothing is left to do", lambda: operator.metric("runyard_unsettled_resources") == 0, 60 + CASES / 2, 1)
     assert operator.process.poll() is None
-    assert operator.metric("runyard_reconciles_total", result="error") == 0
-    assert "Traceback" not in operator.text
+    failures = [line for line in operator.text.splitlines() if re.search(r" ERROR | CRITICAL |^Traceback", line)]
+    assert failures == []
 
 
 def _told(actors: Actors, taken: set[str]) -> dict[str, dict[str, Any]] | None:
