@@ -374,6 +374,21 @@ def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
     assert mlflow.run(run_id)["info"]["status"] == "FINISHED"
 
 
+def test_a_run_of_a_pod_that_nobody_saw_is_closed_by_a_sweep(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+    context = json.loads(_variable(actors.wait_for_job("a"), "MLFLOW_RUN_CONTEXT"))
+    unseen = {**pod, "metadata": {**pod["metadata"], "uid": "came-and-went"}}
+    run_id = start_run(mlflow, unseen, installation=context["runyard.dev/installation"])
+
+    wait_for("the run is closed", lambda: mlflow.run(run_id)["info"]["status"] == "KILLED")
+
+    assert tags_of(mlflow.run(run_id))["runyard.dev/reason"] == "PodDeleted"
+
+
 def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:

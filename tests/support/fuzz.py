@@ -11,9 +11,6 @@ from hypothesis import strategies as st
 
 from runyard.api.crd import schema
 
-# CI has a share of the cases; `make fuzz` has them all.
-CASES = int(os.environ.get("RUNYARD_FUZZ_CASES", "300"))
-
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 _MOST_FIELDS, _MOST_ITEMS = 4, 3
 _characters = st.characters(exclude_categories=["Cs"])
@@ -32,7 +29,7 @@ _scalars = st.one_of(
     st.sampled_from([0, -1, _INT64, 10**30, 1e308, 5e-324]),
     st.floats(allow_nan=False, allow_infinity=False),
 )
-_parameters = st.one_of(
+_parameters: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.dictionaries(st.sampled_from(["a", "b_1", "N", "no"]), _scalars, max_size=4),
     st.dictionaries(
         st.one_of(st.sampled_from(["a", "no-name", "0a", ""]), st.text(_characters, max_size=20)),
@@ -40,6 +37,11 @@ _parameters = st.one_of(
         max_size=5,
     ),
 )
+
+
+def cases(share: int) -> int:
+    """Return how many cases to try: a share of them, unless all are asked for, as `make fuzz` does."""
+    return int(os.environ.get("RUNYARD_FUZZ_CASES", share))
 
 
 def values(node: dict[str, Any]) -> st.SearchStrategy[Any]:

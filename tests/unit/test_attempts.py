@@ -70,6 +70,12 @@ def test_a_pod_that_is_gone_after_a_disruption_went_for_that(disruption: str, re
     assert (gone.outcome, gone.reason, gone.message) == (CANCELLED, reason, "told to go")
 
 
+def test_a_grace_period_longer_than_history_is_no_matter() -> None:
+    leaving = pod(phase="Failed", containers=[terminated(143)], deleted=at(60))
+    metadata = leaving.metadata.model_copy(update={"deletion_grace_period_seconds": 2**63 - 1})
+    assert seen(leaving.model_copy(update={"metadata": metadata})).reason == "PodDeleted"
+
+
 def test_a_disruption_that_came_to_nothing_is_forgotten() -> None:
     going = seen(pod(phase="Running", containers=[running()], conditions=disrupted("PreemptionByScheduler")))
     again = seen(pod(phase="Running", containers=[running()]), job(), going)

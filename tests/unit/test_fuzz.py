@@ -19,11 +19,11 @@ from runyard_operator.objects import Job
 from runyard_operator.paths import own_path
 from runyard_operator.recording import as_applied
 from tests.support.factories import NOW, UID, stamp
-from tests.support.fuzz import CASES, manifest, specs
+from tests.support.fuzz import cases, manifest, specs
 from tests.support.generate import PLATFORM
 
 
-@settings(max_examples=CASES // 3, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=cases(100), derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(spec=specs())
 def test_any_spec_becomes_a_job_or_is_refused_in_words(spec: dict[str, Any]) -> None:
     body = manifest("wine", spec)

@@ -55,10 +55,13 @@ class Sweeper:
         key = Key(run.tags[NAMESPACE_TAG], run.tags[NAME_TAG], run.tags[UID_TAG])
         if self.namespaces and key.namespace not in self.namespaces:
             return
-        if not (self.mirror.is_settled(key) or self.mirror.is_buried(key)):
+        pod_uid = run.tags.get(POD_TAG, "")
+        if self.mirror.is_settled(key) or self.mirror.is_buried(key):
+            ended = await self._end_of(key, pod_uid)
+        else:
             self.look_at(key)  # going on, or deleted unseen: either way reconciling knows what to do
-            return
-        if ended := await self._end_of(key, run.tags.get(POD_TAG, "")):
+            ended = await self._end_unseen(key, pod_uid)
+        if ended:
             log.info("%s/%s: run %s was left open", key.namespace, key.name, run.id)
             await self.tracking.apply(corrections([run], ended, None))
 
@@ -77,8 +80,19 @@ class Sweeper:
         )
         if pod:
             return observed([pod], TrainingRunStatus(), None, self.now())[0] if pod.has_ended else None
-        # It came and went unseen.
-        reason = Reason.POD_DELETED if is_there else Reason.CANCELLED
+        return self._lost(pod_uid, Reason.POD_DELETED if is_there else Reason.CANCELLED)
+
+    async def _end_unseen(self, key: Key, pod_uid: str) -> Attempt | None:
+        """Return the end of a pod that came and went while no operator looked, of a resource that goes on."""
+        pods = {pod.metadata.uid for pod in await self.cluster.pods(key.namespace, key.uid)}
+        body = await self.cluster.training_run(key.namespace, key.name)
+        if not pod_uid or body is None or (resource := _lenient(body)).metadata.uid != key.uid:
+            return None
+        seen = self.mirror.view(key).pods if key in self.mirror else {}
+        known = {*pods, *seen, *(attempt.uid for attempt in resource.status.attempts)}
+        return None if pod_uid in known else self._lost(pod_uid, Reason.POD_DELETED)
+
+    def _lost(self, pod_uid: str, reason: Reason) -> Attempt:
         return Attempt(pod=pod_uid, uid=pod_uid, outcome=Outcome.CANCELLED, reason=reason.value, finished_at=self.now())
 
     async def _find_deleted(self, bodies: Sequence[JsonObject]) -> None:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.operator.actors import Actors, condition
 from tests.operator.operations.process import Operator, Operators
 from tests.support.apiserver import TOKEN, unverified
-from tests.support.fuzz import CASES, manifest, specs
+from tests.support.fuzz import cases, manifest, specs
 from tests.support.waiting import wait_for
 
+_CASES = cases(300)
 _AT_ONCE = 8
 _PROBLEM = re.compile(r"(spec|metadata)[.:\[]")
 
@@ -26,7 +27,7 @@ def generated() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     @settings(
-        max_examples=CASES,
+        max_examples=_CASES,
         derandomize=True,
         database=None,
         phases=[Phase.generate],
@@ -41,21 +42,22 @@ def generated() -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.timeout(60 + 3 * CASES)
+@pytest.mark.timeout(60 + 3 * _CASES)
 def test_every_resource_that_is_taken_gets_a_job_or_an_explanation(actors: Actors, operators: Operators) -> None:
-    with operators.start("fuzzed") as operator:
+    # A machine that is busy with fuzzing may be late with a Lease of a few seconds.
+    with operators.start("fuzzed", RUNYARD_LEASE_SECONDS="120") as operator:
         operator.wait_until_leading()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             cases = enumerate(generated())
             answers = list(pool.map(lambda case: _create(actors, f"case-{case[0]}", case[1]), cases))
         assert set(Counter(status for status, _ in answers)) <= {201, 422, 400}, "neither taken nor refused"
         taken = {body["metadata"]["name"] for status, body in answers if status == 201}
-        assert len(taken) > CASES / 3
+        assert len(taken) > _CASES / 3
 
         found = wait_for(
             "each is told of",
             lambda: _told(actors, taken),
-            timeout_seconds=60 + CASES / 2,
+            timeout_seconds=60 + _CASES / 2,
             poll_seconds=1,
         )
 
@@ -67,7 +69,7 @@ def test_every_resource_that_is_taken_gets_a_job_or_an_explanation(actors: Actor
             else:
                 assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec"), (name, run["status"])
                 assert _PROBLEM.match(accepted["message"]), (name, accepted)
-        assert len(jobs) > CASES / 10
+        assert len(jobs) > _CASES / 10
         print(f"{len(answers)} cases: {len(taken)} taken, {len(jobs)} with a Job")  # noqa: T201
         _check_end(actors, operator)
 
@@ -75,7 +77,7 @@ def test_every_resource_that_is_taken_gets_a_job_or_an_explanation(actors: Actor
 def _check_end(actors: Actors, operator: Operator) -> None:
     """Everything goes, and the operator is done with all of it, without having failed or begun anew."""
     actors.server.kubectl("-n", actors.namespace, "delete", "trainingruns", "--all", "--wait=false")
-    wait_for("nothing is left to do", lambda: operator.metric("runyard_unsettled_resources") == 0, 60 + CASES / 2, 1)
+    wait_for("nothing is left to do", lambda: operator.metric("runyard_unsettled_resources") == 0, 60 + _CASES / 2, 1)
     assert operator.process.poll() is None
     failures = [line for line in operator.text.splitlines() if re.search(r" ERROR | CRITICAL |^Traceback", line)]
     assert failures == []

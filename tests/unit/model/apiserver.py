@@ -120,8 +120,8 @@ class ApiServer:
             return Answer(200, found) if found else Answer(404, {})
         selector = parse_qs(urlsplit(path).query).get("labelSelector", [""])[0]
         label, _, value = selector.partition("=")
-        found = [it for it in self.all(kind) if not label or it["metadata"]["labels"].get(label) == value]
-        return Answer(200, {"items": found, "metadata": {}})
+        items = [it for it in self.all(kind) if not label or it["metadata"]["labels"].get(label) == value]
+        return Answer(200, {"items": items, "metadata": {}})
 
     def _create_job(self, body: Object) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:
