@@ -11,7 +11,7 @@ TESTBED := $(PYTHON) tests/testbed/testbed.py
 RUN := $(UV) run --frozen --no-sync
 export UV_NO_PROGRESS ?= 1
 
-.PHONY: help demo cluster test check tools generate format down clean bench charts operator docs images examples
+.PHONY: help demo cluster test check tools generate format down clean bench fuzz charts operator docs images examples
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ static: .venv/ready
 bench: .venv/ready ## Measure the operator's speed and size against a real API server (docs/performance.md): ten minutes.
 	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
 	$(RUN) python -m tests.bench $(BENCH)
+
+fuzz: .venv/ready ## Give the operator 2,000 TrainingRuns that nobody would write, at a real API server: twenty minutes.
+	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
+	RUNYARD_FUZZ_CASES=2000 $(RUN) pytest -s tests/unit/test_fuzz.py tests/operator/operations/test_fuzz.py
 
 tools: ## Make the programs that tests need besides the cluster's: API server, etcd, kubectl, helm, Chromium.
 	$(TESTBED) browser

@@ -59,6 +59,15 @@ def as_stored(value: JsonValue, node: JsonObject) -> JsonValue:
     return value
 
 
+def items_without_keys(value: JsonValue, node: JsonObject, path: Path = ()) -> Iterator[tuple[Path, JsonValue]]:
+    """Return the place and the value of what is no object, in a list whose items have keys; a null is told of less."""
+    for key, child, child_schema in children(node, value):
+        if "x-kubernetes-list-map-keys" in node and not isinstance(child, dict | None):
+            yield (*path, key), child
+        if child_schema is not None:
+            yield from items_without_keys(child, child_schema, (*path, key))
+
+
 def repeated_keys(value: JsonValue, node: JsonObject, path: Path = ()) -> Iterator[tuple[Path, JsonObject]]:
     """Return the place and the key of each item whose list, such as `env`, has one with that key before it."""
     keys = cast("list[str]", node.get("x-kubernetes-list-map-keys", []))

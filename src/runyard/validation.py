@@ -21,7 +21,7 @@ from runyard.api.crd import schema
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
 from runyard.errors import InvalidManifest, Problem, UnknownField, UnreadableManifest
-from runyard.structural import Path, children, dotted
+from runyard.structural import children, dotted
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH = 253
@@ -68,7 +68,7 @@ def parse(manifest: JsonValue) -> TrainingRun:
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     found_problems = [*_name_problems(name), *_schema_problems(resource)]
     if not any(_LEAVES_RULES_UNCHECKED.search(problem.message) for problem in found_problems):
-        found_problems += _rule_problems(resource, _schema(), ())
+        found_problems += _rule_problems(resource, _schema(), "")
     if found_problems:
         raise InvalidManifest(str(name), found_problems)
     run = TrainingRun.model_validate(resource)
@@ -94,7 +94,8 @@ def _name_problems(name: JsonValue) -> Iterator[Problem]:
         yield Problem(
             "metadata.name",
             f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
-            "characters, '-' or '.', and must start and end with an alphanumeric character",
+            "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex "
+            f"used for validation is '{_SUBDOMAIN.pattern}')",
         )
 
 
@@ -102,6 +103,11 @@ def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
     errors = _Validator(_schema()).iter_errors(resource)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.path]):
         yield _worded(error)
+        if error.validator == "anyOf":  # of what may be either, the API server also says how it is not the first
+            yield _worded(error.context[0])
+    for where, item in structural.items_without_keys(resource, _schema()):
+        shown = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+        yield Problem(dotted(where), f"Invalid value: {shown}: must be an object for an array of list-type map")
     for where, key in structural.repeated_keys(resource, _schema()):
         yield Problem(dotted(where), f"Duplicate value: {json.dumps(key, separators=(',', ':'))}")
 
@@ -160,13 +166,26 @@ def _type_name(value: JsonValue) -> str:
     return _TYPE_NAMES[type(value)]
 
 
-def _rule_problems(value: JsonValue, node: JsonObject, path: Path) -> Iterator[Problem]:
+_BEGINNINGS = {
+    "FieldValueRequired": "Required value",
+    "FieldValueForbidden": "Forbidden",
+}
+_QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
+
+
+def _is_quantity(text: str) -> bool:
+    """Stand in for a function that the API server adds to CEL."""
+    return _QUANTITY.fullmatch(text) is not None
+
+
+def _rule_problems(value: JsonValue, node: JsonObject, path: str) -> Iterator[Problem]:
     for rule in cast("list[dict[str, str]]", node.get("x-kubernetes-validations", [])):
         if "oldSelf" in rule["rule"]:
             continue  # it is about changes, and a file says nothing of what was before
-        if cel.evaluate(rule["rule"], {"self": value}) is not True:
-            where = dotted(path) + rule.get("fieldPath", "")
-            yield Problem(where, f'Invalid value: "{_type_name(value)}": {rule["message"]}')
+        if cel.evaluate(rule["rule"], cel.Context({"self": value}, {"isQuantity": _is_quantity})) is not True:
+            yield Problem(path + rule.get("fieldPath", ""), f"{_BEGINNINGS[rule['reason']]}: {rule['message']}")
+    fields = cast("JsonObject", node.get("properties", {}))
     for key, child, child_schema in children(node, value):
         if child_schema is not None:
-            yield from _rule_problems(child, child_schema, (*path, key))
+            below = f".{key}" if key in fields else f"[{key}]"
+            yield from _rule_problems(child, child_schema, (path + below).removeprefix("."))

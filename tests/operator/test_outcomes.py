@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.operator.actors import Actors, condition
 from tests.support.mlflow_server import MlflowRest, tags_of
@@ -228,6 +229,37 @@ def test_a_spec_that_no_job_can_have_says_so_with_its_path(actors: Actors) -> No
     assert actors.items("jobs") == []
 
 
+def test_all_that_is_wrong_with_a_spec_is_told_at_once(actors: Actors) -> None:
+    """What the operator sees, and what the API server says of a Job that is only tried."""
+    actors.apply(
+        "a",
+        args=["$(params.missing)"],
+        parameters={"a b": 1, "empty": {}},
+        resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},
+        volumeMounts=[{"name": "nowhere", "mountPath": "/data"}],
+        nodeSelector={"1": "not a label"},
+        podTemplate={
+            "spec": {
+                "containers": [{"name": "Sidecar", "image": "x"}, {"name": "training", "ports": [{"containerPort": 0}]}]
+            }
+        },
+    )
+    accepted = condition(actors.wait_for_phase("a", "Failed"), "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
+    told = [text for text in accepted["message"].split("; ") if text.startswith("spec.")]
+    assert [text.partition(": ")[0] for text in told] == [
+        "spec.parameters.a b",
+        "spec.parameters.empty",
+        "spec.args[0]",
+        "spec.podTemplate.spec.containers[1].ports[0].containerPort",
+        "spec.volumeMounts[0].name",
+        "spec.resources.requests",
+        "spec.podTemplate.spec.containers[0].name",
+        "spec.nodeSelector",
+    ]
+    assert actors.items("jobs") == []
+
+
 def test_a_job_is_removed_in_time_and_only_when_all_is_told(actors: Actors, pod: dict[str, Any]) -> None:
     actors.patch_spec("trainingrun", "a", {"ttlSecondsAfterFinished": 100})
     job = actors.wait_for_job("a")
@@ -342,6 +374,21 @@ def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
     assert mlflow.run(run_id)["info"]["status"] == "FINISHED"
 
 
+def test_a_run_of_a_pod_that_nobody_saw_is_closed_by_a_sweep(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+    context = json.loads(_variable(actors.wait_for_job("a"), "MLFLOW_RUN_CONTEXT"))
+    unseen = {**pod, "metadata": {**pod["metadata"], "uid": "came-and-went"}}
+    run_id = start_run(mlflow, unseen, installation=context["runyard.dev/installation"])
+
+    wait_for("the run is closed", lambda: mlflow.run(run_id)["info"]["status"] == "KILLED")
+
+    assert tags_of(mlflow.run(run_id))["runyard.dev/reason"] == "PodDeleted"
+
+
 def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:
@@ -358,6 +405,74 @@ def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
     wait_for("the resource says so", lambda: tracked() == "RunDeleted")
     mlflow.call("mlflow/runs/restore", {"run_id": run_id})
     wait_for("the resource says that it is back", lambda: tracked() == "Recorded")
+
+
+def test_an_experiment_that_is_deleted_is_told_until_it_is_restored(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    experiment = mlflow.call("mlflow/experiments/create", {"name": f"deleted {actors.namespace}"})["experiment_id"]
+    mlflow.call("mlflow/experiments/delete", {"experiment_id": experiment})
+    actors.apply("b", experiment=f"deleted {actors.namespace}")
+    job = actors.wait_for_job("b")
+    second = actors.create_pod(job, "one")
+    actors.end_pod(second, 0)
+    actors.end_job(job, "Complete")
+
+    def tracked() -> dict[str, str] | None:
+        found = condition(actors.get("trainingrun", "b").get("status", {}), "Tracked")
+        return found if found["status"] == "False" else None
+
+    found = wait_for("the resource says so", tracked)
+
+    assert found["reason"] == "ExperimentDeleted"
+    assert found["message"] == (
+        f'the experiment "deleted {actors.namespace}" is deleted in MLflow, and the run of this training is still to '
+        f"be made there: restore it (mlflow experiments restore --experiment-id {experiment})"
+    )
+    assert condition(actors.get("trainingrun", "b")["status"], "Succeeded")["status"] == "True"
+    mlflow.call("mlflow/experiments/restore", {"experiment_id": experiment})
+    status = actors.wait_for_phase("b", "Succeeded")
+    assert mlflow.run(status["tracking"]["runId"])["info"]["experiment_id"] == experiment
+    assert pod["status"]["phase"] == "Pending", "another training is not held up"
+
+
+def test_names_and_values_as_long_and_as_strange_as_they_may_be(actors: Actors, mlflow: MlflowRest) -> None:
+    name = f"{'a' * 48}.{'b' * 150}.{'c' * 53}"
+    strange = 'Grüner 🍇 "weiß\\" $(HOME) $$ \u202e\u0001 {}'
+    actors.apply(
+        name,
+        experiment="Größe ✓ 'x' \"y\" $(HOME) %41 🍇" + "z" * 460,
+        parameters={"text": strange, "long": "x" * 20_000, "_": 0.1 + 0.2, "n": 2**62},
+        args=["--text=$(params.text)", "--long=$(params.long)"],
+        env=[{"name": "Ü-✓", "value": "$(params.text)"}],
+    )
+    assert len(name) == 253
+    job = actors.wait_for_job(name)
+    pod = actors.create_pod(job, "one")
+    context = json.loads(_variable(job, "MLFLOW_RUN_CONTEXT"))
+    run_id = start_run(mlflow, pod, installation=context["runyard.dev/installation"])
+    mlflow.call("mlflow/runs/set-tag", {"run_id": run_id, "key": "Größe", "value": "🍇" * 1900})
+    actors.end_pod(pod, 1, "", "Größe 🍇 " * 400)
+    second = actors.create_pod(job, "two")
+    actors.end_pod(second, 3, "", "\u202eend\u0000")
+    actors.end_job(job, "Failed", "BackoffLimitExceeded")
+
+    status = actors.wait_for_phase(name, "Failed")
+
+    first, made = (mlflow.run(attempt["runId"]) for attempt in status["attempts"])
+    assert (first["info"]["status"], made["info"]["status"]) == ("FAILED", "FAILED")
+    assert tags_of(first)["runyard.dev/name"] == tags_of(made)["runyard.dev/name"] == name
+    found = mlflow.call(f"mlflow/experiments/get?experiment_id={made['info']['experiment_id']}")["experiment"]["name"]
+    assert found.startswith("Größe ✓ 'x' \"y\" $(HOME) %41 🍇")
+    manifest = yaml.safe_load(mlflow.artifact(made, "runyard/trainingrun.yaml").decode())
+    assert manifest["spec"]["parameters"]["text"] == strange
+    assert manifest["spec"]["parameters"]["long"] == "x" * 20_000
+
+    def told() -> list[str] | None:
+        reasons = [event["reason"] for event in actors.items("events")]
+        return reasons if "Failed" in reasons else None
+
+    wait_for("events come through", told)
 
 
 def _variable(job: dict[str, Any], name: str) -> str:

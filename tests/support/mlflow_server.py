@@ -89,5 +89,5 @@ def mlflow_server(port: int | None = None, home: Path | None = None) -> Iterator
             "--workers=1",
         ]
         with running(command, folder / "server.log", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}):
-            wait_for("MLflow answers", server.is_up, timeout_seconds=60)
+            wait_for("MLflow answers", server.is_up, timeout_seconds=180)
             yield server

@@ -40,6 +40,53 @@ def seen(found: Pod, of: Job | None = None, *before: Attempt, seconds: float = 1
     return only
 
 
+# What Kubernetes says of a disrupted pod (kubernetes.io/docs/concepts/workloads/pods/disruptions), and what it means.
+DISRUPTIONS = {
+    "PreemptionByScheduler": "Preempted",
+    "DeletionByTaintManager": "NodeLost",
+    "EvictionByEvictionAPI": "Evicted",
+    "DeletionByPodGC": "NodeLost",
+    "TerminationByKubelet": "Evicted",
+    "DeletionByDeviceTaintManager": "Evicted",
+}
+
+
+@pytest.mark.parametrize(("disruption", "reason"), DISRUPTIONS.items())
+@pytest.mark.parametrize("containers", [[terminated(143, message="epoch 3")], [running()], []])
+def test_a_disruption_is_the_reason_of_an_end(disruption: str, reason: str, containers: list[dict[str, Any]]) -> None:
+    found = seen(
+        pod(phase="Failed", containers=containers, conditions=disrupted(disruption), deleted=at(9)), job(), attempt()
+    )
+    assert (found.outcome, found.reason, found.message) == (CANCELLED, reason, "told to go")
+    assert found.exit_code == (143 if containers and "terminated" in containers[0]["state"] else None)
+
+
+@pytest.mark.parametrize(("disruption", "reason"), DISRUPTIONS.items())
+def test_a_pod_that_is_gone_after_a_disruption_went_for_that(disruption: str, reason: str) -> None:
+    """As of a node that does not answer: its pod runs on for all that is known, until somebody removes it."""
+    going = seen(pod(phase="Running", containers=[running()], conditions=disrupted(disruption), deleted=at(9)))
+    assert (going.outcome, going.reason, going.message) == (RUNNING, reason, "told to go")
+    [gone] = observed([], [going], job(), at(120))
+    assert (gone.outcome, gone.reason, gone.message) == (CANCELLED, reason, "told to go")
+
+
+def test_a_grace_period_longer_than_history_is_no_matter() -> None:
+    leaving = pod(phase="Failed", containers=[terminated(143)], deleted=at(60))
+    metadata = leaving.metadata.model_copy(update={"deletion_grace_period_seconds": 2**63 - 1})
+    assert seen(leaving.model_copy(update={"metadata": metadata})).reason == "PodDeleted"
+
+
+def test_a_disruption_that_came_to_nothing_is_forgotten() -> None:
+    going = seen(pod(phase="Running", containers=[running()], conditions=disrupted("PreemptionByScheduler")))
+    again = seen(pod(phase="Running", containers=[running()]), job(), going)
+    assert (again.outcome, again.reason, again.message) == (RUNNING, None, None)
+
+
+def test_a_training_that_ends_well_though_its_pod_was_told_to_go_succeeded() -> None:
+    found = seen(pod(phase="Succeeded", containers=[terminated(0)], conditions=disrupted("DeletionByTaintManager")))
+    assert (found.outcome, found.reason, found.message) == (SUCCEEDED, "Completed", None)
+
+
 @pytest.mark.parametrize(
     ("found", "outcome", "reason", "exit_code", "message"),
     [
@@ -90,36 +137,6 @@ def seen(found: Pod, of: Job | None = None, *before: Attempt, seconds: float = 1
             pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),
             *(CANCELLED, "Evicted", None, "The node was low on resource: ephemeral-storage."),
             id="evicted before its container began",
-        ),
-        pytest.param(
-            pod(
-                phase="Failed",
-                containers=[terminated(143)],
-                conditions=disrupted("EvictionByEvictionAPI"),
-                deleted=at(9),
-            ),
-            *(CANCELLED, "Evicted", 143, None),
-            id="drained from its node",
-        ),
-        pytest.param(
-            pod(
-                phase="Failed",
-                containers=[terminated(143)],
-                conditions=disrupted("PreemptionByScheduler"),
-                deleted=at(9),
-            ),
-            *(CANCELLED, "Preempted", 143, None),
-            id="preempted",
-        ),
-        pytest.param(
-            pod(
-                phase="Failed",
-                containers=[terminated(143)],
-                conditions=disrupted("DeletionByTaintManager"),
-                deleted=at(9),
-            ),
-            *(CANCELLED, "Evicted", 143, None),
-            id="a disruption of some other kind",
         ),
         pytest.param(
             pod(phase="Failed", containers=[terminated(143)], deleted=at(60)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.parameters import problems, substituted, text_of, variables
+from runyard.api.parameters import problems, substituted, text_of, usable, variables
 from tests.support.factories import training_run
 
 
@@ -44,11 +44,17 @@ def test_text_keeps_the_value(value: float) -> None:
         ("$(params.a)$(params.b)", "1x y"),
         ("$(HOME) $HOME ${a} $(param.a) $(params)", "$(HOME) $HOME ${a} $(param.a) $(params)"),
         ("$(params.c)", "$(params.a)"),
+        ("$(params.a)$(params.e)", "1$(params.e)"),
         ("$(params.d)", r"\1 \g<0>"),
     ],
 )
 def test_substituted(text: str, expected: str) -> None:
     assert substituted(text, {"a": 1, "b": "x y", "c": "$(params.a)", "d": r"\1 \g<0>"}) == expected
+
+
+def test_what_is_wrong_is_left_out_of_what_is_usable() -> None:
+    spec = training_run(parameters={"a": 1, "b c": 2, "d": {}, "e": [], "f": None, "g": ""}).spec
+    assert usable(spec) == {"a": 1, "g": ""}
 
 
 def test_each_is_a_variable() -> None:

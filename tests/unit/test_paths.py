@@ -16,6 +16,7 @@ TEMPLATE: dict[str, Any] = {
         "containers": [
             {"name": "sidecar", "image": "x"},
             {"name": "training", "env": [{"name": "BELOW"}], "resources": {}, "ports": [{"containerPort": 0}]},
+            {"name": "other", "image": "x"},
         ],
     }
 }
@@ -49,6 +50,9 @@ def index_of(container: dict[str, Any], name: str) -> int:
             "spec.podTemplate.spec.containers[1].ports[0].containerPort",
         ),
         ("spec.template.spec.containers[1].image", "spec.podTemplate.spec.containers[0].image"),
+        ("spec.template.spec.containers[2].image", "spec.podTemplate.spec.containers[2].image"),
+        ("spec.template.spec.containers[2]", "spec.podTemplate.spec.containers[2]"),
+        ("spec.template.spec.nodeSelector[0]", "spec.nodeSelector[0]"),
         ("spec.template.spec.volumes[0].emptyDir", "spec.podTemplate.spec.volumes[0].emptyDir"),
         ("spec.template.spec.volumes[1].emptyDir", "spec.volumes[0].emptyDir"),
         ("spec.template.spec.tolerations[0].key", "spec.podTemplate.spec.tolerations[0].key"),

@@ -348,6 +348,21 @@ def test_a_refused_resource_is_settled_at_once() -> None:
     assert is_settled(after(found))
 
 
+@pytest.mark.parametrize(
+    ("problems", "end"),
+    [
+        ([Problem("spec.image", "x" * 40_000)], "x…"),
+        ([Problem("spec.args[0]", "x" * 500)] * 100, "x; and 37 more"),
+        ([Problem("spec.args[0]", "x" * 500)] * 2, "xx"),
+    ],
+)
+def test_no_message_is_longer_than_the_api_server_takes(problems: list[Problem], end: str) -> None:
+    message = refused(training_run(), problems, at(0)).conditions[0].message
+    assert message.startswith("spec.")
+    assert message.endswith(end)
+    assert len(message) <= 32768
+
+
 def test_refusing_again_changes_nothing() -> None:
     problems = [Problem("spec.image", "none")]
     first = refused(training_run(), problems, at(5))

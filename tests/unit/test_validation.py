@@ -1,12 +1,9 @@
-"""What a manifest is refused for without a cluster; tests/operator holds the words against a real API server's."""
+"""What a manifest is refused for without a cluster, besides the table of refusals."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from runyard.api.crd import schema
-from runyard.api.trainingrun import IMMUTABLE_MESSAGE
 from runyard.errors import InvalidManifest, RunyardError, UnknownField, UnreadableManifest
 from runyard.structural import dotted
 from runyard.validation import parse
@@ -23,107 +20,6 @@ def complaints(body: Any) -> set[str]:
 
 def wrong_type(path: str, found: str, wanted: str) -> str:
     return f'{path}: Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"'
-
-
-def nodes(node: Any, *, is_schema: bool = True) -> Iterator[dict[str, Any]]:
-    """Return every schema within the schema; a map from names to schemas is none itself."""
-    if isinstance(node, list):
-        for item in node:
-            yield from nodes(item)
-    if isinstance(node, dict):
-        if is_schema:
-            yield node
-        for key, child in node.items():
-            if key != "x-kubernetes-validations":
-                yield from nodes(child, is_schema=not (is_schema and key == "properties"))
-
-
-# A specification that breaks the rule, and what is said of it, by the rule's message.
-RULES: dict[str, list[tuple[dict[str, Any], str, str]]] = {
-    'say which image to train in, here or in podTemplate for its container named "training"': [
-        ({"image": None}, "spec.image", "object"),
-        ({"image": None, "podTemplate": {}}, "spec.image", "object"),
-        ({"image": None, "podTemplate": {"spec": {}}}, "spec.image", "object"),
-        ({"image": None, "podTemplate": {"spec": {"containers": []}}}, "spec.image", "object"),
-        (
-            {
-                "image": None,
-                "podTemplate": {"spec": {"containers": [{"name": "training"}, {"name": "a", "image": "x"}]}},
-            },
-            *("spec.image", "object"),
-        ),
-    ],
-    (
-        "MLFLOW_TRACKING_URI, MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by "
-        "Runyard: leave them out"
-    ): [
-        ({"env": [{"name": "A"}, {"name": "MLFLOW_RUN_CONTEXT", "value": "{}"}]}, "spec.env", "array"),
-        ({"env": [{"name": "RUNYARD_POD_UID"}]}, "spec.env", "array"),
-        (
-            {
-                "podTemplate": {
-                    "spec": {
-                        "containers": [
-                            {"name": "a", "env": [{"name": "RUNYARD_POD_UID"}]},
-                            {"name": "training", "env": [{"name": "A"}, {"name": "RUNYARD_POD_UID"}]},
-                        ]
-                    }
-                }
-            },
-            *("spec.podTemplate.spec.containers", "object"),
-        ),
-    ],
-    "workers share one run: say Assigned, or leave it out": [
-        ({"workers": 2, "tracking": {"run": "Discover"}}, "spec.tracking.run", "object"),
-    ],
-    "a queued training is suspended and resumed by its queue: leave suspend or queueName out": [
-        ({"queueName": "team", "suspend": True}, "spec.suspend", "object"),
-    ],
-    "must be Never, or left out: every attempt is a pod of its own": [
-        (
-            {"podTemplate": {"spec": {"restartPolicy": policy, "containers": [{"name": "training"}]}}},
-            *("spec.podTemplate.spec.restartPolicy", "object"),
-        )
-        for policy in ("Always", "OnFailure")
-    ],
-    # More of each are in test_inputs.
-    (
-        "must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH, without a password: that "
-        "is for secretName"
-    ): [({"source": {"git": "git@h:p"}}, "spec.source.git", "string")],
-    "must be the name of a branch, a tag or a commit; an expression, such as main~1, is none": [
-        ({"source": {"git": "https://h/p", "revision": "main~1"}}, "spec.source.revision", "string")
-    ],
-    "must be a folder inside the repository, without a / at its beginning and without ..": [
-        ({"source": {"git": "https://h/p", "path": "../x"}}, "spec.source.path", "string")
-    ],
-    "workers fetch one by one, and a branch or a tag may move meanwhile: give the whole name of a commit": [
-        ({"workers": 2, "source": {"git": "https://h/p", "revision": "main"}}, "spec.source.revision", "object")
-    ],
-    "must be lower case letters, digits, '-' or '.', and begin and end with a letter or a digit": [
-        ({"datasets": [{"name": "A", "uri": "s3://b/k"}]}, "spec.datasets[0].name", "string")
-    ],
-    "must be https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY or file:///PATH, without a password": [
-        ({"datasets": [{"name": "a", "uri": "x"}]}, "spec.datasets[0].uri", "string")
-    ],
-    "must be sha256: and the 64 digits that sha256sum prints, in lower case": [
-        ({"datasets": [{"name": "a", "uri": "s3://b/k", "digest": "md5:0"}]}, "spec.datasets[0].digest", "string")
-    ],
-}
-
-
-def test_each_rule_of_the_schema_is_shown_here() -> None:
-    messages = {
-        rule["message"] for node in nodes(schema()) for rule in node.get("x-kubernetes-validations", []) if node
-    }
-    assert messages == {*RULES, IMMUTABLE_MESSAGE}, "what cannot be changed is shown against the API server"
-
-
-@pytest.mark.parametrize(
-    ("message", "spec", "path", "kind"), [(message, *case) for message, cases in RULES.items() for case in cases]
-)
-def test_a_broken_rule_is_said_in_its_own_words(message: str, spec: dict[str, Any], path: str, kind: str) -> None:
-    assert complaints(manifest(**spec)) == {f'{path}: Invalid value: "{kind}": {message}'}
 
 
 @pytest.mark.parametrize(
@@ -146,61 +42,6 @@ def test_a_broken_rule_is_said_in_its_own_words(message: str, spec: dict[str, An
 )
 def test_what_the_rules_allow(spec: dict[str, Any]) -> None:
     assert parse(manifest(**spec)).metadata.name == "wine"
-
-
-# A value for each way in which a schema can refuse one.
-KEYWORDS = {
-    "type": (
-        {"args": [1]},
-        'spec.args[0]: Invalid value: "integer": spec.args[0] in body must be of type string: "integer"',
-    ),
-    "required": ({"env": [{"value": "x"}]}, "spec.env[0].name: Required value"),
-    "enum": (
-        {"tracking": {"run": "Guess"}},
-        'spec.tracking.run: Unsupported value: "Guess": supported values: "Discover", "Assigned"',
-    ),
-    "minimum": (
-        {"backoffLimit": -1},
-        "spec.backoffLimit: Invalid value: -1: spec.backoffLimit in body should be greater than or equal to 0",
-    ),
-    "maximum": (
-        {"backoffLimit": 101},
-        "spec.backoffLimit: Invalid value: 101: spec.backoffLimit in body should be less than or equal to 100",
-    ),
-    "minLength": ({"image": ""}, 'spec.image: Invalid value: "": spec.image in body should be at least 1 chars long'),
-    "maxLength": ({"image": "x" * 1025}, "spec.image: Too long: may not be more than 1024 bytes"),
-    "pattern": (
-        {"resources": {"limits": {"cpu": "plenty"}}},
-        (
-            'spec.resources.limits.cpu: Invalid value: "plenty": spec.resources.limits.cpu in body should match '
-            r"'^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$'"
-        ),
-    ),
-    "minItems": ({"command": []}, "spec.command: Invalid value: 0: spec.command in body should have at least 1 items"),
-    "maxItems": ({"command": ["x"] * 257}, "spec.command: Too many: 257: must have at most 256 items"),
-    "maxProperties": (
-        {"parameters": dict.fromkeys(map(str, range(101)), 1)},
-        "spec.parameters: Too many: 101: must have at most 100 items",
-    ),
-    "anyOf": (
-        {"resources": {"limits": {"cpu": 1.5}}},
-        (
-            'spec.resources.limits.cpu: Invalid value: "number": spec.resources.limits.cpu in body must be of type '
-            'integer,string: "number"'
-        ),
-    ),
-}
-SAYS_NOTHING_OF_A_VALUE = {"properties", "items", "additionalProperties", "description", "default", "format"}
-
-
-def test_each_keyword_of_the_schema_is_shown_here() -> None:
-    used = {key for node in nodes(schema()) for key in node if not key.startswith("x-kubernetes-")}
-    assert used - SAYS_NOTHING_OF_A_VALUE == set(KEYWORDS)
-
-
-@pytest.mark.parametrize(("spec", "words"), KEYWORDS.values(), ids=KEYWORDS.keys())
-def test_a_wrong_value_is_said_as_the_api_server_says_it(spec: dict[str, Any], words: str) -> None:
-    assert complaints(manifest(**spec)) == {words}
 
 
 def test_all_that_is_wrong_is_said_together() -> None:
@@ -257,7 +98,8 @@ def test_metadata(metadata: Any, said: str) -> None:
 @pytest.mark.parametrize("name", ["A", "a_b", "-a", "a-", "a..b", "a.-b", ".a", "ä", "a b", "a\n"])
 def test_names_that_no_resource_has(name: str) -> None:
     [said] = complaints(manifest(name))
-    assert said.endswith("must start and end with an alphanumeric character")
+    assert said.startswith("metadata.name: Invalid value: ")
+    assert "must start and end with an alphanumeric character" in said
 
 
 @pytest.mark.parametrize("name", ["a", "1", "a-b", "a.b-c.1", "a" * 253])
@@ -353,12 +195,6 @@ def test_what_is_within_a_parameter_is_wrong_but_no_unknown_field() -> None:
         "spec.parameters.a: Too many: 1: must have at most 0 items",
         "spec.parameters.c: Too many: 2: must have at most 0 items",
     }
-
-
-@pytest.mark.parametrize("spec", [{"args": [None]}, {"env": [None]}])
-def test_a_null_in_a_list_is_not(spec: dict[str, Any]) -> None:
-    [said] = complaints(manifest(**spec))
-    assert 'Invalid value: "null"' in said
 
 
 @pytest.mark.parametrize("body", [None, 3, "text", [], [manifest()], {}, {"kind": "TrainingRun"}])

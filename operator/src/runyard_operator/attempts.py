@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard_operator import preparing
-from runyard_operator.objects import FAILED_BECAUSE, Job, Pod, Terminated
+from runyard_operator.objects import FAILED_BECAUSE, Job, ObjectCondition, Pod, Terminated
 
 _IMAGE_WAITS = {
     "ErrImagePull",
@@ -14,10 +14,12 @@ _IMAGE_WAITS = {
     "ErrImageNeverPull",
     "RegistryUnavailable",
 }
+# Whatever else disrupts a pod evicts it: the eviction API, and the kubelet, when memory or disk is short or the node
+# shuts down. A taint of a kind that lets nothing stay is nearly always that of a node that does not answer.
 _DISRUPTIONS = {
     "PreemptionByScheduler": Reason.PREEMPTED,
-    "EvictionByEvictionAPI": Reason.EVICTED,
-    "TerminationByKubelet": Reason.EVICTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "DeletionByPodGC": Reason.NODE_LOST,
 }
 # What a container's own end is the cause of.
 _OF_A_CONTAINER = {Reason.ERROR, Reason.OOM_KILLED}
@@ -71,9 +73,7 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
         return attempt
     if pod:
         return _of_pod(pod, attempt, job, now)
-    # A Job starts no pod after one that it has ended for a reason of its own.
-    why = _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
-    outcome, reason = why
+    outcome, reason = _why_gone(attempt, job, now, is_last=is_last)
     return attempt.model_copy(
         update={
             "outcome": outcome,
@@ -82,6 +82,13 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
             "message": attempt.message or "the pod is gone, and its end was not seen",
         }
     )
+
+
+def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:
+    if attempt.reason:  # it was being disrupted when it was last seen
+        return Outcome.CANCELLED, attempt.reason
+    # A Job starts no pod after one that it has ended for a reason of its own.
+    return _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
@@ -106,6 +113,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         datasets=(prepared.datasets if prepared else None) or (earlier.datasets if earlier else None),
         run_id=earlier.run_id if earlier else None,
     )
+    disruption = pod.condition("DisruptionTarget")
     if pod.status.phase == "Succeeded":
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
@@ -113,7 +121,10 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         outcome, reason = _cause(pod, unprepared.end if unprepared else terminated, job, now)
         if unprepared and outcome is Outcome.FAILED and reason in _OF_A_CONTAINER:
             return _ended(base, outcome, unprepared.reason, None, unprepared.end.finished_at or now, unprepared.message)
-        return _ended(base, outcome, reason, terminated, now, pod.status.message)
+        told = disruption.message if disruption and outcome is Outcome.CANCELLED else ""
+        return _ended(base, outcome, reason, terminated, now, pod.status.message or told)
+    if disruption:  # of a node that is lost, this may be the last that is heard
+        base = base.model_copy(update={"reason": str(_disrupted_by(disruption)), "message": disruption.message or None})
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
@@ -151,7 +162,7 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: dateti
     if terminated and terminated.reason == "OOMKilled":
         return Outcome.FAILED, Reason.OOM_KILLED
     if disruption := pod.condition("DisruptionTarget"):
-        return Outcome.CANCELLED, _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
+        return Outcome.CANCELLED, _disrupted_by(disruption)
     if pod.status.reason == "Evicted":
         return Outcome.CANCELLED, Reason.EVICTED
     asked_at = pod.deletion_asked_at
@@ -159,6 +170,10 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: dateti
     if (asked_at and not ended_by_itself) or pod.status.reason == "DeadlineExceeded":
         return _why_stopped(job, asked_at or now, pod.worker)
     return Outcome.FAILED, Reason.ERROR
+
+
+def _disrupted_by(disruption: ObjectCondition) -> Reason:
+    return _DISRUPTIONS.get(disruption.reason, Reason.EVICTED)
 
 
 def _why_stopped(job: Job | None, when: datetime, worker: int | None) -> tuple[Outcome, Reason | str]:

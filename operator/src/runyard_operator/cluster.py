@@ -25,6 +25,7 @@ REPORTER = "runyard-operator"
 REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
 _PAGE = 500
+_NOTE_BYTES = 1024
 
 
 class ClusterError(Exception):
@@ -101,14 +102,15 @@ class Cluster:
         found = await self._read(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": f"{UID_LABEL}={uid}"})
         return tuple(Pod.model_validate(item) for item in cast("list[JsonObject]", (found or {})["items"]))
 
-    async def create_job(self, namespace: str, manifest: JsonObject) -> Job | None:
-        """Create a Job and return it; None where there is one of that name already.
+    async def create_job(self, namespace: str, manifest: JsonObject, *, dry_run: bool = False) -> Job | None:
+        """Create a Job and return it; None where there is one of that name already. A dry run only checks it.
 
         Raises:
             JobRefused: the API server says that it is invalid.
 
         """
-        async with self._send("POST", _jobs_path(namespace), body=manifest) as answer:
+        query = {"dryRun": "All"} if dry_run else None
+        async with self._send("POST", _jobs_path(namespace), query, body=manifest) as answer:
             if answer.status == HTTPStatus.CONFLICT:
                 return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
@@ -169,13 +171,13 @@ class Cluster:
         """Write an event on the resource."""
         namespace = run.metadata.namespace
         body: JsonObject = {
-            "metadata": {"name": f"{run.metadata.name[:200]}.{uuid4().hex[:16]}", "namespace": namespace},
+            "metadata": {"name": f"{run.metadata.name[:200].rstrip('.-')}.{uuid4().hex[:16]}", "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"{GROUP}/{REPORTER}",
             "reportingInstance": REPORTER,
             "action": event.action,
             "reason": event.reason,
-            "note": event.note[:1024],
+            "note": event.note.encode()[:_NOTE_BYTES].decode(errors="ignore"),
             "type": event.kind,
             "regarding": {
                 "apiVersion": API_VERSION,

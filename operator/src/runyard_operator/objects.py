@@ -6,7 +6,7 @@ from pydantic import Field
 
 from runyard.api import preparation
 from runyard.api.model import Model, Time
-from runyard.api.trainingrun import TRAINING_CONTAINER
+from runyard.api.trainingrun import MOST_SECONDS, TRAINING_CONTAINER
 
 # Written on a Job together with the deadline that ends it, so that its reason and its end are one step.
 FAILED_BECAUSE = "runyard.dev/failed-because"
@@ -186,7 +186,8 @@ class Pod(Model):
     def deletion_asked_at(self) -> datetime | None:
         """When its deletion was asked for: its deletion time is when it is to be gone."""
         gone_at = self.metadata.deletion_timestamp
-        return gone_at and gone_at - timedelta(seconds=self.metadata.deletion_grace_period_seconds)
+        # A grace period may be any number of seconds; a time may not be before the first year.
+        return gone_at and gone_at - timedelta(seconds=min(self.metadata.deletion_grace_period_seconds, MOST_SECONDS))
 
     def condition(self, kind: str, status: str = "True") -> ObjectCondition | None:
         """Return the condition of that type if it has that status."""

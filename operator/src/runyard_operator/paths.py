@@ -42,13 +42,17 @@ def own_path(path: str, run: TrainingRun, job: JsonObject) -> str:
 def _in_container(index: int, below: str, run: TrainingRun, spec: JsonObject, containers: list[JsonValue]) -> str:
     built = as_object(containers[index])
     template = as_list(as_object(as_object(spec.get("podTemplate")).get("spec")).get("containers"))
-    names = [as_object(item).get("name") for item in template]
-    if built.get("name") == TRAINING_CONTAINER and (found := _in(below, spec, built, _CONTAINER_FIELDS)):
-        return found
-    place = names.index(built.get("name")) if built.get("name") in names else 0
-    where = f"spec.podTemplate.spec.containers[{place}]"
-    if built.get("name") == TRAINING_CONTAINER:
-        return _in(below, run.spec.template_container[1], built, _CONTAINER_FIELDS, where) or f"{where}.{below}"
+    if index == 0:  # the training container comes first in the pod
+        if found := _in(below, spec, built, _CONTAINER_FIELDS):
+            return found
+        place, written = run.spec.template_container
+        where = f"spec.podTemplate.spec.containers[{place}]"
+        return _in(below, written, built, _CONTAINER_FIELDS, where) or _join(where, below)
+    others = [place for place, item in enumerate(template) if as_object(item).get("name") != TRAINING_CONTAINER]
+    return _join(f"spec.podTemplate.spec.containers[{others[index - 1]}]", below)
+
+
+def _join(where: str, below: str) -> str:
     return f"{where}.{below}" if below else where
 
 
@@ -68,7 +72,7 @@ def _in(
     if not found or found[1] not in fields or found[1] not in written:
         return None
     name, index, rest = found[1], found[2], found[3]
-    if index is None:
+    if index is None or not isinstance(written[name], list):  # a label's name may be a number
         return f"{where}.{below}"
     items, key = as_list(written[name]), fields[name]
     item = as_object(as_list(built.get(name))[int(index)])

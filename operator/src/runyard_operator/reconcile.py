@@ -90,7 +90,7 @@ class Reconciler:
         # What was begun is seen to its end, whatever its specification was changed to since.
         problems = [*parameters.problems(run.spec), *datasets.problems(run.spec.datasets or [])]
         if run.status.job is None and problems:
-            return await self._refuse(key, run, problems)
+            return await self._refuse(key, run, [*problems, *await self._refused_besides(key, run)])
         return await self._advance(key, run, view)
 
     def _may_be_behind(self, view: View) -> bool:
@@ -202,8 +202,7 @@ class Reconciler:
             manifest = jobs.job(run, self.platform, assigned)
             found = await self.cluster.create_job(key.namespace, manifest)
         except JobRefused as error:
-            own = [Problem(own_path(found.path, run, manifest), found.message) for found in error.problems]
-            raise JobRefused(own) from error
+            raise JobRefused(_own(error, run, manifest)) from error
         except ClusterError as error:
             if error.status != HTTPStatus.FORBIDDEN:  # as by a quota
                 raise
@@ -217,6 +216,20 @@ class Reconciler:
         if found:
             view.see_job(found)
         return None
+
+    async def _refused_besides(self, key: Key, run: TrainingRun) -> list[Problem]:
+        """Return what the API server has against the Job of a resource whose parameters are wrong."""
+        spec = run.spec.model_copy(update={"parameters": parameters.usable(run.spec)})
+        likely = run.model_copy(update={"spec": spec})
+        manifest = jobs.job(likely, self.platform)
+        try:
+            await self.cluster.create_job(key.namespace, manifest, dry_run=True)
+        except JobRefused as error:
+            return _own(error, likely, manifest)
+        except ClusterError as error:
+            if error.status != HTTPStatus.FORBIDDEN:  # as by a quota, which has no say in what is wrong
+                raise
+        return []
 
     async def _keep_logs(self, key: Key, view: View, status: TrainingRunStatus) -> None:
         """Read the logs of each pod that is about to go, while there is something to read."""
@@ -343,6 +356,11 @@ def _buried(key: Key, view: View) -> TrainingRun:
 def _lenient(body: JsonObject) -> TrainingRun:
     """Read a resource of which only metadata and status are needed, whatever its spec says."""
     return TrainingRun.model_validate({**body, "spec": {}})
+
+
+def _own(refusal: JobRefused, run: TrainingRun, job: JsonObject) -> list[Problem]:
+    """Return the API server's complaints of a Job with their paths in the TrainingRun."""
+    return [Problem(own_path(found.path, run, job), found.message) for found in refusal.problems]
 
 
 def _uid(body: JsonObject) -> str:

@@ -26,14 +26,14 @@ from runyard.api.records import (
 )
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import JobState, TrackingFacts, deciding
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, RunMode, TrainingRun
+from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, RunMode, TrainingRun
 from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
 from runyard_operator.jobs import parameters_of
 from runyard_operator.mirror import Key, View
 from runyard_operator.queue import pause_after
-from runyard_operator.tracking import Tracking, TrackingError
+from runyard_operator.tracking import ExperimentDeleted, Tracking, TrackingError
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,9 @@ class Recorder:
     def _failed(self, recording: Recording, error: Exception) -> None:
         is_expected = isinstance(error, TrackingError | ClusterError)
         log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
-        recording.facts = replace(recording.facts, problem=str(error) or type(error).__name__)
+        reason = Reason.EXPERIMENT_DELETED if isinstance(error, ExperimentDeleted) else Reason.TRACKING_UNAVAILABLE
+        problem = str(error) or type(error).__name__
+        recording.facts = replace(recording.facts, problem=problem, problem_reason=reason)
         recording.not_before = self.now() + pause_after(recording.failures)
         recording.failures += 1
 

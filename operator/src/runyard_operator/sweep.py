@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
-from runyard.api.status import TRACKED, is_settled, with_tracked
-from runyard.api.trainingrun import Reason, TrainingRun
+from runyard.api.status import SUCCEEDED, TRACKED, is_settled, with_tracked
+from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
+from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.mirror import Key, Mirror
 from runyard_operator.tracking import Tracking, TrackingError
@@ -54,16 +55,45 @@ class Sweeper:
         key = Key(run.tags[NAMESPACE_TAG], run.tags[NAME_TAG], run.tags[UID_TAG])
         if self.namespaces and key.namespace not in self.namespaces:
             return
-        if not self.mirror.is_settled(key):
+        pod_uid = run.tags.get(POD_TAG, "")
+        if self.mirror.is_settled(key) or self.mirror.is_buried(key):
+            ended = await self._end_of(key, pod_uid)
+        else:
             self.look_at(key)  # going on, or deleted unseen: either way reconciling knows what to do
-            return
+            ended = await self._end_unseen(key, pod_uid)
+        if ended:
+            log.info("%s/%s: run %s was left open", key.namespace, key.name, run.id)
+            await self.tracking.apply(corrections([run], ended, None))
+
+    async def _end_of(self, key: Key, pod_uid: str) -> Attempt | None:
+        """Return the end of a pod whose resource is done with, or of the resource itself; None where it goes on."""
         body = await self.cluster.training_run(key.namespace, key.name)
-        resource = TrainingRun.model_validate({**(body or {}), "spec": {}})
-        ended = next((found for found in resource.status.attempts if found.uid == run.tags.get(POD_TAG)), None)
-        if body is None or resource.metadata.uid != key.uid or ended is None:
-            return
-        log.info("%s/%s: run %s was left open", key.namespace, key.name, run.id)
-        await self.tracking.apply(corrections([run], ended, None))
+        resource = _lenient(body) if body else None
+        is_there = resource is not None and resource.metadata.uid == key.uid
+        if resource and is_there:
+            if not pod_uid:
+                return _standing_for(resource)
+            if found := next((found for found in resource.status.attempts if found.uid == pod_uid), None):
+                return found
+        pod = next(
+            (pod for pod in await self.cluster.pods(key.namespace, key.uid) if pod.metadata.uid == pod_uid), None
+        )
+        if pod:
+            return observed([pod], TrainingRunStatus(), None, self.now())[0] if pod.has_ended else None
+        return self._lost(pod_uid, Reason.POD_DELETED if is_there else Reason.CANCELLED)
+
+    async def _end_unseen(self, key: Key, pod_uid: str) -> Attempt | None:
+        """Return the end of a pod that came and went while no operator looked, of a resource that goes on."""
+        pods = {pod.metadata.uid for pod in await self.cluster.pods(key.namespace, key.uid)}
+        body = await self.cluster.training_run(key.namespace, key.name)
+        if not pod_uid or body is None or (resource := _lenient(body)).metadata.uid != key.uid:
+            return None
+        seen = self.mirror.view(key).pods if key in self.mirror else {}
+        known = {*pods, *seen, *(attempt.uid for attempt in resource.status.attempts)}
+        return None if pod_uid in known else self._lost(pod_uid, Reason.POD_DELETED)
+
+    def _lost(self, pod_uid: str, reason: Reason) -> Attempt:
+        return Attempt(pod=pod_uid, uid=pod_uid, outcome=Outcome.CANCELLED, reason=reason.value, finished_at=self.now())
 
     async def _find_deleted(self, bodies: Sequence[JsonObject]) -> None:
         settled = [found for found in map(_lenient, bodies) if is_settled(found) and found.status.tracking]
@@ -77,13 +107,25 @@ class Sweeper:
         tracked = resource.status.condition(TRACKED)
         match tracked.reason if tracked else None, is_there:
             case Reason.RECORDED, False:
-                news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow")
+                news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow, or its experiment was")
             case Reason.RUN_DELETED, True:
                 news = ("True", Reason.RECORDED, f"run {run_id} is back in MLflow")
             case _:
                 return
         log.info("%s/%s: %s", resource.metadata.namespace, resource.metadata.name, news[2])
         await self.cluster.patch_status(resource, with_tracked(resource, *news, self.now()))
+
+
+def _standing_for(resource: TrainingRun) -> Attempt:
+    """Return the end of a resource whose outcome is known, as that of one attempt."""
+    verdict = resource.status.condition(SUCCEEDED)
+    return Attempt(
+        pod=resource.metadata.name,
+        uid="",
+        outcome=Outcome.SUCCEEDED if verdict and verdict.status == "True" else Outcome.FAILED,
+        reason=verdict.reason if verdict else None,
+        finished_at=resource.status.completion_time,
+    )
 
 
 def _lenient(body: JsonObject) -> TrainingRun:

@@ -29,6 +29,17 @@ class TrackingError(Exception):
         super().__init__(message)
 
 
+class ExperimentDeleted(TrackingError):
+    """A run is to be made in an experiment that was deleted: somebody has to say what is to become of it."""
+
+    def __init__(self, name: str, experiment_id: str) -> None:
+        """Say what can be done."""
+        super().__init__(
+            f'the experiment "{name}" is deleted in MLflow, and the run of this training is still to be made there: '
+            f"restore it (mlflow experiments restore --experiment-id {experiment_id})"
+        )
+
+
 class _Lenient(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -252,7 +263,10 @@ class Tracking:
     async def _experiment_id(self, name: str) -> str:
         async def existing() -> str:
             answer = await self._call("GET", f"{_API}/experiments/get-by-name", params={"experiment_name": name})
-            return str(answer["experiment"]["experiment_id"])
+            found = answer["experiment"]
+            if found.get("lifecycle_stage") == "deleted":
+                raise ExperimentDeleted(name, str(found["experiment_id"]))
+            return str(found["experiment_id"])
 
         try:
             return await existing()

@@ -17,6 +17,7 @@ from runyard.api.trainingrun import (
     KIND,
     MUTABLE,
     PLURAL,
+    RESERVED_IN_TEMPLATE,
     SPEC_RULES,
     TRAINING_CONTAINER,
     UNSEEN,
@@ -65,6 +66,12 @@ _INT_OR_STRING: JsonObject = {
 _QUANTITY_PATTERN = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
+# A pattern is a riddle to whoever writes 512MB; the bound keeps the rule cheap in the API server's eyes.
+_QUANTITY_RULE = rule(
+    "type(self) == int || isQuantity(self)",
+    "must be a quantity: a number with a unit, such as 500m, 2, 512Mi or 1.5Gi",
+)
+_MOST_QUANTITIES = 12
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING_TYPE = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 # A pod template that is laid under other fields need not name containers, and its metadata is labels and
@@ -88,6 +95,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
     spec["x-kubernetes-validations"] = [*SPEC_RULES, *_make_immutable(_object(spec["properties"]))]
     template = _object(_object(spec["properties"])["podTemplate"])
     _relax_template(template)
+    _word_quantities(_object(_object(spec["properties"])["resources"]))
     properties: JsonObject = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
@@ -259,10 +267,19 @@ def _relax_template(template: JsonObject) -> None:
     containers = _object(_object(spec["properties"])["containers"])
     # Bounds let the API server see that rules over containers are cheap.
     containers["maxItems"] = 32
-    container = _object(_object(containers["items"])["properties"])
+    item = _object(containers["items"])
+    item["x-kubernetes-validations"] = [RESERVED_IN_TEMPLATE]
+    container = _object(item["properties"])
     _object(container["env"])["maxItems"] = 256
     variable = _object(_object(_object(container["env"])["items"])["properties"])
     _object(variable["name"])["maxLength"] = 1024
     name = _object(container["name"])
     name["maxLength"] = 63
     name["description"] = f'"{TRAINING_CONTAINER}" is the training container.'
+
+
+def _word_quantities(resources: JsonObject) -> None:
+    for key in ("limits", "requests"):
+        found = _object(_object(resources["properties"])[key])
+        found["maxProperties"] = _MOST_QUANTITIES
+        found["additionalProperties"] = {**_INT_OR_STRING, "x-kubernetes-validations": [_QUANTITY_RULE]}

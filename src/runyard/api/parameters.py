@@ -20,8 +20,8 @@ def text_of(value: JsonValue) -> str:
 
 
 def substituted(text: str, parameters: Mapping[str, JsonValue]) -> str:
-    """Replace each $(params.NAME); every other $(…) is left to Kubernetes."""
-    return _REFERENCE.sub(lambda found: text_of(parameters[found[1]]), text)
+    """Replace each $(params.NAME) that there is; every other $(…) is left to Kubernetes."""
+    return _REFERENCE.sub(lambda found: text_of(parameters[found[1]]) if found[1] in parameters else found[0], text)
 
 
 def variables(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
@@ -32,6 +32,12 @@ def variables(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
 def problems(spec: TrainingRunSpec) -> list[Problem]:
     """Find what is wrong with the parameters and with their uses, which a schema cannot say."""
     return [*_bad_parameters(spec), *_bad_references(spec)]
+
+
+def usable(spec: TrainingRunSpec) -> dict[str, JsonValue]:
+    """Return the parameters that nothing is wrong with."""
+    wrong = {problem.path for problem in _bad_parameters(spec)}
+    return {name: value for name, value in spec.parameters.items() if f"spec.parameters.{name}" not in wrong}
 
 
 def _bad_parameters(spec: TrainingRunSpec) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ from runyard.api.trainingrun import (
 from runyard.errors import Problem
 
 ATTEMPTS_KEPT = 10
+MOST_OF_A_MESSAGE = 32768  # as the API server has it
+_MOST_OF_A_PROBLEM = 2048
 
 ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
 
@@ -76,6 +78,7 @@ class TrackingFacts:
     """The run assigned to the whole resource."""
     metrics: dict[str, str] | None = None
     problem: str | None = None
+    problem_reason: Reason = Reason.TRACKING_UNAVAILABLE
     missing: Missing | None = None
     is_closed: bool = True
     """Whether the run assigned to the whole resource, if any, says how it ended."""
@@ -111,7 +114,7 @@ def condition_status(status: TrainingRunStatus, condition: str) -> str:
 
 def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is."""
-    message = "; ".join(map(str, problems))
+    message = _listed(problems)
     conditions = _Conditions(run, now)
     conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
@@ -126,6 +129,22 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
             "completion_time": run.status.completion_time or now,
         }
     )
+
+
+def _listed(problems: Sequence[Problem]) -> str:
+    """Return all problems as one text, or as many as a condition's message has room for."""
+    texts = [_cut(str(found), _MOST_OF_A_PROBLEM) for found in problems]
+    shown, room = [], MOST_OF_A_MESSAGE - len("; and 99999 more")
+    for text in texts:
+        if (room := room - len(text) - len("; ")) < 0:
+            break
+        shown.append(text)
+    left = len(texts) - len(shown)
+    return "; ".join([*shown, f"and {left} more"] if left else shown)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def assemble(
@@ -193,7 +212,7 @@ class _Conditions:
                 type=kind,
                 status=status,
                 reason=reason,
-                message=message,
+                message=_cut(message, MOST_OF_A_MESSAGE),
                 last_transition_time=since,
                 observed_generation=self._run.metadata.generation,
             )
@@ -283,7 +302,7 @@ def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
 def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: TrackingFacts) -> tuple[str, str, str]:
     """Return the condition's status, reason and message."""
     if tracking.problem:
-        return "False", Reason.TRACKING_UNAVAILABLE, tracking.problem
+        return "False", tracking.problem_reason, tracking.problem
     if job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts):
         if job.state is JobState.COMPLETE and tracking.missing:
             return "False", tracking.missing.reason, tracking.missing.message

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, WithJsonSchema
 
 from runyard.api.datasets import DATASETS_AT_MOST, Dataset, FetchedDataset
 from runyard.api.model import JsonObject, Model, Time, as_list, as_object
-from runyard.api.rules import rule
+from runyard.api.rules import REQUIRED, Rule, rule
 from runyard.api.source import COMMIT, ResolvedSource, Source
 
 GROUP = "runyard.dev"
@@ -21,15 +21,33 @@ KIND = "TrainingRun"
 PLURAL = "trainingruns"
 
 TRAINING_CONTAINER = "training"
+# 68 years; a Job keeps its TTL in 32 bits, and counts far longer deadlines as over at once.
+MOST_SECONDS = 2**31 - 1
 RESERVED_ENVIRONMENT = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_CONTEXT", "RUNYARD_POD_UID")
 
 
-def kubernetes(definition: str) -> WithJsonSchema:
-    """Mark a field as a type of Kubernetes' own, whose schema `crd` puts in."""
-    return WithJsonSchema({"x-runyard-kubernetes-type": definition})
+def kubernetes(definition: str, *rules: Rule) -> WithJsonSchema:
+    """Mark a field as a type of Kubernetes' own, whose schema `crd` puts in, with rules of ours besides."""
+    more = {"x-kubernetes-validations": [*rules]} if rules else {}
+    return WithJsonSchema({"x-runyard-kubernetes-type": definition, **more})
 
 
-EnvVar: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.EnvVar")]
+_RESERVED_MESSAGE = (
+    f"{', '.join(RESERVED_ENVIRONMENT[:-1])} and {RESERVED_ENVIRONMENT[-1]} are how a run is found again and are set "
+    "by Runyard: leave them out"
+)
+_NOT_RESERVED = f"!(self.name in {list(RESERVED_ENVIRONMENT)})"
+# Of the training container in podTemplate: other containers may call theirs what they like.
+RESERVED_IN_TEMPLATE = rule(
+    f"self.name != '{TRAINING_CONTAINER}' || !has(self.env) || "
+    f"self.env.all(e, !(e.name in {list(RESERVED_ENVIRONMENT)}))",
+    _RESERVED_MESSAGE,
+    ".env",
+)
+
+EnvVar: TypeAlias = Annotated[
+    JsonObject, kubernetes("io.k8s.api.core.v1.EnvVar", rule(_NOT_RESERVED, _RESERVED_MESSAGE, ".name"))
+]
 EnvFromSource: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.EnvFromSource")]
 ResourceRequirements: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.ResourceRequirements")]
 Toleration: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.Toleration")]
@@ -44,16 +62,6 @@ Parameter: TypeAlias = Annotated[
     WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0}),
 ]
 ShortString: TypeAlias = Annotated[str, Field(max_length=1024)]
-
-
-def _free_of_reserved(variables: str) -> str:
-    return f"{variables}.all(e, !(e.name in {list(RESERVED_ENVIRONMENT)}))"
-
-
-_RESERVED_MESSAGE = (
-    "MLFLOW_TRACKING_URI, MLFLOW_RUN_CONTEXT and RUNYARD_POD_UID are how a run is found again and are set by Runyard: "
-    "leave them out"
-)
 
 
 class RunMode(StrEnum):
@@ -79,6 +87,13 @@ class Tracking(Model):
         default_factory=list,
         max_length=64,
         description="Metrics without which a training that succeeds is Succeeded, but Tracked=False.",
+    )
+
+
+def _is_name(whose: str) -> Rule:
+    return rule(
+        "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+        f"must be {whose} name: lower case letters, digits, '-' and '.', beginning and ending with a letter or a digit",
     )
 
 
@@ -111,7 +126,18 @@ class TrainingRunSpec(Model):
         "env, and is in the environment as PARAM_NAME.",
     )
     experiment: str | None = Field(
-        None, min_length=1, max_length=500, description="MLflow experiment; default: the namespace's name."
+        None,
+        min_length=1,
+        max_length=500,
+        description="MLflow experiment; default: the namespace's name.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    r"!self.matches('[\\x00-\\x1f\\x7f]')",
+                    "must be one line of text: leave out line breaks, tabs and other control characters",
+                )
+            ]
+        },
     )
     env: list[EnvVar] | None = Field(
         None,
@@ -120,7 +146,6 @@ class TrainingRunSpec(Model):
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["name"],
-            "x-kubernetes-validations": [rule(_free_of_reserved("self"), _RESERVED_MESSAGE)],
         },
     )
     env_from: list[EnvFromSource] | None = Field(
@@ -137,6 +162,7 @@ class TrainingRunSpec(Model):
         None,
         max_length=253,
         description="Service account of the pod; its token is not mounted unless asked for.",
+        json_schema_extra={"x-kubernetes-validations": [_is_name("a service account's")]},
     )
     node_selector: dict[str, str] | None = Field(None, description="Labels a node must have.")
     tolerations: list[Toleration] | None = Field(None, max_length=64, description="Taints that are tolerated.")
@@ -150,12 +176,6 @@ class TrainingRunSpec(Model):
                     "!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",
                     "must be Never, or left out: every attempt is a pod of its own",
                     ".spec.restartPolicy",
-                ),
-                rule(
-                    "!has(self.spec) || !has(self.spec.containers) || self.spec.containers.all(c, "
-                    f"c.name != '{TRAINING_CONTAINER}' || !has(c.env) || {_free_of_reserved('c.env')})",
-                    _RESERVED_MESSAGE,
-                    ".spec.containers",
                 ),
             ]
         },
@@ -178,18 +198,23 @@ class TrainingRunSpec(Model):
     active_deadline_seconds: int | None = Field(
         None,
         ge=1,
+        le=MOST_SECONDS,
         description="Seconds after which the training is stopped and has failed, retries included.",
     )
     ttl_seconds_after_finished: int | None = Field(
-        None, ge=0, description="Seconds after the end until the Job and its pods are removed; default: kept."
+        None,
+        ge=0,
+        le=MOST_SECONDS,
+        description="Seconds after the end until the Job and its pods are removed; default: kept.",
     )
     suspend: bool = Field(default=False, description="true: no pod runs until it is set to false.")
     queue_name: str | None = Field(
         None,
         min_length=1,
-        max_length=253,
+        max_length=63,
         description="Kueue's LocalQueue that says when the training may run: the Job is made suspended, and Kueue "
         "resumes it.",
+        json_schema_extra={"x-kubernetes-validations": [_is_name("a LocalQueue's")]},
     )
     workers: int = Field(
         1,
@@ -222,6 +247,7 @@ SPEC_RULES = (
         f" && self.podTemplate.spec.containers.exists(c, c.name == '{TRAINING_CONTAINER}' && has(c.image)))",
         'say which image to train in, here or in podTemplate for its container named "training"',
         ".image",
+        reason=REQUIRED,
     ),
     rule(
         "self.workers == 1 || !has(self.tracking) || !has(self.tracking.run) || self.tracking.run == 'Assigned'",
@@ -285,6 +311,7 @@ class Reason(StrEnum):
     RECORDED = "Recorded"
     NOTHING_TO_RECORD = "NothingToRecord"
     TRACKING_UNAVAILABLE = "TrackingUnavailable"
+    EXPERIMENT_DELETED = "ExperimentDeleted"
 
     COMPLETED = "Completed"
     ERROR = "Error"

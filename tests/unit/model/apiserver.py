@@ -118,9 +118,10 @@ class ApiServer:
         if name:
             found = self.get(kind, name)
             return Answer(200, found) if found else Answer(404, {})
-        selector = parse_qs(urlsplit(path).query)["labelSelector"][0]
+        selector = parse_qs(urlsplit(path).query).get("labelSelector", [""])[0]
         label, _, value = selector.partition("=")
-        return Answer(200, {"items": [it for it in self.all(kind) if it["metadata"]["labels"].get(label) == value]})
+        items = [it for it in self.all(kind) if not label or it["metadata"]["labels"].get(label) == value]
+        return Answer(200, {"items": items, "metadata": {}})
 
     def _create_job(self, body: Object) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:

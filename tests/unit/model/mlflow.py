@@ -9,7 +9,8 @@ from tests.unit.model.wire import Answer
 
 Run = dict[str, Any]
 
-_FILTER = re.compile(r"tags\.`(.*)` = '(.*)'")
+_TAGGED = re.compile(r"tags\.`(?P<tag>.*?)` = '(?P<value>.*?)'(?: AND attributes\.status = '(?P<status>\w+)')?")
+_LISTED = re.compile(r"attributes\.run_id IN \((.*)\)")
 _OPERATOR = "made by the operator"
 
 
@@ -63,9 +64,7 @@ class Mlflow:
         if what.startswith("experiments/"):
             return self._serve_experiments(what, asked)
         if what == "runs/search":
-            match = _FILTER.fullmatch(asked["filter"])
-            assert match, asked
-            found = [run for run in self.tagged(*match.groups()) if _experiment(run) in asked["experiment_ids"]]
+            found = [run for run in self._found(asked["filter"]) if _experiment(run) in asked["experiment_ids"]]
             return Answer(200, {"runs": [_wire(run) for run in found]})
         if what == "runs/create":
             name = next(name for name, found in self.experiments.items() if found == asked["experiment_id"])
@@ -78,6 +77,14 @@ class Mlflow:
         if what == "runs/update":
             self.end(asked["run_id"], asked["status"])
         return Answer(200, {"run": _wire(run)})
+
+    def _found(self, expression: str) -> list[Run]:
+        if listed := _LISTED.fullmatch(expression):
+            return [self.runs[item.strip("' ")] for item in listed[1].split(",")]
+        match = _TAGGED.fullmatch(expression)
+        assert match, expression
+        found = self.tagged(match["tag"], match["value"])
+        return [run for run in found if match["status"] in {None, run["info"]["status"]}]
 
     def _serve_experiments(self, what: str, asked: dict[str, Any]) -> Answer:
         if what == "experiments/search":

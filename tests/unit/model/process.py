@@ -20,8 +20,9 @@ from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
 from runyard_operator.settings import from_environment
+from runyard_operator.sweep import Sweeper
 from runyard_operator.tracking import Tracking, TrackingError
-from tests.unit.model.apiserver import KINDS, ApiServer, Object
+from tests.unit.model.apiserver import KINDS, NAMESPACE, ApiServer, Object
 from tests.unit.model.clock import Clock
 from tests.unit.model.mlflow import Mlflow
 from tests.unit.model.wire import Answer, Line
@@ -37,6 +38,7 @@ SETTINGS = from_environment(
 INSTALLATION = "this-one"
 _EXPECTED = (ClusterError, TrackingError, aiohttp.ClientError, TimeoutError)
 _WORKERS = 4
+_SWEEP_PAUSE = timedelta(seconds=100)
 
 
 class Operator:
@@ -72,6 +74,11 @@ class Operator:
         self._log = _Surprises(self.surprises)
         logging.getLogger("runyard_operator.recording").addHandler(self._log)
         self._work = clock.create_task(self.queue.run(_WORKERS))
+        sweeper = Sweeper(
+            *(cluster, tracking, self.mirror, INSTALLATION, [NAMESPACE], clock.now), look_at=self.queue.add
+        )
+        self._sweeping = clock.create_task(sweeper.run(_SWEEP_PAUSE))
+        self._sweeping.add_done_callback(self._see_end)
 
     def die(self) -> None:
         """Do nothing from now on, and forget everything."""
@@ -111,6 +118,10 @@ class Operator:
         if latest := self.watches[kind].latest:
             self._clock.run(self.watches[kind].handler(event=latest))
             self._clock.run_for(0)
+
+    def _see_end(self, sweeping: "asyncio.Task[None]") -> None:
+        if not sweeping.cancelled() and (error := sweeping.exception()):
+            self.surprises.append(f"the sweep: {error!r}")
 
     def _see(self, change: str, kind: str, found: Object) -> None:
         self.watches[kind].waiting.append({"type": change, "object": found})

@@ -191,7 +191,6 @@ class Machine(RuleBasedStateMachine):
         self._check()
 
     def _check(self) -> None:
-        self.world.note_deaths()
         check_always(self.world)
 
     def teardown(self) -> None:

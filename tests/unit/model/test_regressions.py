@@ -144,3 +144,33 @@ def test_a_run_that_is_being_made_while_its_resource_is_deleted_is_closed(world:
     world.rest()
     assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["FINISHED", "FAILED"]
     conclude(world)
+
+
+def test_a_resource_that_is_deleted_while_no_operator_lives_leaves_no_run_open(world: World) -> None:
+    _, pod = with_pod(world)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.operator.die()
+    world.api.remove(RUNS, "a")
+    for _ in range(4):
+        world.api.collect_garbage()
+        for name in world.names(PODS):
+            world.kubelet.go_on_deleting(name, 143)
+    world.start_operator()
+    conclude(world)
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED"]
+
+
+def test_a_run_of_a_pod_that_no_operator_saw_is_not_left_open(world: World) -> None:
+    world.apply("a", backoffLimit=0, suspend=False)
+    world.flow()
+    [job] = world.names(JOBS)
+    world.operator.die()
+    for _ in range(2):
+        world.controller.sync(job)
+    [pod] = world.names(PODS)
+    world.kubelet.start(pod, Script.SILENT)
+    world.kubelet.lose(pod)
+    world.start_operator()
+    conclude(world)
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED", "FINISHED"]

@@ -26,9 +26,6 @@ class World:
         self.kubelet = Kubelet(self.api, self.clock, self.mlflow, self.controller)
         self.operators: list[Operator] = []
         self.two_at_once = False
-        self._deaths = 0
-        self.unseen_departures: set[str] = set()
-        """Resources whose deletion no living operator may have worked through: a restart does not show them."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +48,6 @@ class World:
         return [name for of, name in sorted(self.api.objects) if of == kind]
 
     def start_operator(self) -> Operator:
-        self._note_departures()
         self.two_at_once = self.two_at_once or bool(self.living)
         self.operators.append(Operator(self.clock, self.api, self.mlflow, lambda: not self.two_at_once))
         self.clock.run_for(0)
@@ -74,8 +70,6 @@ class World:
 
     def lose_watch(self, operator: Operator, kind: str) -> None:
         """Have a watch expire: what it had not delivered is lost, deletions for good."""
-        if kind == RUNS:
-            self._note_departures()
         operator.list_anew(kind)
 
     def deliver(self) -> int:
@@ -95,7 +89,6 @@ class World:
 
     def end_faults(self) -> None:
         """Leave one operator, a line without faults, and an MLflow that answers."""
-        self.note_deaths()
         for operator in self.living[:-1]:
             operator.die()
         if not self.living:
@@ -137,17 +130,6 @@ class World:
             if all(is_finished(self.api.objects[JOBS, name]) for name in self.names(JOBS)):
                 break
         self.rest()
-
-    def note_deaths(self) -> None:
-        """Note what an operator that died may have left undone."""
-        dead = sum(operator.is_dead for operator in self.operators)
-        if dead > self._deaths:
-            self._deaths = dead
-            self._note_departures()
-
-    def _note_departures(self) -> None:
-        gone = {uid for uid, found in self.api.last.items() if found["kind"] == RUNS and not self.api.of_uid(uid)}
-        self.unseen_departures |= gone
 
     def _marks(self) -> tuple[object, ...]:
         writes = [operator.to_api.writes for operator in self.operators]
