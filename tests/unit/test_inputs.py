@@ -60,31 +60,27 @@ def test_a_source_is_taken(source: dict[str, Any]) -> None:
 
 
 GIT = (
-    'spec.source.git: Invalid value: "string": must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or '
+    "spec.source.git: Forbidden: must be https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH or "
     "file:///PATH, without a password: that is for secretName"
 )
 REVISION = (
-    'spec.source.revision: Invalid value: "string": must be the name of a branch, a tag or a commit; an expression, '
+    "spec.source.revision: Forbidden: must be the name of a branch, a tag or a commit; an expression, "
     "such as main~1, is none"
 )
 PATH = (
-    'spec.source.path: Invalid value: "string": must be a folder inside the repository, without a / at its beginning '
-    "and without .."
+    "spec.source.path: Forbidden: must be a folder inside the repository, without a / at its beginning and without .."
 )
 NAME = (
-    "spec.datasets[0].name: Invalid value: \"string\": must be lower case letters, digits, '-' or '.', and begin and "
+    "spec.datasets[0].name: Forbidden: must be lower case letters, digits, '-' or '.', and begin and "
     "end with a letter or a digit"
 )
 URI = (
-    'spec.datasets[0].uri: Invalid value: "string": must be https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY or '
+    "spec.datasets[0].uri: Forbidden: must be https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY or "
     "file:///PATH, without a password"
 )
-FORM = (
-    'spec.datasets[0].digest: Invalid value: "string": must be sha256: and the 64 digits that sha256sum prints, in '
-    "lower case"
-)
+FORM = "spec.datasets[0].digest: Forbidden: must be sha256: and the 64 digits that sha256sum prints, in lower case"
 WORKERS = (
-    'spec.source.revision: Invalid value: "object": workers fetch one by one, and a branch or a tag may move '
+    "spec.source.revision: Forbidden: workers fetch one by one, and a branch or a tag may move "
     "meanwhile: give the whole name of a commit"
 )
 
