@@ -11,7 +11,7 @@ TESTBED := $(PYTHON) tests/testbed/testbed.py
 RUN := $(UV) run --frozen --no-sync
 export UV_NO_PROGRESS ?= 1
 
-.PHONY: help demo cluster test check tools generate format down clean bench charts operator docs images examples
+.PHONY: help demo cluster test check tools generate format down clean bench matrix chaos charts operator docs images examples
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ static: .venv/ready
 bench: .venv/ready ## Measure the operator's speed and size against a real API server (docs/performance.md): ten minutes.
 	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
 	$(RUN) python -m tests.bench $(BENCH)
+
+matrix: .venv/ready ## Show the faults on the cluster that is there, three times in a row; write the times into docs/fault-matrix.md.
+	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix
+
+chaos: .venv/ready ## Ten minutes of random faults on the cluster that is there, then the verdict. CHAOS="--seed 7" repeats one.
+	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.chaos $(CHAOS)
 
 tools: ## Make the programs that tests need besides the cluster's: API server, etcd, kubectl, helm, Chromium.
 	$(TESTBED) browser
