@@ -48,7 +48,6 @@ def begun(trainings: Trainings) -> None:
         of_shell("job-deleted", "echo waiting; sleep 86400", **stays),
         of_shell("in-suspended", "true", suspend=True),
         of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
-        of_shell("in-without-image", "true", image="runyard/does-not-exist:1"),
         of_shell("in-failed", "exit 1"),
         of_shell("in-succeeded", "true"),
         of_script("in-running", "sleeps_in_run.py", **stays),
@@ -162,6 +161,8 @@ def _reach(trainings: Trainings, name: str, phase: str) -> dict[str, Any]:
     match phase:
         case "running":
             return trainings.wait_until_running(name)
+        case "without-image":  # it is given up soon, and so begins only now
+            trainings.start_shell(name, "true", image="runyard/does-not-exist:1")
         case "failed" | "succeeded":
             return trainings.finish(name).status
 

@@ -33,6 +33,8 @@ class ApiServer:
         self.jobs_created: Counter[str] = Counter()
         self.broken: list[str] = []
         self.events: list[Object] = []
+        self.logs: dict[str, bytes] = {}
+        self.lines_read: list[int] = []
 
     def all(self, kind: str) -> list[Object]:
         """Return copies of all objects of a kind by name, as a list request does."""
@@ -110,7 +112,10 @@ class ApiServer:
         if kind == PODS and below[0] == "log":
             found = self.get(PODS, name)
             has_log = found is not None and any("waiting" not in state["state"] for state in containers(found))
-            return Answer(200, f"log of {name}".encode()) if has_log else Answer(404, {})
+            wanted = int(parse_qs(urlsplit(path).query)["tailLines"][0])
+            self.lines_read.append(wanted)
+            log = self.logs.get(name, f"log of {name}".encode())
+            return Answer(200, b"".join(log.splitlines(keepends=True)[-wanted:])) if has_log else Answer(404, {})
         if method == "POST":
             return self._create_job(body or {})
         if method == "PATCH":
