@@ -9,6 +9,8 @@ from tests.cluster.training import manifest
 Spec: TypeAlias = dict[str, Any]
 
 _NEVER = 86400
+# As many at a time as a node of two cores gets done.
+_SMALL = {"requests": {"cpu": "50m"}}
 _ASSIGNED = {"run": "Assigned"}
 _GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
 
@@ -77,4 +79,4 @@ def training(number: int, chance: random.Random) -> dict[str, Any]:
     """Return the TrainingRun of that number; its name tells its kind."""
     [name] = chance.choices(list(KINDS), [weight for weight, _ in KINDS.values()])
     made = KINDS[name][1](chance, chance.randint(0, 15))
-    return manifest(f"{name}-{number}", podTemplate=_GRACE, **made)
+    return manifest(f"{name}-{number}", podTemplate=_GRACE, resources=_SMALL, **made)
