@@ -10,7 +10,6 @@ from tests.support.mlflow_server import tags_of
 # A dot where an event's name is cut.
 LONG = "a" * 199 + "." + "b" * 53
 _MIB = 1 << 20
-_WHOLE = {"name": "MLFLOW_TRUNCATE_LONG_VALUES", "value": "false"}
 _FILLS = "yes 'a line of a log that is much too long' | head -c 104857600; echo the last line"
 _GARBLED = r"printf 'caf\351 \377\376\200 \303\n\000 binary\n'; exit 1"
 _NAME = "Ünïcødé 模型 🧪 $(params.NAME) 'quoted' \"twice\" \\ back"
@@ -33,8 +32,8 @@ def begun(trainings: Trainings) -> None:
         of_shell("garbled", _GARBLED),
         of_shell(LONG, "echo long"),
         unicode,
-        of_script("long-parameter", "long_parameter.py", parameters={"TEXT": "x" * 6001}),
-        of_script("long-parameter-whole", "long_parameter.py", parameters={"TEXT": "x" * 6001}, env=[_WHOLE]),
+        of_script("long-parameter", "long_parameter.py", "text", parameters={"TEXT": "x" * 6001}),
+        of_script("long-parameter-name", "long_parameter.py", "k" * 251, parameters={"TEXT": "x"}),
         of_script("nested", "nested_runs.py"),
         of_shell("wide", 'echo "$PARAM_p99"', parameters={f"p{number}": "v" * 2000 for number in range(100)}),
     )
@@ -87,17 +86,17 @@ def test_unicode_everywhere(trainings: Trainings) -> None:
     assert experiment["experiment"]["name"] == "实验 café 🚀"
 
 
-def test_a_parameter_longer_than_mlflow_takes_is_cut_by_its_client(trainings: Trainings) -> None:
+def test_a_parameter_longer_than_mlflow_takes_is_cut(trainings: Trainings) -> None:
     done = trainings.finish("long-parameter")
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "length 6001")
     [run] = done.runs
     assert [len(found["value"]) for found in run["data"]["params"]] == [6000]
 
 
-def test_a_parameter_longer_than_mlflow_takes_is_refused(trainings: Trainings) -> None:
-    done = trainings.finish("long-parameter-whole")
-    done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)], "length 6001")
-    assert "6000" in done.log(done.status["attempts"][0]), "it is MLflow's refusal"
+def test_a_parameter_with_a_longer_name_than_mlflow_takes_fails_the_training(trainings: Trainings) -> None:
+    done = trainings.finish("long-parameter-name")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)], "length 1")
+    assert "250" in done.log(done.status["attempts"][0]), "it is MLflow's refusal"
     assert done.status["metrics"] == {"accuracy": "0.5"}
 
 

@@ -30,6 +30,7 @@ def begun(trainings: Trainings) -> None:
         of_shell("no-model", "true", tracking={"requireModel": True}),
         of_script("no-metric", "two_runs.py", tracking={"requireMetrics": ["number", "f1"]}),
         of_shell("short-lived", "echo short", ttlSecondsAfterFinished=3),
+        of_shell("edited", "echo as before; sleep 5"),
         of_shell("queued", "echo admitted", queueName="team"),
     )
 
@@ -103,3 +104,11 @@ def test_a_queued_training_waits_until_its_queue_lets_it_in(trainings: Trainings
     # Kueue's part.
     trainings.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec": {"suspend": false}}')
     trainings.finish("queued").assert_agreement("Succeeded", "Completed", [_COMPLETED], "admitted")
+
+
+def test_what_decides_a_training_cannot_be_edited(trainings: Trainings) -> None:
+    patch = '{"spec": {"command": ["sh", "-c", "echo otherwise"]}}'
+    refused = trainings.kubectl.attempt("patch", "trainingrun", "edited", "--type=merge", "-p", patch)
+    assert refused.returncode == 1
+    assert "spec.command" in refused.stderr
+    trainings.finish("edited").assert_agreement("Succeeded", "Completed", [_COMPLETED], "as before")
