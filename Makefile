@@ -46,7 +46,7 @@ bench: .venv/ready ## Measure the operator's speed and size against a real API s
 	$(RUN) python -m tests.bench $(BENCH)
 
 matrix: .venv/ready ## Show the faults on the cluster that is there, three times in a row; write the times into docs/fault-matrix.md.
-	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix
+	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix $(MATRIX)
 
 chaos: .venv/ready ## Ten minutes of random faults on the cluster that is there, then the verdict. CHAOS="--seed 7" repeats one.
 	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.chaos $(CHAOS)

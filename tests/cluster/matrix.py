@@ -1,8 +1,10 @@
 """How long the truth took in each row: noted by the tests, and written into docs/fault-matrix.md.
 
-`python -m tests.cluster.matrix` runs the cluster's tests three times in a row and rewrites the figures there.
+`python -m tests.cluster.matrix` runs the cluster's tests three times in a row and rewrites the figures there; what it
+does not know itself it hands on to pytest.
 """
 
+import argparse
 import json
 import math
 import os
@@ -16,7 +18,6 @@ from typing import Any, NamedTuple
 _ROOT = Path(__file__).parents[2]
 NOTES = _ROOT / "build" / "fault-matrix.jsonl"
 DOCUMENT = _ROOT / "docs" / "fault-matrix.md"
-ROUNDS = 3
 JOB_END = "Job's end to outcome"
 _BEGIN, _END = "<!-- figures: make matrix -->\n", "<!-- end of figures -->\n"
 
@@ -64,8 +65,9 @@ def _summary(notes: list[Note], rounds: int) -> list[str]:
     calm = [found.seconds for found in ends if not found.test.startswith(("test_outages", "test_burst"))]
     burst = [found.seconds for found in ends if found.test.startswith("test_burst")]
     groups = {"without a fault of the platform": calm, "200 at once": burst}
+    times = "1 round" if rounds == 1 else f"{rounds} rounds in a row"
     return [
-        f"{rounds} rounds in a row. From a Job's end to the resource's outcome, both as one client saw them:",
+        f"{times}. From a Job's end to the resource's outcome, both as one client saw them:",
         *(
             f"- {name}: {len(found)} trainings, p50 {percentile(found, 0.5):.2f} s, "
             f"p99 {percentile(found, 0.99):.2f} s, worst {max(found):.2f} s"
@@ -90,15 +92,18 @@ def rewrite(document: str, figures: str) -> str:
 
 def main() -> int:
     """Run the rounds, and write the figures down where all of them were green."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.matrix", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    given, others = parser.parse_known_args()
     NOTES.unlink(missing_ok=True)
-    for number in range(ROUNDS):
+    for number in range(given.rounds):
         # The long outage is shown once.
         environment = os.environ | ({} if number else {"RUNYARD_OUTAGE_SECONDS": "300"})
-        command = [sys.executable, "-m", "pytest", "tests/cluster", *sys.argv[1:]]
+        command = [sys.executable, "-m", "pytest", "tests/cluster", *others]
         done = subprocess.run(command, cwd=_ROOT, env=environment, check=False)
         if done.returncode:
             return done.returncode
-    DOCUMENT.write_text(rewrite(DOCUMENT.read_text(), table(read(), ROUNDS)))
+    DOCUMENT.write_text(rewrite(DOCUMENT.read_text(), table(read(), given.rounds)))
     return 0
 
 
