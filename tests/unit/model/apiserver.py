@@ -112,6 +112,8 @@ class ApiServer:
         if kind == PODS and below[0] == "log":
             found = self.get(PODS, name)
             has_log = found is not None and any("waiting" not in state["state"] for state in containers(found))
+            if found and not found.get("spec", {}).get("nodeName"):
+                return Answer(200, b"")
             wanted = int(parse_qs(urlsplit(path).query)["tailLines"][0])
             self.lines_read.append(wanted)
             log = self.logs.get(name, f"log of {name}".encode())

@@ -183,3 +183,14 @@ def test_the_event_of_a_name_that_is_cut_at_a_dot_has_a_good_name(world: World) 
     named = [event["metadata"]["name"] for event in world.api.events]
     assert named
     assert not [found for found in named if ".." in found]
+
+
+def test_a_pod_that_never_had_a_node_has_no_log_rather_than_an_empty_one(world: World) -> None:
+    job, pod = with_pod(world)
+    world.api.ask_to_delete(pod)
+    world.flow()
+    world.kubelet.go_on_deleting(pod, 137)
+    end_job(world, job)
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert kept.startswith(f"There is no log of pod {pod}".encode())
