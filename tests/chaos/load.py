@@ -16,7 +16,7 @@ _GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
 
 # A run begun over REST and never ended, with the tags that MLflow's own client would take from the environment.
 _LOGS_RUN = """
-import json, os, sys, time, urllib.request
+import json, os, sys, time, urllib.error, urllib.request
 def call(path, body):
     request = urllib.request.Request(
         os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + path,
@@ -26,11 +26,18 @@ def call(path, body):
     return json.load(urllib.request.urlopen(request, timeout=10))
 tags = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
 body = {"experiment_id": "0", "start_time": int(time.time() * 1000)}
-try:
-    call("runs/create", body | {"tags": [{"key": key, "value": value} for key, value in tags.items()]})
-    print("run begun")
-except OSError as error:
-    print("no run:", error)
+body |= {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+# A pod's way to MLflow may be open only a moment after it began.
+for _ in range(20):
+    try:
+        call("runs/create", body)
+    except urllib.error.HTTPError as error:
+        print("no run:", error)
+    except OSError as error:
+        print("not yet:", error)
+        time.sleep(0.5)
+        continue
+    break
 time.sleep(float(sys.argv[1]))
 sys.exit(int(sys.argv[2]))
 """

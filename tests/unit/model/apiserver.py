@@ -110,14 +110,7 @@ class ApiServer:
             self.events += [body] if body else []
             return Answer(201, body) if body else Answer(200, {"items": []})
         if kind == PODS and below[0] == "log":
-            found = self.get(PODS, name)
-            has_log = found is not None and any("waiting" not in state["state"] for state in containers(found))
-            if found and not found.get("spec", {}).get("nodeName"):
-                return Answer(200, b"")
-            wanted = int(parse_qs(urlsplit(path).query)["tailLines"][0])
-            self.lines_read.append(wanted)
-            log = self.logs.get(name, f"log of {name}".encode())
-            return Answer(200, b"".join(log.splitlines(keepends=True)[-wanted:])) if has_log else Answer(404, {})
+            return self._log(name, int(parse_qs(urlsplit(path).query)["tailLines"][0]))
         if method == "POST":
             return self._create_job(body or {})
         if method == "PATCH":
@@ -128,6 +121,16 @@ class ApiServer:
         selector = parse_qs(urlsplit(path).query)["labelSelector"][0]
         label, _, value = selector.partition("=")
         return Answer(200, {"items": [it for it in self.all(kind) if it["metadata"]["labels"].get(label) == value]})
+
+    def _log(self, name: str, lines: int) -> Answer:
+        self.lines_read.append(lines)
+        found = self.get(PODS, name)
+        if found and not found.get("spec", {}).get("nodeName"):
+            return Answer(200, b"")
+        if found is None or all("waiting" in state["state"] for state in containers(found)):
+            return Answer(404, {})
+        log = self.logs.get(name, f"log of {name}".encode())
+        return Answer(200, b"".join(log.splitlines(keepends=True)[-lines:]))
 
     def _create_job(self, body: Object) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:
