@@ -25,9 +25,9 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 	$(TESTBED) images
 	eval "$$($(TESTBED) env)" && tests/testbed/install
 
-test: .venv/ready tools cluster ## Everything: static checks, unit, chart, API server, cluster, browser.
+test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory static
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "cluster or browser"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "(cluster or browser) and not outage"
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" --numprocesses=2 --dist=loadfile
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.

@@ -3,10 +3,14 @@
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.cluster import matrix
 from tests.cluster.training import Trainings, condition, is_stand_in, of_shell
 from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.outage
 
 _COUNT = 200
 # Two cores' worth at a time: a node that starts a hundred pods at once gets none of them done for minutes.

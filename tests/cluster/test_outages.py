@@ -14,6 +14,8 @@ from tests.cluster.training import Trainings, condition, of_script, of_shell
 from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.outage
+
 _COMPLETED = ("Succeeded", "Completed", 0)
 _SWEEP_SECONDS = 5
 _CORRECTED_WITHIN_SECONDS = 30
