@@ -11,7 +11,7 @@ TESTBED := $(PYTHON) tests/testbed/testbed.py
 RUN := $(UV) run --frozen --no-sync
 export UV_NO_PROGRESS ?= 1
 
-.PHONY: help demo cluster test check tools generate format down clean bench fuzz charts operator docs images examples
+.PHONY: help demo cluster test check tools generate format down clean bench fuzz matrix chaos charts operator docs images examples
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,9 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 	$(TESTBED) images
 	eval "$$($(TESTBED) env)" && tests/testbed/install
 
-test: .venv/ready tools cluster ## Everything: static checks, unit, chart, API server, cluster, browser.
+test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory static
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "cluster or browser"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "(cluster or browser) and not outage"
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" --numprocesses=2 --dist=loadfile
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
@@ -48,6 +48,12 @@ bench: .venv/ready ## Measure the operator's speed and size against a real API s
 fuzz: .venv/ready ## Give the operator 2,000 TrainingRuns that nobody would write, at a real API server: twenty minutes.
 	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
 	RUNYARD_FUZZ_CASES=2000 $(RUN) pytest -s tests/unit/test_fuzz.py tests/operator/operations/test_fuzz.py
+
+matrix: .venv/ready ## Show the faults on the cluster that is there, three times in a row; write the times into docs/fault-matrix.md.
+	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix $(MATRIX)
+
+chaos: .venv/ready ## Ten minutes of random faults on the cluster that is there, then the verdict. CHAOS="--seed 7" repeats one.
+	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.chaos $(CHAOS)
 
 tools: ## Make the programs that tests need besides the cluster's: API server, etcd, kubectl, helm, Chromium.
 	$(TESTBED) browser

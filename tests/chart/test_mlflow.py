@@ -46,6 +46,11 @@ def test_artifacts_go_through_the_server(everything: Rendered) -> None:
     assert option(everything, "artifacts-destination") == ["s3://artifacts"]
 
 
+def test_it_keeps_idle_connections_for_longer_than_ingress_controllers_do(default: Rendered) -> None:
+    traefiks_and_nginxs_seconds = max(90, 60)
+    assert int(environment(server(default))["UVICORN_TIMEOUT_KEEP_ALIVE"]) > traefiks_and_nginxs_seconds
+
+
 def test_it_does_not_run_jobs_nor_call_home(default: Rendered) -> None:
     variables = environment(server(default))
     assert variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"

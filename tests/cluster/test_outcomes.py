@@ -1,13 +1,11 @@
 """What truly happened, on the resource and in MLflow, with real pods on a real cluster."""
 
-import subprocess
 from urllib.error import HTTPError
 
+from tests.cluster.installation import on_node
 from tests.cluster.training import NO_LOG, Trainings, condition
 from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
-
-NODE = "runyard-control-plane"
 
 
 def test_success(trainings: Trainings) -> None:
@@ -46,7 +44,7 @@ def test_out_of_memory(trainings: Trainings) -> None:
 def test_the_training_process_killed(trainings: Trainings) -> None:
     trainings.start("killed", "sleeps_in_run.py", "86400.1")
     trainings.wait_until_running("killed")
-    subprocess.run(["docker", "exec", NODE, "pkill", "-KILL", "-f", "sleeps_in_run.py 86400.1"], check=True, timeout=30)
+    on_node("pkill", "-KILL", "-f", "sleeps_in_run.py 86400.1")
     done = trainings.finish("killed")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 137)], "waiting")
 

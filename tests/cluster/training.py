@@ -1,8 +1,11 @@
 """Training scripts as TrainingRuns, and what is known of them afterwards on every side."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.cluster import matrix
+from tests.cluster.timeline import Timeline
 from tests.support.kubectl import Kubectl
 from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
@@ -19,34 +22,60 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     )
 
 
+def is_stand_in(run: dict[str, Any]) -> bool:
+    """Whether a run was made by the operator for a script that made none."""
+    return tags_of(run).get("runyard.dev/made") == "stand-in"
+
+
+def manifest(name: str, **spec: Any) -> dict[str, Any]:
+    """Return a TrainingRun in the runtime image."""
+    return {
+        "apiVersion": "runyard.dev/v1alpha1",
+        "kind": "TrainingRun",
+        "metadata": {"name": name},
+        "spec": {"image": RUNTIME, **spec},
+    }
+
+
+def of_script(name: str, script: str, *arguments: str, **spec: Any) -> dict[str, Any]:
+    """Return a TrainingRun of one of the scripts beside this file."""
+    volumes = [{"name": "scripts", "configMap": {"name": "scripts"}}, *spec.pop("volumes", [])]
+    mounts = [{"name": "scripts", "mountPath": _SCRIPTS}, *spec.pop("volumeMounts", [])]
+    command = ["python", f"{_SCRIPTS}/{script}"]
+    return manifest(name, command=command, args=list(arguments), volumes=volumes, volumeMounts=mounts, **spec)
+
+
+def of_shell(name: str, script: str, **spec: Any) -> dict[str, Any]:
+    """Return a TrainingRun of lines for a shell, which costs a hundredth of what Python does."""
+    return manifest(name, command=["sh", "-c", script], **spec)
+
+
 @dataclass(frozen=True)
 class Trainings:
     """A namespace in which scripts are trained."""
 
     kubectl: Kubectl
     mlflow: MlflowRest
+    timeline: Timeline
 
     def start(self, name: str, script: str, *arguments: str, **spec: Any) -> str:
         """Apply a TrainingRun of a script; return its UID."""
-        volumes = [{"name": "scripts", "configMap": {"name": "scripts"}}, *spec.pop("volumes", [])]
-        mounts = [{"name": "scripts", "mountPath": _SCRIPTS}, *spec.pop("volumeMounts", [])]
-        self.kubectl.apply(
-            {
-                "apiVersion": "runyard.dev/v1alpha1",
-                "kind": "TrainingRun",
-                "metadata": {"name": name},
-                "spec": {
-                    "image": RUNTIME,
-                    "command": ["python", f"{_SCRIPTS}/{script}"],
-                    "args": list(arguments),
-                    "volumes": volumes,
-                    "volumeMounts": mounts,
-                    **spec,
-                },
-            }
-        )
-        uid: str = self.kubectl.get("trainingrun", name)["metadata"]["uid"]
-        return uid
+        self.kubectl.apply(of_script(name, script, *arguments, **spec))
+        return self.uid(name)
+
+    def start_shell(self, name: str, script: str, **spec: Any) -> str:
+        """Apply a TrainingRun of lines for a shell; return its UID."""
+        self.kubectl.apply(of_shell(name, script, **spec))
+        return self.uid(name)
+
+    def uid(self, name: str) -> str:
+        """Return the UID of a TrainingRun."""
+        found: str = self.kubectl.get("trainingrun", name)["metadata"]["uid"]
+        return found
+
+    def elsewhere(self, namespace: str) -> "Trainings":
+        """Return the same in another namespace."""
+        return replace(self, kubectl=self.kubectl.within(namespace))
 
     def status(self, name: str) -> dict[str, Any]:
         """Return the status as it is now."""
@@ -63,19 +92,25 @@ class Trainings:
 
         return wait_for(f"{name} is running", reached, timeout_seconds=120)
 
-    def finish(self, name: str, timeout_seconds: float = 180) -> "Finished":
-        """Wait until the outcome is known and MLflow agrees; return what every side says."""
+    def finish(self, name: str, timeout_seconds: float = 180, *, tracked: str = "Recorded") -> "Finished":
+        """Wait until the outcome is known and MLflow agrees; return what every side says, and note how long it took.
+
+        `tracked` is the reason of the last word on MLflow.
+        """
 
         def settled() -> dict[str, Any] | None:
             status = self.status(name)
             is_final = status.get("phase") in {"Succeeded", "Failed"}
-            return status if is_final and condition(status, "Tracked")["status"] == "True" else None
+            return status if is_final and condition(status, "Tracked")["reason"] == tracked else None
 
         status = wait_for(f"{name} is settled", settled, timeout_seconds)
-        resource = self.kubectl.get("trainingrun", name)
-        uid = resource["metadata"]["uid"]
-        jobs = self.kubectl.items("jobs", f"runyard.dev/uid={uid}")
-        return Finished(uid, status, jobs, self.runs(uid), self.mlflow)
+        uid = self.uid(name)
+        label = f"runyard.dev/uid={uid}"
+        jobs, pods = self.kubectl.items("jobs", label), self.kubectl.items("pods", label)
+        seen = self.timeline.wait_for_outcome(uid, 10 if jobs else 0)
+        if seen.truth_seconds is not None:
+            matrix.note(matrix.JOB_END, seen.truth_seconds)
+        return Finished(uid, status, jobs, pods, self.runs(uid), self.mlflow)
 
     def runs(self, uid: str) -> list[dict[str, Any]]:
         """Return all MLflow runs of a TrainingRun, oldest first."""
@@ -85,11 +120,12 @@ class Trainings:
 
 @dataclass(frozen=True)
 class Finished:
-    """A TrainingRun at its end: the resource's status, its Jobs, its runs."""
+    """A TrainingRun at its end: the resource's status, its Jobs and pods, its runs."""
 
     uid: str
     status: dict[str, Any]
     jobs: list[dict[str, Any]]
+    pods: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     mlflow: MlflowRest
 
@@ -106,7 +142,7 @@ class Finished:
         return self.mlflow.artifact(run, f"runyard/log-{attempt['pod']}.txt").decode()
 
     def assert_agreement(
-        self, phase: str, reason: str, attempts: list[tuple[str, str, int | None]], *printed: str
+        self, phase: str, reason: str, attempts: Sequence[tuple[str, str, int | None]], *printed: str
     ) -> None:
         """Assert that resource, Job, runs, tags and logs tell one story.
 
@@ -114,8 +150,12 @@ class Finished:
         """
         assert (self.status["phase"], condition(self.status, "Succeeded")["reason"]) == (phase, reason)
         assert self.job_condition == {"Succeeded": "Complete", "Failed": "Failed"}[phase]
+        self.assert_attempts(attempts, *printed)
+
+    def assert_attempts(self, attempts: Sequence[tuple[str, str, int | None]], *printed: str) -> None:
+        """Assert the part of `assert_agreement` that does not need a Job: it may have been deleted."""
         found = [(a["outcome"], a["reason"], a.get("exitCode")) for a in self.status["attempts"]]
-        assert found == attempts
+        assert found == list(attempts)
         assert self.status["tracking"]["runId"] == self.status["attempts"][-1]["runId"]
         for attempt in self.status["attempts"]:
             self._assert_recorded(attempt)
@@ -124,6 +164,18 @@ class Finished:
             assert text in log
             # Where there is none the operator writes a sentence, in which the text might be too.
             assert log.startswith(NO_LOG) == (text == NO_LOG), log
+        self._assert_nothing_more()
+
+    def _assert_nothing_more(self) -> None:
+        """Assert that no pod was left out, none goes on, and each attempt has a record of its own."""
+        listed = {attempt["uid"] for attempt in self.status["attempts"]}
+        assert {pod["metadata"]["uid"] for pod in self.pods} <= listed
+        assert {pod["status"]["phase"] for pod in self.pods} <= {"Succeeded", "Failed"}
+        recorded = [tags_of(run).get("runyard.dev/pod") for run in self.runs]
+        assert set(recorded) == listed or recorded == [None], "one record of each attempt, or one run of all"
+        stand_ins = [tags_of(run)["runyard.dev/pod"] for run in self.runs if is_stand_in(run)]
+        assert len(stand_ins) == len(set(stand_ins))
+        assert len({run["info"]["run_id"] for run in self.runs}) == len(self.runs)
         assert not [run for run in self.runs if run["info"]["status"] in {"RUNNING", "SCHEDULED"}]
 
     def _assert_recorded(self, attempt: dict[str, Any]) -> None:

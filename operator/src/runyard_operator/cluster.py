@@ -24,6 +24,7 @@ from runyard_operator.objects import UID_LABEL, Job, Pod
 REPORTER = "runyard-operator"
 REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
+_LINE_BYTES, _MORE_LINES, _MOST_LINES = 64, 4, 1 << 18
 _PAGE = 500
 _NOTE_BYTES = 1024
 
@@ -145,19 +146,34 @@ class Cluster:
 
     async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
         """Read the last bytes of a container's log; None where the kubelet has no log of it."""
-        # The API server can cut a log only at its beginning by bytes, or at its end by lines: ask for more lines
-        # than can matter, and keep the end while reading.
-        query = {"container": container, "tailLines": str(limit_bytes)}
+        # A log can be cut at its beginning by bytes, or at its end by lines alone, and a kubelet gives no more than
+        # 20,000 lines a second: ask for lines of a common length, and for more where they are shorter.
+        lines = limit_bytes // _LINE_BYTES + 1
+        while True:
+            found = await self._last_lines(namespace, pod, container, lines, limit_bytes)
+            if found is None:
+                return None
+            tail, count = found
+            if len(tail) >= limit_bytes or count < lines or lines >= _MOST_LINES:
+                return tail
+            lines = min(lines * _MORE_LINES, _MOST_LINES)
+
+    async def _last_lines(
+        self, namespace: str, pod: str, container: str, lines: int, limit_bytes: int
+    ) -> tuple[bytes, int] | None:
+        """Read the last lines; return the end of them, and how many came."""
+        query = {"container": container, "tailLines": str(lines)}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         async with self._send("GET", path, query) as answer:
             # The pod is gone, or the container has not begun. A kubelet that does not answer may do so later.
             if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
                 return None
             await _raise_for_status(answer)
-            tail = b""
+            tail, count = b"", 0
             async for chunk in answer.content.iter_chunked(_READ_BYTES):
                 tail = (tail + chunk)[-limit_bytes:]
-            return tail
+                count += chunk.count(b"\n")
+            return tail, count
 
     async def last_warning(self, namespace: str, uid: str) -> str | None:
         """Return what the last warning about an object says."""
@@ -170,8 +186,10 @@ class Cluster:
     async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
         """Write an event on the resource."""
         namespace = run.metadata.namespace
+        # A name must not end in a dot or a dash before the next dot.
+        name = f"{run.metadata.name[:200].rstrip('.-')}.{uuid4().hex[:16]}"
         body: JsonObject = {
-            "metadata": {"name": f"{run.metadata.name[:200].rstrip('.-')}.{uuid4().hex[:16]}", "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"{GROUP}/{REPORTER}",
             "reportingInstance": REPORTER,

@@ -311,7 +311,8 @@ def _standing_for(run: TrainingRun, ended: Decision) -> Attempt:
 
 
 def _log_or_reason(text: bytes | None, attempt: Attempt) -> bytes:
-    if text is None:
+    # Of a pod without a node, the API server gives an empty log.
+    if text is None or (not text and attempt.node is None):
         why = attempt.message or "the pod was gone before it could be read"
         return f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n".encode()
     return text or f"The log of pod {attempt.pod} is empty.\n".encode()

@@ -33,6 +33,8 @@ class ApiServer:
         self.jobs_created: Counter[str] = Counter()
         self.broken: list[str] = []
         self.events: list[Object] = []
+        self.logs: dict[str, bytes] = {}
+        self.lines_read: list[int] = []
 
     def all(self, kind: str) -> list[Object]:
         """Return copies of all objects of a kind by name, as a list request does."""
@@ -108,9 +110,7 @@ class ApiServer:
             self.events += [body] if body else []
             return Answer(201, body) if body else Answer(200, {"items": []})
         if kind == PODS and below[0] == "log":
-            found = self.get(PODS, name)
-            has_log = found is not None and any("waiting" not in state["state"] for state in containers(found))
-            return Answer(200, f"log of {name}".encode()) if has_log else Answer(404, {})
+            return self._log(name, int(parse_qs(urlsplit(path).query)["tailLines"][0]))
         if method == "POST":
             return self._create_job(body or {})
         if method == "PATCH":
@@ -122,6 +122,16 @@ class ApiServer:
         label, _, value = selector.partition("=")
         items = [it for it in self.all(kind) if not label or it["metadata"]["labels"].get(label) == value]
         return Answer(200, {"items": items, "metadata": {}})
+
+    def _log(self, name: str, lines: int) -> Answer:
+        self.lines_read.append(lines)
+        found = self.get(PODS, name)
+        if found and not found.get("spec", {}).get("nodeName"):
+            return Answer(200, b"")
+        if found is None or all("waiting" in state["state"] for state in containers(found)):
+            return Answer(404, {})
+        log = self.logs.get(name, f"log of {name}".encode())
+        return Answer(200, b"".join(log.splitlines(keepends=True)[-lines:]))
 
     def _create_job(self, body: Object) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.model.apiserver import JOBS, PODS, RUNS, verdict_of
+from tests.unit.model.process import SETTINGS
 from tests.unit.model.truths import check_always, check_at_rest, check_finished
 from tests.unit.model.wire import Fault
 from tests.unit.model.workloads import Script
@@ -174,3 +175,52 @@ def test_a_run_of_a_pod_that_no_operator_saw_is_not_left_open(world: World) -> N
     world.start_operator()
     conclude(world)
     assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED", "FINISHED"]
+
+
+def test_a_long_log_is_not_asked_for_by_a_million_lines(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.api.logs[pod] = b"a line of a common length, as most of those that trainings print have it\n" * 100_000
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    conclude(world)
+    assert max(world.api.lines_read) <= SETTINGS.log_tail_bytes // 64 + 1
+
+
+def test_a_log_of_short_lines_is_kept_as_far_as_any_other(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.api.logs[pod] = b"epoch 1\n" * (2 * SETTINGS.log_tail_bytes // 8)
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert len(kept) == SETTINGS.log_tail_bytes
+
+
+def test_the_event_of_a_name_that_is_cut_at_a_dot_has_a_good_name(world: World) -> None:
+    name = "a" * 199 + "." + "b" * 53
+    world.apply(name, backoffLimit=0)
+    for _ in range(4):
+        world.flow()
+    [job], [pod] = world.names(JOBS), world.names(PODS)
+    world.kubelet.start(pod, Script.SILENT)
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    conclude(world)
+    named = [event["metadata"]["name"] for event in world.api.events]
+    assert named
+    assert not [found for found in named if ".." in found]
+
+
+def test_a_pod_that_never_had_a_node_has_no_log_rather_than_an_empty_one(world: World) -> None:
+    job, pod = with_pod(world)
+    world.api.ask_to_delete(pod)
+    world.flow()
+    world.kubelet.go_on_deleting(pod, 137)
+    end_job(world, job)
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert kept.startswith(f"There is no log of pod {pod}".encode())

@@ -1,0 +1,89 @@
+"""The trainings that chaos meets: short, of every kind, and mostly without Python, which costs the node seconds."""
+
+import random
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from tests.cluster.training import manifest
+
+Spec: TypeAlias = dict[str, Any]
+
+_NEVER = 86400
+# As many at a time as a node of two cores gets done.
+_SMALL = {"requests": {"cpu": "50m"}}
+_ASSIGNED = {"run": "Assigned"}
+_GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
+
+# A run begun over REST and never ended, with the tags that MLflow's own client would take from the environment.
+_LOGS_RUN = """
+import json, os, sys, time, urllib.error, urllib.request
+def call(path, body):
+    request = urllib.request.Request(
+        os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + path,
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    return json.load(urllib.request.urlopen(request, timeout=10))
+tags = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
+body = {"experiment_id": "0", "start_time": int(time.time() * 1000)}
+body |= {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+# A pod's way to MLflow may be open only a moment after it began.
+for _ in range(20):
+    try:
+        call("runs/create", body)
+    except urllib.error.HTTPError as error:
+        print("no run:", error)
+    except OSError as error:
+        print("not yet:", error)
+        time.sleep(0.5)
+        continue
+    break
+time.sleep(float(sys.argv[1]))
+sys.exit(int(sys.argv[2]))
+"""
+
+
+def _sleeps(seconds: int, code: int = 0) -> str:
+    return f"echo on; sleep {seconds}; exit {code}"
+
+
+_STAYS = f"trap '' TERM; {_sleeps(_NEVER)}"
+
+
+def _workers(chance: random.Random, seconds: int) -> Spec:
+    script = f'echo on; [ "$RANK" = 1 ] && exit {chance.choice((0, 3))}; sleep {seconds}'
+    return {"command": ["sh", "-c", script], "workers": 2}
+
+
+def _logs_run(chance: random.Random, seconds: int) -> Spec:
+    return {"command": ["python", "-c", _LOGS_RUN, str(seconds), str(chance.choice((0, 0, 1)))]}
+
+
+def _shell(script: str, **spec: Any) -> Spec:
+    return {"command": ["sh", "-c", script], **spec}
+
+
+# By name: how often each comes, and what it is.
+KINDS: dict[str, tuple[int, Callable[[random.Random, int], Spec]]] = {
+    "succeeds": (8, lambda _, seconds: _shell(_sleeps(seconds))),
+    "fails": (4, lambda chance, seconds: _shell(_sleeps(seconds, chance.choice((1, 3, 137, 143))))),
+    "retried": (3, lambda _, seconds: _shell(_sleeps(min(seconds, 4), 1), backoffLimit=1)),
+    "usage-error": (1, lambda _, seconds: _shell(_sleeps(min(seconds, 1), 2), backoffLimit=3)),
+    "deadline": (2, lambda _, seconds: _shell(_sleeps(_NEVER), activeDeadlineSeconds=5 + seconds)),
+    "ignores-sigterm": (
+        1,
+        lambda _, seconds: _shell(f"trap '' TERM; {_sleeps(_NEVER)}", activeDeadlineSeconds=5 + seconds),
+    ),
+    "logs-run": (4, _logs_run),
+    "assigned": (2, lambda chance, seconds: _shell(_sleeps(seconds, chance.choice((0, 1))), tracking=_ASSIGNED)),
+    "workers": (1, _workers),
+    "suspended": (1, lambda _, seconds: _shell(_sleeps(seconds), suspend=True)),
+    "deleted": (1, lambda _, __: _shell(_sleeps(_NEVER))),
+}
+
+
+def training(number: int, chance: random.Random) -> dict[str, Any]:
+    """Return the TrainingRun of that number; its name tells its kind."""
+    [name] = chance.choices(list(KINDS), [weight for weight, _ in KINDS.values()])
+    made = KINDS[name][1](chance, chance.randint(0, 15))
+    return manifest(f"{name}-{number}", podTemplate=_GRACE, resources=_SMALL, **made)

@@ -1,0 +1,117 @@
+"""Whether resources, Jobs and MLflow tell one story after all that happened."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster.training import condition, is_stand_in
+from tests.support.mlflow_server import tags_of
+
+_OPEN = {"RUNNING", "SCHEDULED"}
+_ENDS = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """All that is there when chaos is over."""
+
+    resources: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
+    pods: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    """All runs of the installation in the chaos' namespace, those of deleted resources included."""
+
+    def unsettled(self) -> list[str]:
+        """Return what is still going on."""
+        waiting = [
+            f"{body['metadata']['name']} is {body.get('status', {}).get('phase')}, its record "
+            f"{condition(body.get('status', {}), 'Tracked')['reason'] or 'not begun'}"
+            for body in self.resources
+            if condition(body.get("status", {}), "Succeeded")["status"] not in {"True", "False"}
+            or condition(body["status"], "Tracked")["status"] != "True"
+        ]
+        return [*waiting, *self._open_runs()]
+
+    def offenders(self) -> list[str]:
+        """Return a sentence for each thing that is not true."""
+        jobs = defaultdict(list)
+        for job in self.jobs:
+            jobs[job["metadata"]["labels"]["runyard.dev/uid"]].append(job)
+        runs = defaultdict(list)
+        for run in self.runs:
+            runs[tags_of(run)["runyard.dev/uid"]].append(run)
+        uids = {body["metadata"]["uid"] for body in self.resources}
+        return [
+            *self.unsettled(),
+            *(
+                offence
+                for body in self.resources
+                for offence in _untrue(body, jobs[body["metadata"]["uid"]], runs[body["metadata"]["uid"]])
+            ),
+            *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
+            *self._duplicates(),
+            *self._lost_pods(uids),
+        ]
+
+    def _open_runs(self) -> list[str]:
+        return [
+            f"run {run['info']['run_id']} of {tags_of(run)['runyard.dev/name']} is {run['info']['status']}"
+            for run in self.runs
+            if run["info"]["status"] in _OPEN
+        ]
+
+    def _duplicates(self) -> list[str]:
+        """Return the attempts with two records of the operator's making; a script's own repetitions are its own."""
+        made = Counter(tags_of(run)["runyard.dev/pod"] for run in self.runs if is_stand_in(run))
+        assigned = Counter(
+            tags_of(run)["runyard.dev/uid"] for run in self.runs if tags_of(run).get("runyard.dev/made") == "assigned"
+        )
+        return [
+            *(f"{count} records of pod {uid}" for uid, count in made.items() if count > 1),
+            *(f"{count} runs assigned to TrainingRun {uid}" for uid, count in assigned.items() if count > 1),
+        ]
+
+    def _lost_pods(self, uids: set[str]) -> list[str]:
+        return [
+            f"pod {pod['metadata']['name']} of no TrainingRun"
+            for pod in self.pods
+            if pod["metadata"]["labels"]["runyard.dev/uid"] not in uids
+        ]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how much of what there is."""
+        attempts = [found for body in self.resources for found in body.get("status", {}).get("attempts", [])]
+        verdicts = [condition(body.get("status", {}), "Succeeded")["reason"] for body in self.resources]
+        return {
+            "resources": dict(Counter(body.get("status", {}).get("phase", "") for body in self.resources)),
+            "reasons": dict(Counter(verdicts)),
+            "attempts": dict(Counter(f"{found['outcome']}, {found.get('reason')}" for found in attempts)),
+            "runs": dict(Counter(run["info"]["status"] for run in self.runs)),
+            "made by": dict(Counter(tags_of(run).get("runyard.dev/made", "the script") for run in self.runs)),
+        }
+
+
+def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[str, Any]]) -> Iterator[str]:
+    name, status = body["metadata"]["name"], body.get("status", {})
+    if len(jobs) != 1:
+        yield f"{name} has {len(jobs)} Jobs"
+        return
+    ended = [found["type"] for found in jobs[0]["status"].get("conditions", []) if found["status"] == "True"]
+    said = {"Succeeded": "Complete", "Failed": "Failed"}.get(status.get("phase", ""))
+    if said not in ended:
+        yield f"{name} is {status.get('phase')}, its Job {ended}"
+    by_id = {run["info"]["run_id"]: run for run in runs}
+    attempts = status.get("attempts", [])
+    is_one_run = body["spec"].get("workers", 1) > 1 or body["spec"].get("tracking", {}).get("run") == "Assigned"
+    for attempt in attempts:
+        run = by_id.get(attempt.get("runId", ""))
+        if run is None:
+            yield f"{name}: attempt {attempt['pod']} has no record"
+        elif not is_one_run and run["info"]["status"] != _ENDS.get(attempt["outcome"]):
+            yield f"{name}: attempt {attempt['pod']} {attempt['outcome']}, its run {run['info']['status']}"
+    pods = {tags_of(run).get("runyard.dev/pod") for run in runs} - {None}
+    if unlisted := pods - {attempt["uid"] for attempt in attempts}:
+        yield f"{name}: runs of pods that are no attempts of it: {unlisted}"
+    if is_one_run and attempts and len(by_id) != 1:
+        yield f"{name}: {len(by_id)} runs, where one was assigned"

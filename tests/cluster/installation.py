@@ -1,0 +1,88 @@
+"""The platform's own parts, and what can be done to them."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.kubectl import Kubectl
+from tests.support.mlflow_server import MlflowRest
+from tests.support.waiting import wait_for
+
+NODE = "runyard-control-plane"
+KINDS = {
+    "operator": "deployment/runyard-operator",
+    "mlflow": "deployment/runyard-mlflow",
+    "postgres": "statefulset/runyard-postgres",
+    "minio": "statefulset/runyard-minio",
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A release of the chart; `kubectl` works in its namespace."""
+
+    kubectl: Kubectl
+    mlflow: MlflowRest
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        """Return the pods of a component that are not on their way out."""
+        found = self.kubectl.items("pods", f"app.kubernetes.io/component={component}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def kill(self, component: str) -> None:
+        """End the pods of a component at once; they are made anew."""
+        selector = f"--selector=app.kubernetes.io/component={component}"
+        self.kubectl("delete", "pod", selector, "--grace-period=0", "--force", "--wait=false")
+
+    def scale(self, component: str, replicas: int) -> None:
+        """Say how many pods a component has, and wait until it has them."""
+        self.kubectl("scale", KINDS[component], f"--replicas={replicas}")
+        if replicas:
+            self.wait_until_ready(component)
+            return
+        selector = f"app.kubernetes.io/component={component}"
+        wait_for(f"{component} is gone", lambda: not self.kubectl.items("pods", selector), 90)
+
+    @contextmanager
+    def without(self, component: str) -> Iterator[None]:
+        """Take a component away for a while."""
+        self.scale(component, 0)
+        try:
+            yield
+        finally:
+            self.scale(component, 1)
+
+    def wait_until_ready(self, component: str) -> None:
+        """Wait until a component has all its pods, and they are ready."""
+        self.kubectl("rollout", "status", KINDS[component], "--timeout=150s")
+
+    def wait_until_all_ready(self) -> None:
+        """Wait until nothing is missing, and MLflow can be reached from outside."""
+        for component in KINDS:
+            self.wait_until_ready(component)
+        wait_for("MLflow answers", self.mlflow_works, timeout_seconds=60)
+
+    def mlflow_works(self) -> bool:
+        """Whether MLflow can read its database: its health says only that it is there."""
+        try:
+            self.mlflow.call("mlflow/experiments/search", {"max_results": 1})
+        except OSError:
+            return False
+        return True
+
+    @property
+    def identity(self) -> str:
+        """The tag by which MLflow knows the runs of this installation: its Lease's UID."""
+        return str(self.kubectl.get("lease", "runyard-operator")["metadata"]["uid"])
+
+    @property
+    def leader(self) -> str:
+        """The pod that leads."""
+        return str(self.kubectl.get("lease", "runyard-operator")["spec"].get("holderIdentity") or "")
+
+
+def on_node(*command: str) -> None:
+    """Run a program on the node, where it must succeed."""
+    subprocess.run(["docker", "exec", NODE, *command], check=True, capture_output=True, timeout=60)

@@ -1,0 +1,177 @@
+"""What takes a training's pod, its Job or the resource away."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster import matrix
+from tests.cluster.installation import NODE
+from tests.cluster.training import Trainings, condition, of_script, of_shell
+from tests.support.cluster_api import ClusterApi
+from tests.support.waiting import wait_for
+
+# Waits in its first attempt; once the gate is open, a later one ends at once. SIGTERM does not stop PID 1.
+_GATED = 'echo gate "$GATE"; [ "$GATE" = open ] && exit 0; sleep 86400'
+_GRACE = {"terminationGracePeriodSeconds": 1}
+_SLOT = "runyard.dev/slot"
+DELETED_IN = ("suspended", "unschedulable", "without-image", "running", "failed", "succeeded")
+
+_NEVER_RAN = {"unschedulable", "without-image"}  # a pod that is there is an attempt, and has its record
+
+
+def _gated(name: str, **pod: Any) -> dict[str, Any]:
+    gate = {"name": "GATE", "valueFrom": {"configMapKeyRef": {"name": name, "key": "gate"}}}
+    return of_shell(name, _GATED, env=[gate], podTemplate={"spec": {**_GRACE, **pod}})
+
+
+def _open(trainings: Trainings, name: str, gate: str = "open") -> None:
+    trainings.kubectl.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"gate": gate}}
+    )
+
+
+def _pod(trainings: Trainings, name: str) -> str:
+    """Return the pod of the attempt that runs."""
+    found: str = trainings.wait_until_running(name, in_mlflow=False)["attempts"][-1]["pod"]
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(trainings: Trainings) -> None:
+    for name in ("evicted", "drained"):
+        _open(trainings, name, "closed")
+    stays = {"podTemplate": {"spec": _GRACE}}
+    trainings.kubectl.apply(
+        _gated("evicted"),
+        _gated("drained"),
+        of_shell("pod-deleted", "echo waiting; sleep 86400", **stays),
+        of_shell("job-deleted", "echo waiting; sleep 86400", **stays),
+        of_shell("in-suspended", "true", suspend=True),
+        of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
+        of_shell("in-failed", "exit 1"),
+        of_shell("in-succeeded", "true"),
+        of_script("in-running", "sleeps_in_run.py", **stays),
+    )
+
+
+def _assert_retried(trainings: Trainings, name: str, reason: str) -> None:
+    done = trainings.finish(name)
+    code = done.status["attempts"][0].get("exitCode")
+    assert code in {None, 137, 143}
+    ends = [("Cancelled", reason, code), ("Succeeded", "Completed", 0)]
+    done.assert_agreement("Succeeded", "Completed", ends, "gate closed", "gate open")
+
+
+def test_eviction_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
+    pod = _pod(trainings, "evicted")
+    _open(trainings, "evicted")
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    api.call("POST", f"/api/v1/namespaces/{trainings.kubectl.namespace}/pods/{pod}/eviction", body)
+    _assert_retried(trainings, "evicted", "Evicted")
+
+
+def test_a_drain_waits_for_a_node_and_is_not_counted(trainings: Trainings) -> None:
+    _pod(trainings, "drained")
+    _open(trainings, "drained")
+    try:
+        trainings.kubectl("drain", NODE, f"--pod-selector=runyard.dev/uid={trainings.uid('drained')}", "--timeout=60s")
+
+        def waits() -> bool:
+            status = trainings.status("drained")
+            return status["phase"] == "Pending" and "unschedulable" in status.get("message", "")
+
+        wait_for("it says that no node will have it", waits)
+    finally:
+        trainings.kubectl("uncordon", NODE)
+    _assert_retried(trainings, "drained", "Evicted")
+
+
+def test_preemption_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
+    slot = "/status/capacity/" + _SLOT.replace("/", "~1")
+    api.call("PATCH", f"/api/v1/nodes/{NODE}/status", [{"op": "add", "path": slot, "value": "1"}], _JSON_PATCH)
+    urgent = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "runyard-urgent"}}
+    trainings.kubectl.apply({**urgent, "value": 1000})
+    takes_slot = {"resources": {"requests": {_SLOT: "1"}, "limits": {_SLOT: "1"}}}
+    try:
+        _open(trainings, "preempted", "closed")
+        given = _gated("preempted")
+        trainings.kubectl.apply({**given, "spec": {**given["spec"], **takes_slot}})
+        _pod(trainings, "preempted")
+        _open(trainings, "preempted")
+        trainings.kubectl.apply(
+            of_shell("urgent", "true", podTemplate={"spec": {"priorityClassName": "runyard-urgent"}}, **takes_slot)
+        )
+        trainings.finish("urgent").assert_agreement(
+            "Succeeded", "Completed", [("Succeeded", "Completed", 0)], "is empty"
+        )
+        _assert_retried(trainings, "preempted", "Preempted")
+    finally:
+        trainings.kubectl("delete", "priorityclass", "runyard-urgent")
+        api.call("PATCH", f"/api/v1/nodes/{NODE}/status", [{"op": "remove", "path": slot}], _JSON_PATCH)
+
+
+def test_pod_deleted_by_hand(trainings: Trainings) -> None:
+    trainings.kubectl("delete", "pod", _pod(trainings, "pod-deleted"), "--wait=false")
+    done = trainings.finish("pod-deleted")
+    [attempt] = done.status["attempts"]
+    ends = [("Cancelled", "PodDeleted", attempt.get("exitCode"))]
+    done.assert_agreement("Failed", "PodDeleted", ends, "waiting")
+
+
+def test_job_deleted_by_hand(trainings: Trainings) -> None:
+    _pod(trainings, "job-deleted")
+    trainings.kubectl("delete", "job", trainings.status("job-deleted")["job"])
+    done = trainings.finish("job-deleted")
+    assert (done.status["phase"], condition(done.status, "Succeeded")["reason"]) == ("Failed", "JobDeleted")
+    [attempt] = done.status["attempts"]
+    done.assert_attempts([("Cancelled", "Cancelled", attempt.get("exitCode"))], "waiting")
+    assert done.jobs == []
+    wait_for("its pod is gone", lambda: not trainings.kubectl.items("pods", f"runyard.dev/uid={done.uid}"))
+
+
+@pytest.mark.parametrize("phase", DELETED_IN)
+def test_deleting_the_resource(trainings: Trainings, phase: str) -> None:
+    name = f"in-{phase}"
+    status = _reach(trainings, name, phase)
+    uid = trainings.uid(name)
+    before = {run["info"]["run_id"]: run["info"]["status"] for run in trainings.runs(uid)}
+    trainings.kubectl("delete", "trainingrun", name)
+    gone = trainings.timeline.of(uid)
+    label = f"runyard.dev/uid={uid}"
+    for kind in ("jobs", "pods"):
+        wait_for(f"no {kind} of {name}", lambda kind=kind: not trainings.kubectl.items(kind, label), 60)  # type: ignore[misc]
+
+    def all_closed() -> list[dict[str, Any]] | None:
+        runs = trainings.runs(uid)
+        is_closed = not any(run["info"]["status"] in {"RUNNING", "SCHEDULED"} for run in runs)
+        return runs if is_closed and len(runs) == len(before) + (phase in _NEVER_RAN) else None
+
+    runs = wait_for("its runs are closed", all_closed, 60)
+    if phase == "running":
+        [run] = runs
+        matrix.note("deletion seen to run KILLED", run["info"]["end_time"] / 1000 - (gone.deleted or 0))
+        assert run["info"]["status"] == "KILLED"
+        return
+    kept = {run["info"]["run_id"]: run["info"]["status"] for run in runs}
+    assert before.items() <= kept.items(), f"what had ended as {status['phase']} stays so"
+
+
+def _reach(trainings: Trainings, name: str, phase: str) -> dict[str, Any]:
+    wanted = {"suspended": "Suspended", "unschedulable": "Pending", "without-image": "Pending"}.get(phase)
+    match phase:
+        case "running":
+            return trainings.wait_until_running(name)
+        case "without-image":  # it is given up soon, and so begins only now
+            trainings.start_shell(name, "true", image="runyard/does-not-exist:1")
+        case "failed" | "succeeded":
+            return trainings.finish(name).status
+
+    def reached() -> dict[str, Any] | None:
+        status = trainings.status(name)
+        has_word = phase == "suspended" or bool(status.get("message"))
+        return status if status.get("phase") == wanted and has_word else None
+
+    return wait_for(f"{name} is {wanted}", reached, 60)
+
+
+_JSON_PATCH = "application/json-patch+json"

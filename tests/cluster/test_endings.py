@@ -1,0 +1,69 @@
+"""Each way in which a training can end, on its own or by the kernel."""
+
+import pytest
+
+from tests.cluster.training import Trainings, of_script, of_shell
+
+CODES = (1, 2, 137, 143)
+_SMALL = {"limits": {"memory": "300Mi"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(trainings: Trainings) -> None:
+    trainings.kubectl.apply(
+        # Two tries are left, so that a code that is not tried again shows.
+        *(
+            of_shell(f"code-{code}", f"echo exit {code}; exit {code}", backoffLimit=2 if code == 2 else 0)
+            for code in CODES
+        ),
+        of_shell("no-command", "no-such-program", backoffLimit=2),
+        of_shell(
+            "ignores-sigterm",
+            "trap '' TERM; echo ignoring; while true; do sleep 1; done",
+            activeDeadlineSeconds=8,
+            podTemplate={"spec": {"terminationGracePeriodSeconds": 4}},
+        ),
+        of_script("done-early", "exits_0_in_run.py"),
+        of_script("oom-in-child", "oom_in_child.py", resources={"limits": {"memory": "450Mi"}}),
+        of_shell(
+            "oom-of-pod", "echo allocating; head -c 600m /dev/zero | tail", podTemplate={"spec": {"resources": _SMALL}}
+        ),
+    )
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_exit_code(trainings: Trainings, code: int) -> None:
+    done = trainings.finish(f"code-{code}")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", code)], f"exit {code}")
+    assert done.status["message"] == f"exit code {code}: exit {code}"
+
+
+def test_a_program_that_is_not_there_is_not_tried_again(trainings: Trainings) -> None:
+    done = trainings.finish("no-command")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 127)], "not found")
+
+
+def test_exit_0_in_the_middle_of_a_run(trainings: Trainings) -> None:
+    done = trainings.finish("done-early")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "done early")
+    [run] = done.runs
+    assert run["info"]["status"] == "FINISHED"
+
+
+def test_sigterm_ignored(trainings: Trainings) -> None:
+    done = trainings.finish("ignores-sigterm")
+    [attempt] = done.status["attempts"]
+    assert attempt.get("exitCode") in {None, 137}, "a pod that is deleted need not say"
+    ends = [("Failed", "DeadlineExceeded", attempt.get("exitCode"))]
+    done.assert_agreement("Failed", "DeadlineExceeded", ends, "ignoring")
+
+
+def test_out_of_memory_in_a_child(trainings: Trainings) -> None:
+    done = trainings.finish("oom-in-child")
+    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 1)], "allocating in a child")
+    assert done.status["message"].startswith("out of memory: raise resources.limits.memory.")
+
+
+def test_out_of_memory_of_the_pod_as_a_whole(trainings: Trainings) -> None:
+    done = trainings.finish("oom-of-pod")
+    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 137)], "allocating")

@@ -1,0 +1,104 @@
+"""What keeps a training from beginning: the status says what, and it begins when that is gone."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.installation import NODE
+from tests.cluster.training import NO_LOG, Trainings, manifest, of_shell
+from tests.support.kubectl import Kubectl
+from tests.support.waiting import wait_for
+
+_LABEL = f"runyard.dev/test-{uuid.uuid4().hex[:6]}"
+_COMPLETED = ("Succeeded", "Completed", 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(trainings: Trainings) -> None:
+    trainings.kubectl.apply(
+        of_shell("pulling", "true", image="runyard/does-not-exist:2", activeDeadlineSeconds=6),
+        of_shell("no-config", 'echo "$GREETING"', envFrom=[{"configMapRef": {"name": "late"}}]),
+        of_shell("no-node", "echo placed", nodeSelector={_LABEL: "true"}),
+        of_shell("no-cpu", "echo placed", resources={"requests": {"cpu": "1000"}}, activeDeadlineSeconds=20),
+        of_shell("no-account", "echo allowed", serviceAccountName="late"),
+        manifest("as-root", command=["true"], podTemplate={"spec": {"securityContext": {"runAsUser": 0}}}),
+    )
+
+
+@pytest.fixture
+def full(trainings: Trainings, kubectl: Kubectl) -> Iterator[Trainings]:
+    """A namespace that has room for no Job."""
+    namespace = f"full-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    found = trainings.elsewhere(namespace)
+    _allow(found, "0")
+
+    def is_full() -> bool:
+        return "hard" in found.kubectl.get("resourcequota", "room").get("status", {})
+
+    wait_for("the quota holds", is_full)
+    yield found
+    kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def _allow(trainings: Trainings, count: str) -> None:
+    spec = {"hard": {"count/jobs.batch": count}}
+    trainings.kubectl.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "room"}, "spec": spec})
+
+
+def _wait_for_message(trainings: Trainings, name: str, part: str) -> dict[str, Any]:
+    def says() -> dict[str, Any] | None:
+        status = trainings.status(name)
+        return status if status.get("phase") == "Pending" and part in status.get("message", "") else None
+
+    return wait_for(f"{name} says {part}", says, 60)
+
+
+def test_deadline_while_the_image_is_pulled(trainings: Trainings) -> None:
+    done = trainings.finish("pulling")
+    done.assert_agreement("Failed", "DeadlineExceeded", [("Failed", "DeadlineExceeded", None)], NO_LOG)
+    assert "runyard/does-not-exist:2" in done.log(done.status["attempts"][0])
+
+
+def test_deadline_while_no_node_has_room(trainings: Trainings) -> None:
+    _wait_for_message(trainings, "no-cpu", "Insufficient cpu")
+    done = trainings.finish("no-cpu")
+    done.assert_agreement("Failed", "DeadlineExceeded", [("Failed", "DeadlineExceeded", None)], NO_LOG)
+    assert "Insufficient cpu" in done.status["attempts"][0]["message"]
+
+
+def test_config_map_missing_then_made(trainings: Trainings) -> None:
+    _wait_for_message(trainings, "no-config", 'configmap "late" not found')
+    trainings.kubectl("create", "configmap", "late", "--from-literal=GREETING=here now")
+    trainings.finish("no-config").assert_agreement("Succeeded", "Completed", [_COMPLETED], "here now")
+
+
+def test_unschedulable_then_schedulable(trainings: Trainings) -> None:
+    _wait_for_message(trainings, "no-node", "didn't match Pod's node affinity/selector")
+    trainings.kubectl("label", "node", NODE, f"{_LABEL}=true")
+    try:
+        trainings.finish("no-node").assert_agreement("Succeeded", "Completed", [_COMPLETED], "placed")
+    finally:
+        trainings.kubectl("label", "node", NODE, f"{_LABEL}-")
+
+
+def test_service_account_missing_then_made(trainings: Trainings) -> None:
+    status = _wait_for_message(trainings, "no-account", 'serviceaccount "late" not found')
+    assert status["attempts"] == []
+    trainings.kubectl("create", "serviceaccount", "late")
+    trainings.finish("no-account").assert_agreement("Succeeded", "Completed", [_COMPLETED], "allowed")
+
+
+def test_quota_exceeded_then_lifted(full: Trainings) -> None:
+    full.start_shell("no-room", "echo room")
+    _wait_for_message(full, "no-room", "exceeded quota: room")
+    _allow(full, "1")
+    full.finish("no-room").assert_agreement("Succeeded", "Completed", [_COMPLETED], "room")
+
+
+def test_a_pod_that_the_namespace_forbids(trainings: Trainings) -> None:
+    status = _wait_for_message(trainings, "as-root", "violates PodSecurity")
+    assert status["attempts"] == []
+    trainings.kubectl("delete", "trainingrun", "as-root")

@@ -1,0 +1,109 @@
+"""When a client of the API server saw what: how each Job ended, and what its TrainingRun said then."""
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.client import HTTPException
+from typing import Any
+
+from tests.support.cluster_api import ClusterApi
+
+_KINDS = {"Job": "/apis/batch/v1/jobs", "TrainingRun": "/apis/runyard.dev/v1alpha1/trainingruns"}
+_SILENCE_SECONDS = 3600.0
+_AGAIN_SECONDS = 0.2
+
+
+@dataclass
+class Seen:
+    """What was seen of one TrainingRun; moments are seconds of this machine's clock, which the node shares."""
+
+    job_ended: float | None = None
+    job_ended_dated: float | None = None
+    """As the API server dates it, in whole seconds."""
+    told: float | None = None
+    """When its outcome was seen."""
+    last_write: float | None = None
+    tracked: list[tuple[float, str, str]] = field(default_factory=list)
+    """When `Tracked` was first seen with which status and reason."""
+    deleted: float | None = None
+
+    @property
+    def truth_seconds(self) -> float | None:
+        """How long after the Job's end the outcome was seen, both by the same client; 0 where it was known before."""
+        if self.job_ended is None or self.told is None:
+            return None
+        return max(0.0, self.told - self.job_ended)
+
+
+class Timeline:
+    """Watches all Jobs and TrainingRuns of a cluster, in threads."""
+
+    def __init__(self, api: ClusterApi) -> None:
+        """Begin to watch."""
+        self._api = api
+        self._seen: dict[str, Seen] = defaultdict(Seen)
+        self._changed = threading.Condition()
+        self._is_over = False
+        for kind in _KINDS:
+            threading.Thread(target=self._follow, args=(kind,), daemon=True, name=f"watch of {kind}").start()
+
+    def close(self) -> None:
+        """Look at nothing any more; the threads end with the process."""
+        self._is_over = True
+
+    def of(self, uid: str) -> Seen:
+        """Return what was seen of a TrainingRun."""
+        with self._changed:
+            return self._seen[uid]
+
+    def wait_for_outcome(self, uid: str, timeout_seconds: float = 10) -> Seen:
+        """Wait until both ends were seen: a watch may be behind the reads of a test."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._seen[uid].truth_seconds is not None, timeout_seconds)
+            return self._seen[uid]
+
+    def _follow(self, kind: str) -> None:
+        while not self._is_over:
+            try:
+                for event in self._api.lines(f"{_KINDS[kind]}?watch=true", _SILENCE_SECONDS):
+                    self._take(kind, event, time.time())
+                    if self._is_over:
+                        return
+            except (OSError, HTTPException, ValueError):
+                # The API server is away: that is one of the faults.
+                time.sleep(_AGAIN_SECONDS)
+
+    def _take(self, kind: str, event: dict[str, Any], now: float) -> None:
+        body = event["object"]
+        if body.get("kind") != kind:
+            return
+        metadata, status = body["metadata"], body.get("status", {})
+        conditions = {found["type"]: found for found in status.get("conditions", [])}
+        with self._changed:
+            if kind == "Job":
+                self._take_job(metadata.get("labels", {}).get("runyard.dev/uid", ""), conditions, now)
+            else:
+                self._take_run(event["type"], metadata["uid"], conditions, now)
+            self._changed.notify_all()
+
+    def _take_job(self, uid: str, conditions: dict[str, Any], now: float) -> None:
+        ended = [conditions[kind] for kind in ("Complete", "Failed") if kind in conditions]
+        seen = self._seen[uid]
+        if ended and seen.job_ended is None:
+            seen.job_ended = now
+            seen.job_ended_dated = datetime.fromisoformat(ended[0]["lastTransitionTime"]).timestamp()
+
+    def _take_run(self, what: str, uid: str, conditions: dict[str, Any], now: float) -> None:
+        seen = self._seen[uid]
+        if what == "DELETED":
+            seen.deleted = now
+            return
+        seen.last_write = now
+        if seen.told is None and conditions.get("Succeeded", {}).get("status") in {"True", "False"}:
+            seen.told = now
+        if tracked := conditions.get("Tracked"):
+            word = (tracked["status"], tracked["reason"])
+            if not seen.tracked or seen.tracked[-1][1:] != word:
+                seen.tracked.append((now, *word))

@@ -1,0 +1,64 @@
+"""What chaos takes for untrue: each offence is found, and a true story has none."""
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.verdict import Afterwards
+
+UID, POD, RUN = "uid-1", "uid-of-pod", "run-1"
+
+
+def resource(phase: str = "Failed", **spec: Any) -> dict[str, Any]:
+    truth = {"Failed": "False", "Succeeded": "True"}.get(phase, "Unknown")
+    conditions = [
+        {"type": "Succeeded", "status": truth, "reason": "Error"},
+        {"type": "Tracked", "status": "True", "reason": "Recorded"},
+    ]
+    attempt = {"pod": "a-1", "uid": POD, "outcome": "Failed", "reason": "Error", "runId": RUN}
+    status = {"phase": phase, "conditions": conditions, "attempts": [attempt]}
+    return {"metadata": {"name": "a", "uid": UID}, "spec": spec, "status": status}
+
+
+def job(kind: str = "Failed", uid: str = UID) -> dict[str, Any]:
+    metadata = {"name": "a-job", "labels": {"runyard.dev/uid": uid}}
+    return {"metadata": metadata, "status": {"conditions": [{"type": kind, "status": "True"}]}}
+
+
+def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN) -> dict[str, Any]:
+    tags = {"runyard.dev/uid": UID, "runyard.dev/name": "a", "runyard.dev/pod": pod, "runyard.dev/made": "stand-in"}
+    return {
+        "info": {"run_id": run_id, "status": status},
+        "data": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+
+
+def lost_pod() -> dict[str, Any]:
+    return {"metadata": {"name": "lost", "labels": {"runyard.dev/uid": "uid-of-nobody"}}}
+
+
+def test_a_true_story_has_no_offenders() -> None:
+    assert Afterwards([resource()], [job()], [], [run()]).offenders() == []
+
+
+@pytest.mark.parametrize(
+    ("found", "offence"),
+    [
+        (Afterwards([resource("Running")], [job()], [], [run()]), "a is Running, its record Recorded"),
+        (Afterwards([resource("Succeeded")], [job()], [], [run()]), "a is Succeeded, its Job ['Failed']"),
+        (Afterwards([resource()], [], [], [run()]), "a has 0 Jobs"),
+        (Afterwards([resource()], [job(), job()], [], [run()]), "a has 2 Jobs"),
+        (Afterwards([resource()], [job()], [], [run("FINISHED")]), "a: attempt a-1 Failed, its run FINISHED"),
+        (Afterwards([resource()], [job()], [], [run("RUNNING")]), "run run-1 of a is RUNNING"),
+        (Afterwards([resource()], [job()], [], []), "a: attempt a-1 has no record"),
+        (Afterwards([resource()], [job()], [], [run(), run(run_id="run-2")]), f"2 records of pod {POD}"),
+        (
+            Afterwards([resource()], [job()], [], [run(), run(run_id="run-2", pod="other")]),
+            "a: runs of pods that are no attempts of it: {'other'}",
+        ),
+        (Afterwards([resource()], [job()], [lost_pod()], [run()]), "pod lost of no TrainingRun"),
+        (Afterwards([], [job()], [], []), "a Job of no TrainingRun: a-job"),
+    ],
+)
+def test_what_is_untrue_is_found(found: Afterwards, offence: str) -> None:
+    assert offence in found.offenders()
