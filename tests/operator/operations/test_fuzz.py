@@ -76,7 +76,7 @@ def test_every_resource_that_is_taken_gets_a_job_or_an_explanation(actors: Actor
 
 def _check_end(actors: Actors, operator: Operator) -> None:
     """Everything goes, and the operator is done with all of it, without having failed or begun anew."""
-    actors.server.kubectl("-n", actors.namespace, "delete", "trainingruns", "--all", "--wait=false")
+    assert _send(actors, "DELETE")[0] == 200
     wait_for("nothing is left to do", lambda: operator.metric("runyard_unsettled_resources") == 0, 60 + _CASES / 2, 1)
     assert operator.process.poll() is None
     failures = [line for line in operator.text.splitlines() if re.search(r" ERROR | CRITICAL |^Traceback", line)]
@@ -96,14 +96,19 @@ def _is_decided(run: dict[str, Any]) -> bool:
 
 def _create(actors: Actors, name: str, spec: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Create a TrainingRun; return the HTTP status and the answer."""
-    path = f"{actors.server.url}/apis/runyard.dev/v1alpha1/namespaces/{actors.namespace}/trainingruns"
+    return _send(actors, "POST", json.dumps(manifest(name, spec)).encode())
+
+
+def _send(actors: Actors, method: str, data: bytes | None = None) -> tuple[int, dict[str, Any]]:
+    """Ask for something of the namespace's TrainingRuns; kubectl would take a process for each."""
     request = urllib.request.Request(  # noqa: S310
-        path,
-        data=json.dumps(manifest(name, spec)).encode(),
+        f"{actors.server.url}/apis/runyard.dev/v1alpha1/namespaces/{actors.namespace}/trainingruns",
+        data=data,
+        method=method,
         headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, context=unverified(), timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, context=unverified(), timeout=120) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
