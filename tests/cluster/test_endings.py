@@ -35,7 +35,8 @@ def begun(trainings: Trainings) -> None:
 def test_exit_code(trainings: Trainings, code: int) -> None:
     done = trainings.finish(f"code-{code}")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", code)], f"exit {code}")
-    assert done.status["message"] == f"exit code {code}: exit {code}"
+    hint = " (killed: from outside, or out of memory)" if code == 137 else ""
+    assert done.status["message"] == f"exit code {code}{hint}: exit {code}"
 
 
 def test_a_program_that_is_not_there_is_not_tried_again(trainings: Trainings) -> None:

@@ -94,6 +94,14 @@ def said(status: TrainingRunStatus, kind: str) -> tuple[str, str, str]:
             id="failed as its last attempt",
         ),
         pytest.param(
+            JobFacts(state=FAILED),
+            [errored.model_copy(update={"exit_code": 137})],
+            "Failed",
+            ("False", "Error"),
+            "exit code 137 (killed: from outside, or out of memory): ValueError: no",
+            id="killed, by whom nobody said",
+        ),
+        pytest.param(
             JobFacts(state=FAILED), [errored, evicted], "Failed", ("False", "Evicted"), None, id="the last one counts"
         ),
         pytest.param(

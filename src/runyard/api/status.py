@@ -25,6 +25,8 @@ _MOST_OF_A_PROBLEM = 2048
 ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
 
 
+_KILLED = 128 + 9
+
 # Why MLflow does not agree, where trying again changes nothing.
 _SETTLED = {Reason.MODEL_MISSING, Reason.METRICS_MISSING, Reason.RUN_DELETED}
 
@@ -280,7 +282,9 @@ def _why(last: Attempt) -> str | None:
     if last.reason == Reason.OOM_KILLED:
         return f"out of memory: raise resources.limits.memory. Last line{said or ': none'}"
     if last.reason == Reason.ERROR and last.exit_code is not None:
-        return f"exit code {last.exit_code}{said}"
+        # A container runtime that is busy can miss that it was the kernel, for want of memory.
+        hint = " (killed: from outside, or out of memory)" if last.exit_code == _KILLED else ""
+        return f"exit code {last.exit_code}{hint}{said}"
     return last.message
 
 
