@@ -61,10 +61,9 @@ def test_sigterm_ignored(trainings: Trainings) -> None:
 
 def test_out_of_memory_in_a_child(trainings: Trainings) -> None:
     done = trainings.finish("oom-in-child")
-    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 1)], "allocating in a child")
-    assert done.status["message"].startswith("out of memory: raise resources.limits.memory.")
+    done.assert_out_of_memory(1, "allocating in a child")
 
 
 def test_out_of_memory_of_the_pod_as_a_whole(trainings: Trainings) -> None:
     done = trainings.finish("oom-of-pod")
-    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 137)], "allocating")
+    done.assert_out_of_memory(137, "allocating")

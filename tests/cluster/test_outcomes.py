@@ -38,7 +38,7 @@ def test_exit_code(trainings: Trainings) -> None:
 def test_out_of_memory(trainings: Trainings) -> None:
     trainings.start("oom", "oom.py", resources={"limits": {"memory": "400Mi"}})
     done = trainings.finish("oom")
-    done.assert_agreement("Failed", "OOMKilled", [("Failed", "OOMKilled", 137)], "allocating")
+    done.assert_out_of_memory(137, "allocating")
 
 
 def test_the_training_process_killed(trainings: Trainings) -> None:

@@ -136,6 +136,19 @@ class Finished:
         [ended] = [c["type"] for c in job["status"]["conditions"] if c["type"] in {"Complete", "Failed"}]
         return str(ended)
 
+    def assert_out_of_memory(self, exit_code: int, printed: str) -> None:
+        """Assert that memory was the cause, as far as the kubelet knows.
+
+        On a busy node with version 1 of cgroups containerd misses the kernel's word now and then, and says Error: then
+        there is nobody to ask.
+        """
+        [pod] = self.pods
+        [container] = pod["status"]["containerStatuses"]
+        reason = container["state"]["terminated"]["reason"]
+        assert reason in {"OOMKilled", "Error"}
+        self.assert_agreement("Failed", reason, [("Failed", reason, exit_code)], printed)
+        assert "out of memory" in self.status["message"] or (reason, exit_code) == ("Error", 1)
+
     def log(self, attempt: dict[str, Any]) -> str:
         """Return the log artifact of an attempt."""
         run = self.mlflow.run(attempt["runId"])

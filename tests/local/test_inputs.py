@@ -176,5 +176,5 @@ def test_a_bad_address_is_refused_before_anything_begins(laptop: Laptop) -> None
     laptop.write("", source={"git": "git@h:p"})
     code, _, error = laptop.cli("run", laptop.project / "trainingrun.yaml")
     assert code == 2
-    assert 'spec.source.git: Forbidden: must be https://HOST/PATH' in error
+    assert "spec.source.git: Forbidden: must be https://HOST/PATH" in error
     assert laptop.runs() == []
