@@ -26,6 +26,8 @@ REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
 _LINE_BYTES, _MORE_LINES, _MOST_LINES = 64, 4, 1 << 18
 _PAGE = 500
+# What a kubelet answers, as if it were the log, where it has just removed the file.
+_NO_LOG = (b'failed to try resolving symlinks in path "/var/log/pods/', b"unable to retrieve container logs for ")
 _NOTE_BYTES = 1024
 
 
@@ -173,7 +175,8 @@ class Cluster:
             async for chunk in answer.content.iter_chunked(_READ_BYTES):
                 tail = (tail + chunk)[-limit_bytes:]
                 count += chunk.count(b"\n")
-            return tail, count
+            is_log = count > 1 or not tail.startswith(_NO_LOG)
+            return (tail, count) if is_log else None
 
     async def last_warning(self, namespace: str, uid: str) -> str | None:
         """Return what the last warning about an object says."""

@@ -13,7 +13,7 @@ from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import POD_TAG
 from runyard.api.status import JobFacts, JobState, assemble, is_final, is_settled, is_urgent, refused
-from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunStatus
+from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunSpec, TrainingRunStatus
 from runyard.errors import Problem
 from runyard_operator import events, jobs, metrics
 from runyard_operator.attempts import observed
@@ -88,8 +88,7 @@ class Reconciler:
         if run.metadata.deletion_timestamp:
             return None
         # What was begun is seen to its end, whatever its specification was changed to since.
-        problems = [*parameters.problems(run.spec), *datasets.problems(run.spec.datasets or [])]
-        if run.status.job is None and problems:
+        if run.status.job is None and (problems := _problems_of(run.spec)):
             return await self._refuse(key, run, [*problems, *await self._refused_besides(key, run)])
         return await self._advance(key, run, view)
 
@@ -251,11 +250,11 @@ class Reconciler:
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
-        if self.recorder.is_busy(key):
-            return None  # it may be making a run just now; its end asks for another look
         await self._list_pods(key, view)
         run = _buried(key, view)
         await self._keep_logs(key, view, run.status)
+        if self.recorder.is_busy(key):
+            return None  # it may be making a run just now; its end asks for another look
         if any(not pod.has_ended for pod in view.pods.values()):
             return None  # the end of each comes as an event
         attempts = observed(view.pods.values(), run.status, None, self.now())
@@ -356,6 +355,11 @@ def _buried(key: Key, view: View) -> TrainingRun:
 def _lenient(body: JsonObject) -> TrainingRun:
     """Read a resource of which only metadata and status are needed, whatever its spec says."""
     return TrainingRun.model_validate({**body, "spec": {}})
+
+
+def _problems_of(spec: TrainingRunSpec) -> list[Problem]:
+    """Return what is wrong with a spec that its schema cannot say."""
+    return [*parameters.problems(spec), *datasets.problems(spec.datasets or [])]
 
 
 def _own(refusal: JobRefused, run: TrainingRun, job: JsonObject) -> list[Problem]:

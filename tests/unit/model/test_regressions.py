@@ -188,6 +188,23 @@ def test_a_long_log_is_not_asked_for_by_a_million_lines(world: World) -> None:
     assert max(world.api.lines_read) <= SETTINGS.log_tail_bytes // 64 + 1
 
 
+def test_what_a_kubelet_says_in_place_of_a_log_is_not_the_log(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.api.ask_to_delete(pod)
+    world.deliver()
+    world.clock.run_for(1)
+    world.api.logs[pod] = (
+        b'failed to try resolving symlinks in path "/var/log/pods/team_a/training/0.log": lstat: no such file'
+    )
+    world.kubelet.go_on_deleting(pod, 137)
+    end_job(world, job)
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert kept == f"log of {pod}".encode()
+
+
 def test_a_log_of_short_lines_is_kept_as_far_as_any_other(world: World) -> None:
     job, pod = with_pod(world)
     world.kubelet.start(pod, Script.HONEST)
