@@ -26,20 +26,31 @@ def refusal(code: int) -> Answer:
     return lambda request: request.send_error(code)
 
 
+class QuietHandler(BaseHTTPRequestHandler):
+    """One that says nothing of what it is asked."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def web_server(answers: Mapping[str, Answer]) -> Iterator[str]:
-    """Serve; what is not among the answers is not found."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers.get(self.path.partition("?")[0], refusal(404))(self)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with a handler; yields the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+@contextmanager
+def web_server(answers: Mapping[str, Answer]) -> Iterator[str]:
+    """Serve; what is not among the answers is not found."""
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            answers.get(self.path.partition("?")[0], refusal(404))(self)
+
+    with serving(Handler) as address:
+        yield address
