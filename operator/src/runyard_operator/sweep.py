@@ -84,13 +84,17 @@ class Sweeper:
 
     async def _end_unseen(self, key: Key, pod_uid: str) -> Attempt | None:
         """Return the end of a pod that came and went while no operator looked, of a resource that goes on."""
+        if not pod_uid or self._sees(key, pod_uid):  # as of nearly every run that goes on
+            return None
         pods = {pod.metadata.uid for pod in await self.cluster.pods(key.namespace, key.uid)}
         body = await self.cluster.training_run(key.namespace, key.name)
-        if not pod_uid or body is None or (resource := _lenient(body)).metadata.uid != key.uid:
+        if body is None or (resource := _lenient(body)).metadata.uid != key.uid:
             return None
-        seen = self.mirror.view(key).pods if key in self.mirror else {}
-        known = {*pods, *seen, *(attempt.uid for attempt in resource.status.attempts)}
-        return None if pod_uid in known else self._lost(pod_uid, Reason.POD_DELETED)
+        known = {*pods, *(attempt.uid for attempt in resource.status.attempts)}
+        return None if pod_uid in known or self._sees(key, pod_uid) else self._lost(pod_uid, Reason.POD_DELETED)
+
+    def _sees(self, key: Key, pod_uid: str) -> bool:
+        return key in self.mirror and pod_uid in self.mirror.view(key).pods
 
     def _lost(self, pod_uid: str, reason: Reason) -> Attempt:
         return Attempt(pod=pod_uid, uid=pod_uid, outcome=Outcome.CANCELLED, reason=reason.value, finished_at=self.now())
