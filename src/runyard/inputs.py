@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from runyard.api import preparation
 from runyard.api.model import JsonObject
+from runyard.api.outcome import Outcome, Reason
 from runyard.api.preparation import Report, Wanted
-from runyard.api.trainingrun import Outcome, Reason, TrainingRunSpec
+from runyard.api.trainingrun import TrainingRunSpec
 from runyard.process import End, execute, last_line
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from runyard.api import datasets
 from runyard.api.environment import AssignedRun, identity_tags
+from runyard.api.outcome import Attempt
 from runyard.api.records import (
     ASSIGNED,
     MADE_TAG,
@@ -21,7 +22,7 @@ from runyard.api.records import (
 )
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import TrackingFacts
-from runyard.api.trainingrun import Attempt, RunMode, TrainingRun
+from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import TrackingUnavailable
 from runyard.tracking import Store
 
@@ -95,7 +96,7 @@ class Ledger:
         self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
         # An assigned run goes on with the next attempt, and ends as the training does.
         self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
-        metrics = status_metrics(chief.metrics)
+        metrics = status_metrics(chief.metrics, self.resource.spec.tracking)
         self.facts = replace(self.facts, experiment_id=chief.experiment_id, metrics=metrics)
         return attempt.model_copy(update={"run_id": chief.id, "recorded_at": datetime.now(UTC)})
 
@@ -108,7 +109,7 @@ class Ledger:
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             chief = self._assigned()
             self.store.apply(corrections([chief], last, chief))
-            self.facts = replace(self.facts, metrics=status_metrics(chief.metrics))
+            self.facts = replace(self.facts, metrics=status_metrics(chief.metrics, self.resource.spec.tracking))
             runs = [*runs, chief]
         self.facts = replace(self.facts, missing=missing(self.resource.spec.tracking, runs), is_closed=True)
 

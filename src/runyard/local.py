@@ -15,8 +15,9 @@ from runyard.api import environment, preparation
 from runyard.api.container import training_container
 from runyard.api.environment import AssignedRun
 from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import JobFacts, JobState, assemble
-from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
 from runyard.errors import RunyardError
 from runyard.ledger import Ledger
 from runyard.process import execute, last_line, terminated_as_interrupt

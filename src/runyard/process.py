@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import IO
 
-from runyard.api.trainingrun import Outcome, Reason
+from runyard.api.outcome import Outcome, Reason
 
 LOG_TAIL_BYTES = 1 << 20
 _READ_BYTES = 1 << 16

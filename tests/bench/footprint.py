@@ -9,8 +9,9 @@ from typing import Any
 
 from runyard.api.environment import Platform
 from runyard.api.model import as_object, format_time
+from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import TrainingRun
 from runyard_operator import jobs
 from tests.bench.audit import counted, writes
 from tests.bench.bed import Bed

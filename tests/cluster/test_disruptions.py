@@ -1,19 +1,23 @@
 """What takes a training's pod, its Job or the resource away."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster import matrix
 from tests.cluster.installation import NODE
-from tests.cluster.training import Trainings, condition, of_script, of_shell
+from tests.cluster.training import NO_LOG, RUNTIME, Trainings, condition, of_script, of_shell
 from tests.support.cluster_api import ClusterApi
 from tests.support.waiting import wait_for
 
-# Waits in its first attempt; once the gate is open, a later one ends at once. SIGTERM does not stop PID 1.
+# Waits in its first attempt; once the gate is open, a later one ends at once.
 _GATED = 'echo gate "$GATE"; [ "$GATE" = open ] && exit 0; sleep 86400'
 _GRACE = {"terminationGracePeriodSeconds": 1}
 _SLOT = "runyard.dev/slot"
+# A node that is registered and has no kubelet: it is declared lost after the better part of a minute.
+_LOST_NODE = "runyard-lost"
+_LOST_LABEL = "runyard.dev/lost=true"
 DELETED_IN = ("suspended", "unschedulable", "without-image", "running", "failed", "succeeded")
 
 _NEVER_RAN = {"unschedulable", "without-image"}  # a pod that is there is an attempt, and has its record
@@ -37,7 +41,14 @@ def _pod(trainings: Trainings, name: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def begun(trainings: Trainings) -> None:
+def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
+    key, _, value = _LOST_LABEL.partition("=")
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": _LOST_NODE, "labels": {key: value}}}
+    trainings.kubectl.apply({**node, "spec": {"taints": [{"key": key, "value": value, "effect": "NoSchedule"}]}})
+    has_room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
+    ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}]
+    status = {"capacity": has_room, "allocatable": has_room, "conditions": ready}
+    api.call("PATCH", f"/api/v1/nodes/{_LOST_NODE}/status", {"status": status}, _MERGE_PATCH)
     for name in ("evicted", "drained"):
         _open(trainings, name, "closed")
     stays = {"podTemplate": {"spec": _GRACE}}
@@ -46,12 +57,26 @@ def begun(trainings: Trainings) -> None:
         _gated("drained"),
         of_shell("pod-deleted", "echo waiting; sleep 86400", **stays),
         of_shell("job-deleted", "echo waiting; sleep 86400", **stays),
+        of_shell(
+            "node-lost",
+            'echo "on $NODE"',
+            env=[{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+            nodeSelector={key: value},
+            tolerations=[
+                {"key": key, "operator": "Exists"},
+                # Five minutes, if nothing is said.
+                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 0},
+            ],
+        ),
         of_shell("in-suspended", "true", suspend=True),
         of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
         of_shell("in-failed", "exit 1"),
         of_shell("in-succeeded", "true"),
         of_script("in-running", "sleeps_in_run.py", **stays),
     )
+    yield
+    trainings.kubectl("label", "node", NODE, f"{key}-")
+    trainings.kubectl("delete", "node", _LOST_NODE, "--ignore-not-found")
 
 
 def _assert_retried(trainings: Trainings, name: str, reason: str) -> None:
@@ -108,6 +133,36 @@ def test_preemption_is_not_counted(trainings: Trainings, api: ClusterApi) -> Non
     finally:
         trainings.kubectl("delete", "priorityclass", "runyard-urgent")
         api.call("PATCH", f"/api/v1/nodes/{NODE}/status", [{"op": "remove", "path": slot}], _JSON_PATCH)
+
+
+def test_a_lost_node_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
+    """The node's kubelet is played as far as it lived; what finds out that it is dead is the cluster's own."""
+    pod = wait_for("it is on its node", lambda: _on_node(trainings, "node-lost", _LOST_NODE))
+    now = pod["metadata"]["creationTimestamp"]
+    path = f"/api/v1/namespaces/{trainings.kubectl.namespace}/pods/{pod['metadata']['name']}/status"
+    container = {"name": "training", "image": RUNTIME, "imageID": "", "ready": True, "restartCount": 0}
+    running = {**container, "state": {"running": {"startedAt": now}}}
+    api.call(
+        "PATCH", path, {"status": {"phase": "Running", "startTime": now, "containerStatuses": [running]}}, _MERGE_PATCH
+    )
+    trainings.wait_until_running("node-lost", in_mlflow=False)
+
+    def is_given_up() -> bool:
+        status = trainings.status("node-lost")
+        return bool(status["attempts"][0].get("reason") == "NodeLost")
+
+    wait_for("the cluster gives its pods up", is_given_up, 120)
+    # As the cloud's controller, or a person, does with a machine that is gone; its pods go with it.
+    trainings.kubectl("label", "node", NODE, _LOST_LABEL)
+    trainings.kubectl("delete", "node", _LOST_NODE)
+    done = trainings.finish("node-lost")
+    ends = [("Cancelled", "NodeLost", None), ("Succeeded", "Completed", 0)]
+    done.assert_agreement("Succeeded", "Completed", ends, NO_LOG, f"on {NODE}")
+
+
+def _on_node(trainings: Trainings, name: str, node: str) -> dict[str, Any] | None:
+    pods = trainings.kubectl.items("pods", f"runyard.dev/uid={trainings.uid(name)}")
+    return next((pod for pod in pods if pod["spec"].get("nodeName") == node), None)
 
 
 def test_pod_deleted_by_hand(trainings: Trainings) -> None:
@@ -174,4 +229,4 @@ def _reach(trainings: Trainings, name: str, phase: str) -> dict[str, Any]:
     return wait_for(f"{name} is {wanted}", reached, 60)
 
 
-_JSON_PATCH = "application/json-patch+json"
+_JSON_PATCH, _MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"

@@ -16,6 +16,13 @@ from runyard import local
 from runyard.api.trainingrun import TrainingRun
 from tests.support.factories import manifest
 
+LEAVES_ITS_RUN_OPEN = """
+    import mlflow, os
+    mlflow.start_run()
+    mlflow.log_metric("f1", 0.1 + 0.2)
+    mlflow.log_text("hello", "greeting.txt")
+"""
+
 
 @dataclass(frozen=True)
 class Laptop:
@@ -62,3 +69,13 @@ class Laptop:
     def log_of(self, run: Run, pod: str = "wine-1") -> bytes:
         """Return a run's log artifact."""
         return Path(self.client.download_artifacts(run.info.run_id, f"runyard/log-{pod}.txt")).read_bytes()
+
+
+def ends(found: TrainingRun) -> list[tuple[Any, ...]]:
+    """Return how each attempt ended: outcome, reason, exit code."""
+    return [(attempt.outcome, attempt.reason, attempt.exit_code) for attempt in found.status.attempts]
+
+
+def statuses(runs: list[Run]) -> list[str]:
+    """Return what MLflow says of each run."""
+    return [run.info.status for run in runs]

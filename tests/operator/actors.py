@@ -1,5 +1,6 @@
 """The parts of a cluster that a bare API server lacks, played by a test: the Job controller and the kubelet."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import yaml
 
 from tests.support.apiserver import ApiServer
+from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
+
+_LATER = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -153,3 +157,31 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     return next(
         (found for found in status.get("conditions", []) if found["type"] == kind), {"status": "", "reason": ""}
     )
+
+
+def installation_of(job: dict[str, Any]) -> str:
+    """Return what runs carry of the operator that made the Job."""
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [context] = [variable["value"] for variable in container["env"] if variable["name"] == "MLFLOW_RUN_CONTEXT"]
+    return str(json.loads(context)["runyard.dev/installation"])
+
+
+def start_run(
+    mlflow: MlflowRest, pod: dict[str, Any], *, parent: str | None = None, installation: str | None = None
+) -> str:
+    """Start a run as a script in that pod would."""
+    tags = {
+        "runyard.dev/uid": pod["metadata"]["labels"]["runyard.dev/uid"],
+        "runyard.dev/pod": pod["metadata"]["uid"],
+        "runyard.dev/name": pod["metadata"]["annotations"]["runyard.dev/name"],
+        "runyard.dev/namespace": pod["metadata"]["namespace"],
+        **({"mlflow.parentRunId": parent} if parent else {}),
+        **({"runyard.dev/installation": installation} if installation else {}),
+    }
+    body = {
+        "experiment_id": "0",
+        "start_time": 1767323045000 + next(_LATER),  # as the pods of these tests, one after the other
+        "tags": [{"key": key, "value": value} for key, value in tags.items()],
+    }
+    found: str = mlflow.call("mlflow/runs/create", body)["run"]["info"]["run_id"]
+    return found

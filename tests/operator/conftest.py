@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,13 @@ def actors(server: ApiServer, operator: Path) -> Iterator[Actors]:
     assert server.kubectl("create", "namespace", namespace).returncode == 0
     yield Actors(server, namespace)
     assert "Traceback" not in operator.read_text()
+
+
+@pytest.fixture
+def pod(actors: Actors) -> dict[str, Any]:
+    """A pod of the TrainingRun `a`, running."""
+    actors.apply("a", backoffLimit=1, experiment="an experiment")
+    found = actors.create_pod(actors.wait_for_job("a"), "one")
+    actors.set_pod(found, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
+    actors.wait_for_phase("a", "Running")
+    return found

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.operator.actors import Actors, condition
-from tests.operator.test_outcomes import start_run
+from tests.operator.actors import Actors, condition, start_run
 from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
 

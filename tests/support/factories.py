@@ -4,16 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from runyard.api.outcome import Attempt, Condition, Outcome, TrainingRunStatus
 from runyard.api.records import Run, RunStatus
-from runyard.api.trainingrun import (
-    API_VERSION,
-    KIND,
-    Attempt,
-    Condition,
-    Outcome,
-    TrainingRun,
-    TrainingRunStatus,
-)
+from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
 from runyard_operator.objects import Job, Pod
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

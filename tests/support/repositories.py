@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.web import QuietHandler, serving
+from tests.support.web import LOOPBACK, QuietHandler, serving
 
 _NOBODYS = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _PERSON = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org"}
@@ -47,7 +47,7 @@ def new_repository(folder: Path) -> Repository:
 
 
 @contextmanager
-def git_server(root: Path, password: str | None = None) -> Iterator[str]:
+def git_server(root: Path, password: str | None = None, at: tuple[str, int] = LOOPBACK) -> Iterator[str]:
     """Serve the repositories below a folder with git http-backend, to the user `reader` if there is a password."""
     wanted = None if password is None else f"Basic {base64.b64encode(f'reader:{password}'.encode()).decode()}"
 
@@ -85,5 +85,5 @@ def git_server(root: Path, password: str | None = None) -> Iterator[str]:
 
         do_POST = do_GET  # noqa: N815 likewise
 
-    with serving(Handler) as address:
+    with serving(Handler, at) as address:
         yield address

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 Answer: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
 
+LOOPBACK = ("127.0.0.1", 0)
+
 
 def content(text: bytes) -> Answer:
     """Answer with a text."""
@@ -34,9 +36,9 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve with a handler; yields the address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+def serving(handler: type[BaseHTTPRequestHandler], at: tuple[str, int] = LOOPBACK) -> Iterator[str]:
+    """Serve with a handler, at a host's address and port; yields the address for this machine."""
+    with ThreadingHTTPServer(at, handler) as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -45,12 +47,12 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @contextmanager
-def web_server(answers: Mapping[str, Answer]) -> Iterator[str]:
+def web_server(answers: Mapping[str, Answer], at: tuple[str, int] = LOOPBACK) -> Iterator[str]:
     """Serve; what is not among the answers is not found."""
 
     class Handler(QuietHandler):
         def do_GET(self) -> None:
             answers.get(self.path.partition("?")[0], refusal(404))(self)
 
-    with serving(Handler) as address:
+    with serving(Handler, at) as address:
         yield address

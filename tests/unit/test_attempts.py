@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard_operator import attempts
 from runyard_operator.attempts import image_wait
 from runyard_operator.objects import Job, Pod

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.trainingrun import Outcome, Phase, TrackingStatus, TrainingRunStatus
+from runyard.api.outcome import Outcome, Phase, TrackingStatus, TrainingRunStatus
 from runyard_operator.cluster import status_patch
 from tests.support.factories import at, attempt, condition
 

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from runyard.api.outcome import Attempt, Outcome, TrainingRunStatus
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
-from runyard.api.trainingrun import Attempt, Outcome, TrainingRunStatus
 from runyard_operator.events import between
 from tests.support.factories import at, attempt, training_run
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from runyard import validation
 from runyard.api import datasets, preparation
 from runyard.api.datasets import Dataset, FetchedDataset
+from runyard.api.outcome import Reason
 from runyard.api.preparation import Failure, Report
 from runyard.api.source import ResolvedSource, source_tags
-from runyard.api.trainingrun import Reason
 from runyard.errors import InvalidManifest, UnknownField
 from runyard.prepare.failures import Unprepared
 from tests.support.factories import manifest, training_run

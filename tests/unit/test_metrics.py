@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runyard.api.trainingrun import Condition, TrainingRunStatus
+from runyard.api.outcome import Condition, TrainingRunStatus
 from runyard_operator import metrics
 from tests.support.factories import condition
 

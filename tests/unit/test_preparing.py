@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from runyard.api.outcome import Attempt, TrainingRunStatus
 from runyard.api.records import outcome_tags, source_correction
 from runyard.api.source import ResolvedSource
-from runyard.api.trainingrun import Attempt, TrainingRunStatus
 from runyard_operator.attempts import observed
 from runyard_operator.jobs import job as job_of
 from runyard_operator.objects import Job, Pod

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import OUTCOME_TAG, POD_TAG
 from runyard.api.status import JobFacts, JobState, TrackingFacts
-from runyard.api.trainingrun import Attempt, Outcome
 from runyard_operator.decide import Decision
 from runyard_operator.mirror import Key, View
 from runyard_operator.recording import Recorder

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api import records
+from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import (
     Correction,
     Run,
@@ -18,7 +19,7 @@ from runyard.api.records import (
     primary,
     status_metrics,
 )
-from runyard.api.trainingrun import Attempt, Outcome
+from runyard.api.trainingrun import Tracking
 from tests.support.factories import at, attempt, mlflow_run
 
 OUTCOME, REASON, EXIT_CODE = "runyard.dev/outcome", "runyard.dev/reason", "runyard.dev/exit-code"
@@ -190,11 +191,17 @@ def test_final_status(outcome: Outcome, expected: RunStatus) -> None:
 
 
 def test_metrics_keep_all_their_digits_and_are_sixteen_at_most() -> None:
-    found = status_metrics({f"m{number:02}": number / 10 for number in range(20)} | {"a": 0.1 + 0.2})
+    found = status_metrics({f"m{number:02}": number / 10 for number in range(20)} | {"a": 0.1 + 0.2}, Tracking())
     assert len(found) == 16
     assert list(found) == sorted(found)
     assert float(found["a"]) == 0.1 + 0.2
     assert found["m03"] == "0.3"
+
+
+def test_metrics_that_were_asked_for_come_first() -> None:
+    logged = {f"m{number:02}": 0.5 for number in range(20)}
+    found = status_metrics(logged, Tracking(require_metrics=["m19", "absent", "m18"]))
+    assert list(found) == ["m18", "m19", *(f"m{number:02}" for number in range(14))]
 
 
 def test_the_log_lies_beside_the_manifest() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runyard.api.outcome import Attempt, Outcome, TrackingStatus, TrainingRunStatus
 from runyard.api.status import (
     JobFacts,
     JobState,
@@ -14,7 +15,7 @@ from runyard.api.status import (
     is_settled,
     refused,
 )
-from runyard.api.trainingrun import Attempt, Outcome, TrackingStatus, TrainingRun, TrainingRunStatus
+from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from tests.support.factories import at, attempt, condition, training_run
 
@@ -307,6 +308,19 @@ def test_tracking_stays_while_mlflow_is_not_asked() -> None:
     first = status_of(JobFacts(state=RUNNING), recorded_failure, url="u", experiment_id="7", metrics={"f1": "0.9"})
     later = status_of(JobFacts(state=RUNNING), recorded_failure, attempt("wine-2", Outcome.PENDING), run=after(first))
     assert (later.tracking, later.metrics) == (TrackingStatus(experiment_id="7", run_id="r0", url="u"), {"f1": "0.9"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [([], "f1=0.9"), (["recall", "f1"], "recall=0.3333"), (["absent"], "f1=0.9")]
+)
+def test_one_metric_stands_for_them_all(asked: list[str], expected: str) -> None:
+    run = training_run(tracking={"requireMetrics": asked})
+    found = status_of(JobFacts(state=COMPLETE), completed, run=run, metrics={"f1": "0.9", "recall": repr(1 / 3)})
+    assert found.metric == expected
+
+
+def test_a_training_without_metrics_shows_none() -> None:
+    assert status_of(JobFacts(state=COMPLETE), completed, metrics={}).metric is None
 
 
 def test_metrics_are_never_those_of_another_attempt() -> None:

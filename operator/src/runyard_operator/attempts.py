@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard_operator import preparing
 from runyard_operator.objects import FAILED_BECAUSE, Job, ObjectCondition, Pod, Terminated
 

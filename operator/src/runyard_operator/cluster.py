@@ -16,7 +16,8 @@ from kubernetes.aio import client
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from runyard.api.model import JsonObject, as_object
-from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun, TrainingRunStatus
+from runyard.api.outcome import TrainingRunStatus
+from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun
 from runyard.errors import Problem
 from runyard_operator.events import Event
 from runyard_operator.objects import UID_LABEL, Job, Pod

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
+from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import SUCCEEDED, JobFacts, JobState, is_final
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import TrainingRun
 from runyard_operator import attempts, jobs
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod
 

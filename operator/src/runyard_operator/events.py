@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from runyard.api.outcome import Outcome, Phase, TrainingRunStatus
 from runyard.api.status import SUCCEEDED, TRACKED, condition_status
-from runyard.api.trainingrun import Outcome, Phase, TrainingRunStatus
 
 NORMAL, WARNING = "Normal", "Warning"
 

@@ -163,6 +163,9 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
         "automountServiceAccountToken": False,
         # A Service named mlflow would otherwise set MLFLOW_PORT to a URL.
         "enableServiceLinks": False,
+        # As the first process of its namespace a training would be deaf to SIGTERM: each deletion would take the
+        # whole grace period.
+        "shareProcessNamespace": True,
         **pod,
         "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
         "restartPolicy": "Never",

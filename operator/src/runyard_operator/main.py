@@ -118,6 +118,8 @@ def _report(key: Key, error: Exception) -> None:
     with logs.about(key.namespace, key.name):
         if isinstance(error, TrackingError):
             log.warning("not recorded yet: %s", error)
+        elif isinstance(error, LeaseLost):
+            log.warning("left to whoever holds the Lease: %s", error)
         else:
             log.error("%s: %s", type(error).__name__, error, exc_info=error)
 

@@ -15,8 +15,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from runyard.api.outcome import TrainingRunStatus
 from runyard.api.status import SUCCEEDED, condition_status
-from runyard.api.trainingrun import TrainingRunStatus
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from runyard.api import preparation
 from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.outcome import Reason
 from runyard.api.preparation import CONTAINER, FOLDER, Report
-from runyard.api.trainingrun import Reason, TrainingRunSpec
+from runyard.api.trainingrun import TrainingRunSpec
 from runyard_operator.objects import Pod, Terminated
 
 _CREDENTIALS, _SCRATCH = "/runyard-credentials", "/runyard-scratch"

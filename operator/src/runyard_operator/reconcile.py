@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from runyard.api import datasets, parameters
 from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
+from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard.api.records import POD_TAG
 from runyard.api.status import JobFacts, JobState, assemble, is_final, is_settled, is_urgent, refused
-from runyard.api.trainingrun import Attempt, Outcome, Reason, RunMode, TrainingRun, TrainingRunSpec, TrainingRunStatus
+from runyard.api.trainingrun import RunMode, TrainingRun, TrainingRunSpec
 from runyard.errors import Problem
 from runyard_operator import events, jobs, metrics
 from runyard_operator.attempts import observed

@@ -11,6 +11,7 @@ import yaml
 from runyard.api import datasets
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.model import JsonObject, as_object
+from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.records import (
     ASSIGNED,
     MADE_TAG,
@@ -26,7 +27,7 @@ from runyard.api.records import (
 )
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import JobState, TrackingFacts, deciding
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome, Reason, RunMode, TrainingRun
+from runyard.api.trainingrun import TRAINING_CONTAINER, RunMode, TrainingRun
 from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
@@ -243,7 +244,7 @@ class Recorder:
         for container, text in (await self.logs(run.metadata.namespace, view, attempt)).items():
             await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
         await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}, parameters_of(view.job)))
-        recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
+        recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
         recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
 
     async def _assigned(self, run: TrainingRun, recording: Recording) -> Run:
@@ -268,7 +269,7 @@ class Recorder:
         if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
             chief = await self._assigned(run, recording)
             await self.tracking.apply(corrections([chief], last, chief))
-            recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics))
+            recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
             runs = [*runs, chief]
         recording.facts = replace(recording.facts, missing=missing(run.spec.tracking, runs), is_closed=True)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
+from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
 from runyard.api.status import SUCCEEDED, TRACKED, is_settled, with_tracked
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun, TrainingRunStatus
+from runyard.api.trainingrun import TrainingRun
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.mirror import Key, Mirror

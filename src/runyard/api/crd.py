@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from runyard.api.model import JsonObject
+from runyard.api.outcome import TrainingRunStatus
 from runyard.api.rules import rule
 from runyard.api.trainingrun import (
     GROUP,
@@ -23,7 +24,6 @@ from runyard.api.trainingrun import (
     UNSEEN,
     VERSION,
     TrainingRunSpec,
-    TrainingRunStatus,
 )
 
 _COLUMNS = (
@@ -33,6 +33,7 @@ _COLUMNS = (
     ("Duration", "string", ".status.duration", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Experiment", "string", ".spec.experiment", 1),
+    ("Metric", "string", ".status.metric", 1),
     ("Message", "string", ".status.message", 1),
 )
 

@@ -8,8 +8,9 @@ from pydantic import Field, ValidationError
 from runyard.api import datasets
 from runyard.api.datasets import Dataset, FetchedDataset
 from runyard.api.model import Model
+from runyard.api.outcome import Reason
 from runyard.api.source import ResolvedSource, Source
-from runyard.api.trainingrun import Reason, TrainingRunSpec
+from runyard.api.trainingrun import TrainingRunSpec
 
 CONTAINER = "runyard-prepare"
 MODULE = "runyard.prepare"

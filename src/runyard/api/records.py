@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runyard.api.outcome import Attempt, Outcome
 from runyard.api.source import source_tags
-from runyard.api.trainingrun import TRAINING_CONTAINER, Attempt, Outcome
+from runyard.api.trainingrun import TRAINING_CONTAINER, Tracking
 
 UID_TAG = "runyard.dev/uid"
 NAME_TAG = "runyard.dev/name"
@@ -137,6 +138,7 @@ def outcome_tags(attempt: Attempt) -> dict[str, str]:
     return tags
 
 
-def status_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
-    """Return the first sixteen metrics by name, as text that gives the same float back."""
-    return {name: repr(metrics[name]) for name in sorted(metrics)[:STATUS_METRICS]}
+def status_metrics(metrics: Mapping[str, float], asked: Tracking) -> dict[str, str]:
+    """Return sixteen metrics, those that were asked for before others, as text that gives the same float back."""
+    names = sorted(metrics, key=lambda name: (name not in asked.require_metrics, name))
+    return {name: repr(metrics[name]) for name in names[:STATUS_METRICS]}

@@ -1,21 +1,13 @@
 """The status of a TrainingRun, made from what is known of its Job and its attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import dropwhile
 
-from runyard.api.trainingrun import (
-    Attempt,
-    Condition,
-    Outcome,
-    Phase,
-    Reason,
-    TrackingStatus,
-    TrainingRun,
-    TrainingRunStatus,
-)
+from runyard.api.outcome import Attempt, Condition, Outcome, Phase, Reason, TrackingStatus, TrainingRunStatus
+from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 
 ATTEMPTS_KEPT = 10
@@ -167,6 +159,7 @@ def assemble(
     started = run.status.start_time or job.started_at
     previous = run.status.tracking or TrackingStatus()
     run_id = tracking.run_id or (last.run_id if last else None) or previous.run_id
+    metrics = (run.status.metrics if tracking.metrics is None else tracking.metrics) or {}
     return TrainingRunStatus(
         observed_generation=run.metadata.generation,
         phase=phase,
@@ -186,7 +179,8 @@ def assemble(
         )
         if run_id
         else None,
-        metrics=(run.status.metrics if tracking.metrics is None else tracking.metrics) or None,
+        metrics=metrics or None,
+        metric=_headline(metrics, run.spec.tracking.require_metrics),
         image_digest=job.image_digest or run.status.image_digest,
     )
 
@@ -197,6 +191,11 @@ def with_tracked(run: TrainingRun, status: str, reason: Reason, message: str, no
     conditions.found = [found for found in run.status.conditions if found.type != TRACKED]
     conditions.set(TRACKED, status, reason, message)
     return run.status.model_copy(update={"conditions": conditions.found})
+
+
+def _headline(metrics: Mapping[str, str], asked: Sequence[str]) -> str | None:
+    name = next((name for name in [*asked, *sorted(metrics)] if name in metrics), None)
+    return None if name is None else f"{name}={float(metrics[name]):.4g}"
 
 
 class _Conditions:

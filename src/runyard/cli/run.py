@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from runyard import clusterless, local, manifest
+from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import TRACKED
-from runyard.api.trainingrun import Attempt, Outcome, Reason, TrainingRun
+from runyard.api.trainingrun import TrainingRun
 
 _INTERRUPTED = 130
 

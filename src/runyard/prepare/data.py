@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 from runyard.api.datasets import Dataset, FetchedDataset
-from runyard.api.trainingrun import Reason
+from runyard.api.outcome import Reason
 from runyard.prepare.failures import Unprepared
 
 _CHUNK_BYTES = 1 << 20

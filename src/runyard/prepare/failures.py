@@ -1,7 +1,7 @@
 """What can be in the way, and whether it may be gone the next time."""
 
+from runyard.api.outcome import Reason
 from runyard.api.preparation import MESSAGE_BYTES
-from runyard.api.trainingrun import Reason
 from runyard.errors import RunyardError
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runyard.api.outcome import Reason
 from runyard.api.source import COMMIT, ResolvedSource, Source
-from runyard.api.trainingrun import Reason
 from runyard.prepare.failures import Unprepared
 
 # The files of a Secret, as Kubernetes' types basic-auth and ssh-auth name them.

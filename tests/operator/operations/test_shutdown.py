@@ -2,18 +2,22 @@
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.operator.actors import Actors
-from tests.operator.operations.process import Operators
-from tests.operator.operations.proxy import proxy_of
+from tests.operator.operations.process import Operator, Operators
+from tests.operator.operations.proxy import Proxy, proxy_of
 from tests.operator.operations.test_lease import lease
 from tests.support.waiting import wait_for
 
 
-def test_what_is_in_hand_ends_first(actors: Actors, operators: Operators, tmp_path: Path) -> None:
+@contextmanager
+def told_to_stop_at_work(actors: Actors, operators: Operators, folder: Path) -> Iterator[tuple[Operator, Proxy]]:
+    """Tell an operator to stop that is about to create the Job of the TrainingRun `a`, and waits for the answer."""
     with (
-        proxy_of(actors.server, tmp_path) as proxy,
+        proxy_of(actors.server, folder) as proxy,
         operators.start("first", KUBECONFIG=str(proxy.kubeconfig)) as operator,
     ):
         operator.wait_until_leading()
@@ -21,6 +25,11 @@ def test_what_is_in_hand_ends_first(actors: Actors, operators: Operators, tmp_pa
         actors.apply("a")
         wait_for("the Job is about to be created", lambda: operator.metric("runyard_queue_in_work") == 1)
         operator.send(signal.SIGTERM)
+        yield operator, proxy
+
+
+def test_what_is_in_hand_ends_first(actors: Actors, operators: Operators, tmp_path: Path) -> None:
+    with told_to_stop_at_work(actors, operators, tmp_path) as (operator, proxy):
         wait_for("it has heard", lambda: "stopping: 1 resources are in work" in operator.text)
         assert operator.ask("/readyz") == (503, "stopping\n")
         assert operator.ask("/healthz")[0] == 200
@@ -36,16 +45,7 @@ def test_what_is_in_hand_ends_first(actors: Actors, operators: Operators, tmp_pa
 
 
 def test_what_does_not_end_is_left(actors: Actors, operators: Operators, tmp_path: Path) -> None:
-    with (
-        proxy_of(actors.server, tmp_path) as proxy,
-        operators.start("first", KUBECONFIG=str(proxy.kubeconfig)) as operator,
-    ):
-        operator.wait_until_leading()
-        proxy.frozen = "writes"
-        actors.apply("a")
-        wait_for("the Job is about to be created", lambda: operator.metric("runyard_queue_in_work") == 1)
-        operator.send(signal.SIGTERM)
-
+    with told_to_stop_at_work(actors, operators, tmp_path) as (operator, _):
         assert operator.ends(28) == 0
 
         assert f"left in work after 20 s: {actors.namespace}/a has been in work" in operator.text

@@ -1,8 +1,8 @@
 """What must hold: at each moment, and once everything has come to rest."""
 
+from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import OUTCOME_TAG, POD_TAG, REASON_TAG, RunStatus, final_status, primary
 from runyard.api.records import Run as PlainRun
-from runyard.api.trainingrun import Attempt, Outcome
 from runyard_operator.objects import FAILED_BECAUSE
 from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object, condition_of, verdict_of
 from tests.unit.model.mlflow import Run
