@@ -1,6 +1,7 @@
 """What takes a training's pod, its Job or the resource away."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ _GRACE = {"terminationGracePeriodSeconds": 1}
 _SLOT = "runyard.dev/slot"
 # A node that is registered and has no kubelet: it is declared lost after the better part of a minute.
 _LOST_NODE = "runyard-lost"
-_LOST_LABEL = "runyard.dev/lost=true"
+_LOST = ("runyard.dev/lost", "true")
 DELETED_IN = ("suspended", "unschedulable", "without-image", "running", "failed", "succeeded")
 
 _NEVER_RAN = {"unschedulable", "without-image"}  # a pod that is there is an attempt, and has its record
@@ -42,13 +43,7 @@ def _pod(trainings: Trainings, name: str) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
-    key, _, value = _LOST_LABEL.partition("=")
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": _LOST_NODE, "labels": {key: value}}}
-    trainings.kubectl.apply({**node, "spec": {"taints": [{"key": key, "value": value, "effect": "NoSchedule"}]}})
-    has_room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
-    ready = [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}]
-    status = {"capacity": has_room, "allocatable": has_room, "conditions": ready}
-    api.call("PATCH", f"/api/v1/nodes/{_LOST_NODE}/status", {"status": status}, _MERGE_PATCH)
+    _register_node(api)
     for name in ("evicted", "drained"):
         _open(trainings, name, "closed")
     stays = {"podTemplate": {"spec": _GRACE}}
@@ -61,11 +56,16 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
             "node-lost",
             'echo "on $NODE"',
             env=[{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-            nodeSelector={key: value},
+            nodeSelector=dict([_LOST]),
             tolerations=[
-                {"key": key, "operator": "Exists"},
+                {"key": _LOST[0], "operator": "Exists"},
                 # Five minutes, if nothing is said.
-                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 0},
+                {
+                    "key": "node.kubernetes.io/unreachable",
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 0,
+                },
             ],
         ),
         of_shell("in-suspended", "true", suspend=True),
@@ -74,9 +74,12 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
         of_shell("in-succeeded", "true"),
         of_script("in-running", "sleeps_in_run.py", **stays),
     )
-    yield
-    trainings.kubectl("label", "node", NODE, f"{key}-")
-    trainings.kubectl("delete", "node", _LOST_NODE, "--ignore-not-found")
+    try:
+        _run_on_lost_node(trainings, api)
+        yield
+    finally:
+        trainings.kubectl("label", "node", NODE, f"{_LOST[0]}-")
+        trainings.kubectl("delete", "node", _LOST_NODE, "--ignore-not-found")
 
 
 def _assert_retried(trainings: Trainings, name: str, reason: str) -> None:
@@ -133,36 +136,6 @@ def test_preemption_is_not_counted(trainings: Trainings, api: ClusterApi) -> Non
     finally:
         trainings.kubectl("delete", "priorityclass", "runyard-urgent")
         api.call("PATCH", f"/api/v1/nodes/{NODE}/status", [{"op": "remove", "path": slot}], _JSON_PATCH)
-
-
-def test_a_lost_node_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
-    """The node's kubelet is played as far as it lived; what finds out that it is dead is the cluster's own."""
-    pod = wait_for("it is on its node", lambda: _on_node(trainings, "node-lost", _LOST_NODE))
-    now = pod["metadata"]["creationTimestamp"]
-    path = f"/api/v1/namespaces/{trainings.kubectl.namespace}/pods/{pod['metadata']['name']}/status"
-    container = {"name": "training", "image": RUNTIME, "imageID": "", "ready": True, "restartCount": 0}
-    running = {**container, "state": {"running": {"startedAt": now}}}
-    api.call(
-        "PATCH", path, {"status": {"phase": "Running", "startTime": now, "containerStatuses": [running]}}, _MERGE_PATCH
-    )
-    trainings.wait_until_running("node-lost", in_mlflow=False)
-
-    def is_given_up() -> bool:
-        status = trainings.status("node-lost")
-        return bool(status["attempts"][0].get("reason") == "NodeLost")
-
-    wait_for("the cluster gives its pods up", is_given_up, 120)
-    # As the cloud's controller, or a person, does with a machine that is gone; its pods go with it.
-    trainings.kubectl("label", "node", NODE, _LOST_LABEL)
-    trainings.kubectl("delete", "node", _LOST_NODE)
-    done = trainings.finish("node-lost")
-    ends = [("Cancelled", "NodeLost", None), ("Succeeded", "Completed", 0)]
-    done.assert_agreement("Succeeded", "Completed", ends, NO_LOG, f"on {NODE}")
-
-
-def _on_node(trainings: Trainings, name: str, node: str) -> dict[str, Any] | None:
-    pods = trainings.kubectl.items("pods", f"runyard.dev/uid={trainings.uid(name)}")
-    return next((pod for pod in pods if pod["spec"].get("nodeName") == node), None)
 
 
 def test_pod_deleted_by_hand(trainings: Trainings) -> None:
@@ -227,6 +200,48 @@ def _reach(trainings: Trainings, name: str, phase: str) -> dict[str, Any]:
         return status if status.get("phase") == wanted and has_word else None
 
     return wait_for(f"{name} is {wanted}", reached, 60)
+
+
+def test_a_lost_node_is_not_counted(trainings: Trainings) -> None:
+    """What its kubelet said while it lived is played; what finds out that it is dead is the cluster's own."""
+
+    def is_given_up() -> bool:
+        return bool(trainings.status("node-lost")["attempts"][0].get("reason") == "NodeLost")
+
+    wait_for("the cluster gives its pods up", is_given_up, 90)
+    trainings.kubectl("label", "node", NODE, "=".join(_LOST))
+    # What a person says who knows that the machine is off: its pods are removed.
+    trainings.kubectl("taint", "node", _LOST_NODE, "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute")
+    done = trainings.finish("node-lost")
+    ends = [("Cancelled", "NodeLost", None), ("Succeeded", "Completed", 0)]
+    done.assert_agreement("Succeeded", "Completed", ends, NO_LOG, f"on {NODE}")
+
+
+def _register_node(api: ClusterApi) -> None:
+    key, value = _LOST
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": _LOST_NODE, "labels": {key: value}}}
+    api.call("POST", "/api/v1/nodes", {**node, "spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}})
+    has_room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
+    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": _now(), "lastTransitionTime": _now()}
+    status = {"capacity": has_room, "allocatable": has_room, "conditions": [ready]}
+    api.call("PATCH", f"/api/v1/nodes/{_LOST_NODE}/status", {"status": status}, _MERGE_PATCH)
+
+
+def _run_on_lost_node(trainings: Trainings, api: ClusterApi) -> None:
+    def on_node() -> str | None:
+        pods = trainings.kubectl.items("pods", f"runyard.dev/uid={trainings.uid('node-lost')}")
+        return next((pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") == _LOST_NODE), None)
+
+    path = f"/api/v1/namespaces/{trainings.kubectl.namespace}/pods/{wait_for('it is on its node', on_node)}/status"
+    container = {"name": "training", "image": RUNTIME, "imageID": "", "ready": True, "restartCount": 0}
+    running = {**container, "state": {"running": {"startedAt": _now()}}}
+    status = {"phase": "Running", "startTime": _now(), "containerStatuses": [running]}
+    api.call("PATCH", path, {"status": status}, _MERGE_PATCH)
+    trainings.wait_until_running("node-lost", in_mlflow=False)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _JSON_PATCH, _MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"

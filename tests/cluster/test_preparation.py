@@ -115,7 +115,7 @@ def test_code_and_data_are_fetched_and_on_record(trainings: Trainings, commit: s
 @pytest.mark.parametrize(
     ("name", "reason", "said", "attempts"),
     [
-        ("no-revision", "SourceUnavailable", "has no branch or tag v2", 1),
+        ("no-revision", "SourceUnavailable", "has no branch, tag or commit v2", 1),
         ("nobody", "SourceUnavailable", "Failed to connect to nobody", 2),
         ("other-digest", "DatasetMismatch", f"wanted {ANOTHER}, found {DIGEST}", 1),
         ("no-data", "DatasetUnavailable", "404", 2),
