@@ -28,7 +28,7 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory static
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "(cluster or browser) and not outage"
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" --numprocesses=3 --dist=loadfile
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static

@@ -23,6 +23,7 @@ def begun(trainings: Trainings) -> None:
             activeDeadlineSeconds=8,
             podTemplate={"spec": {"terminationGracePeriodSeconds": 4}},
         ),
+        of_shell("hears-sigterm", "echo process $$; sleep 3600", activeDeadlineSeconds=8),
         of_script("done-early", "exits_0_in_run.py"),
         of_script("oom-in-child", "oom_in_child.py", resources={"limits": {"memory": "450Mi"}}),
         of_shell(
@@ -57,6 +58,16 @@ def test_sigterm_ignored(trainings: Trainings) -> None:
     assert attempt.get("exitCode") in {None, 137}, "a pod that is deleted need not say"
     ends = [("Failed", "DeadlineExceeded", attempt.get("exitCode"))]
     done.assert_agreement("Failed", "DeadlineExceeded", ends, "ignoring")
+
+
+def test_sigterm_heard(trainings: Trainings) -> None:
+    """Nobody is deaf to it by being the first process, whom the kernel protects from signals."""
+    done = trainings.finish("hears-sigterm")
+    [attempt] = done.status["attempts"]
+    assert attempt.get("exitCode") in {None, 143}, "a pod that is deleted need not say"
+    ends = [("Failed", "DeadlineExceeded", attempt.get("exitCode"))]
+    done.assert_agreement("Failed", "DeadlineExceeded", ends, "process ")
+    assert "process 1\n" not in done.log(attempt)
 
 
 def test_out_of_memory_in_a_child(trainings: Trainings) -> None:

@@ -2,14 +2,52 @@
 
 from urllib.error import HTTPError
 
+import pytest
+
 from tests.cluster.installation import on_node
-from tests.cluster.training import NO_LOG, Trainings, condition
+from tests.cluster.training import NO_LOG, Trainings, condition, of_script
 from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
 
+# A script that does not mind SIGTERM is given a second, not the default half minute.
+_GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
+_CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "marker"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(trainings: Trainings) -> None:
+    trainings.kubectl.apply(
+        _CLAIM,
+        of_script("success", "quickstart_log.py"),
+        of_script("autolog", "quickstart_autolog.py", experiment="not this one"),
+        of_script("exits-3", "exits_3.py"),
+        of_script("oom", "oom.py", resources={"limits": {"memory": "400Mi"}}),
+        of_script("killed", "sleeps_in_run.py", "86400.1"),
+        of_script("liar", "finishes_then_exits_1.py"),
+        of_script("silent", "never_calls_mlflow.py", experiment="silent scripts"),
+        # Long enough for a dozen scripts to import MLflow all at once.
+        of_script("deadline", "sleeps_in_run.py", activeDeadlineSeconds=45, podTemplate=_GRACE),
+        of_script("no-image", "exits_3.py", image="runyard/does-not-exist:1"),
+        of_script(
+            "retried",
+            "fails_first_time.py",
+            "/marker/file",
+            backoffLimit=1,
+            volumes=[{"name": "marker", "persistentVolumeClaim": {"claimName": "marker"}}],
+            volumeMounts=[{"name": "marker", "mountPath": "/marker"}],
+        ),
+        of_script("two", "two_runs.py"),
+        of_script("suspended", "never_calls_mlflow.py", suspend=True),
+        of_script("columns", "sleeps_in_run.py", "0"),
+    )
+
 
 def test_success(trainings: Trainings) -> None:
-    trainings.start("success", "quickstart_log.py")
     done = trainings.finish("success")
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "accuracy ")
     [run] = done.runs
@@ -20,7 +58,6 @@ def test_success(trainings: Trainings) -> None:
 
 
 def test_an_experiment_of_the_scripts_own_naming(trainings: Trainings) -> None:
-    trainings.start("autolog", "quickstart_autolog.py", experiment="not this one")
     done = trainings.finish("autolog")
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "R²")
     [run] = done.runs
@@ -30,19 +67,16 @@ def test_an_experiment_of_the_scripts_own_naming(trainings: Trainings) -> None:
 
 
 def test_exit_code(trainings: Trainings) -> None:
-    trainings.start("exits-3", "exits_3.py")
     done = trainings.finish("exits-3")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 3)], "about to exit with code 3")
 
 
 def test_out_of_memory(trainings: Trainings) -> None:
-    trainings.start("oom", "oom.py", resources={"limits": {"memory": "400Mi"}})
     done = trainings.finish("oom")
     done.assert_out_of_memory(137, "allocating")
 
 
 def test_the_training_process_killed(trainings: Trainings) -> None:
-    trainings.start("killed", "sleeps_in_run.py", "86400.1")
     trainings.wait_until_running("killed")
     on_node("pkill", "-KILL", "-f", "sleeps_in_run.py 86400.1")
     done = trainings.finish("killed")
@@ -50,14 +84,12 @@ def test_the_training_process_killed(trainings: Trainings) -> None:
 
 
 def test_a_script_that_says_finished_and_fails(trainings: Trainings) -> None:
-    trainings.start("liar", "finishes_then_exits_1.py")
     done = trainings.finish("liar")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)], "could not write the report")
     assert done.status["attempts"][0]["message"] == "could not write the report"
 
 
 def test_a_script_that_never_calls_mlflow(trainings: Trainings) -> None:
-    trainings.start("silent", "never_calls_mlflow.py", experiment="silent scripts")
     done = trainings.finish("silent")
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "epoch 2")
     [run] = done.runs
@@ -66,35 +98,17 @@ def test_a_script_that_never_calls_mlflow(trainings: Trainings) -> None:
 
 
 def test_deadline(trainings: Trainings) -> None:
-    trainings.start("deadline", "sleeps_in_run.py", activeDeadlineSeconds=15, podTemplate=_GRACE)
     done = trainings.finish("deadline")
     done.assert_agreement("Failed", "DeadlineExceeded", [("Failed", "DeadlineExceeded", _code(done.status))], "waiting")
 
 
 def test_an_image_that_does_not_exist(trainings: Trainings) -> None:
-    trainings.start("no-image", "exits_3.py", image="runyard/does-not-exist:1")
     done = trainings.finish("no-image")
     done.assert_agreement("Failed", "ImagePull", [("Failed", "ImagePull", None)], NO_LOG)
     assert "runyard/does-not-exist:1" in done.log(done.status["attempts"][0])
 
 
 def test_a_retry_that_succeeds(trainings: Trainings) -> None:
-    trainings.kubectl.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "marker"},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
-        }
-    )
-    trainings.start(
-        "retried",
-        "fails_first_time.py",
-        "/marker/file",
-        backoffLimit=1,
-        volumes=[{"name": "marker", "persistentVolumeClaim": {"claimName": "marker"}}],
-        volumeMounts=[{"name": "marker", "mountPath": "/marker"}],
-    )
     done = trainings.finish("retried")
     done.assert_agreement(
         "Succeeded",
@@ -163,7 +177,6 @@ def test_deleting_the_resource(trainings: Trainings) -> None:
 
 
 def test_two_top_level_runs(trainings: Trainings) -> None:
-    trainings.start("two", "two_runs.py")
     done = trainings.finish("two")
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "run 2 of 2")
     assert [run["info"]["run_name"] for run in done.runs] == ["run-1", "run-2"]
@@ -171,7 +184,6 @@ def test_two_top_level_runs(trainings: Trainings) -> None:
 
 
 def test_suspend_and_resume(trainings: Trainings) -> None:
-    trainings.start("suspended", "never_calls_mlflow.py", suspend=True)
     wait_for("it is suspended", lambda: trainings.status("suspended").get("phase") == "Suspended")
     assert trainings.kubectl.items("pods", "job-name=" + trainings.status("suspended")["job"]) == []
     trainings.kubectl("patch", "trainingrun", "suspended", "--type=merge", "-p", '{"spec": {"suspend": false}}')
@@ -179,16 +191,14 @@ def test_suspend_and_resume(trainings: Trainings) -> None:
 
 
 def test_printed_columns(trainings: Trainings) -> None:
-    trainings.start("columns", "never_calls_mlflow.py")
     trainings.finish("columns")
     header, row = trainings.kubectl("get", "truns", "columns").splitlines()
     assert header.split() == ["NAME", "PHASE", "RUN", "ATTEMPTS", "DURATION", "AGE"]
     assert row.split()[:2] == ["columns", "Succeeded"]
+    header, row = trainings.kubectl("get", "truns", "columns", "-o", "wide").splitlines()
+    assert header.split()[6:] == ["EXPERIMENT", "METRIC", "MESSAGE"]
+    assert row.split()[-1] == "accuracy=0.5"
     assert condition(trainings.status("columns"), "Accepted")["status"] == "True"
-
-
-# A script that does not mind SIGTERM is given a second, not the default half minute.
-_GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
 
 
 def _code(status: dict[str, list[dict[str, int]]]) -> int | None:

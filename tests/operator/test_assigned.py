@@ -51,6 +51,15 @@ def test_an_assigned_run_is_there_before_the_job_and_outlasts_a_retry(actors: Ac
     assert len(mlflow.runs(f"tags.`runyard.dev/uid` = '{tags_of(run)['runyard.dev/uid']}'")) == 1
 
 
+def test_a_job_that_is_refused_has_no_run(actors: Actors, mlflow: MlflowRest) -> None:
+    wrong = {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}
+    actors.apply("a", tracking={"run": "Assigned"}, resources=wrong)
+    status = actors.wait_for_phase("a", "Failed")
+    assert condition(status, "Accepted")["message"].startswith("spec.resources.requests: ")
+    uid = actors.get("trainingrun", "a")["metadata"]["uid"]
+    assert mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'") == []
+
+
 def test_several_workers_share_a_run_and_find_each_other(actors: Actors, mlflow: MlflowRest) -> None:
     actors.apply("a", workers=2)
     job = actors.wait_for_job("a")

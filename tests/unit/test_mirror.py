@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from runyard_operator.mirror import Key, Mirror, View
-from runyard_operator.objects import Job, Pod
+from runyard_operator.mirror import Mirror, View
+from runyard_operator.objects import Job, Key, Pod
 from tests.support.factories import UID, at, job, pod, running, terminated
 
 KEY = Key("team", "wine", UID)

@@ -10,7 +10,8 @@ from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import OUTCOME_TAG, POD_TAG
 from runyard.api.status import JobFacts, JobState, TrackingFacts
 from runyard_operator.decide import Decision
-from runyard_operator.mirror import Key, View
+from runyard_operator.mirror import View
+from runyard_operator.objects import Key
 from runyard_operator.recording import Recorder
 from tests.support.factories import UID, attempt, training_run
 from tests.unit.model.apiserver import Object

@@ -20,7 +20,7 @@ from runyard.api.outcome import TrainingRunStatus
 from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun
 from runyard.errors import Problem
 from runyard_operator.events import Event
-from runyard_operator.objects import UID_LABEL, Job, Pod
+from runyard_operator.objects import UID_LABEL, Job, Key, Pod
 
 REPORTER = "runyard-operator"
 REQUEST_SECONDS = 30.0
@@ -90,8 +90,8 @@ class Cluster:
         query = {"limit": str(_PAGE)}
         while True:
             found = await self._read(f"/apis/{API_VERSION}/{where}{PLURAL}", query) or {}
-            yield cast("list[JsonObject]", found["items"])
-            token = as_object(found["metadata"]).get("continue")
+            yield cast("list[JsonObject]", found.get("items", []))
+            token = as_object(found.get("metadata")).get("continue")
             if not token:
                 return
             query["continue"] = str(token)
@@ -101,10 +101,12 @@ class Cluster:
         found = await self._read(f"{_jobs_path(namespace)}/{name}")
         return Job.model_validate(found) if found else None
 
-    async def pods(self, namespace: str, uid: str) -> tuple[Pod, ...]:
-        """List the pods of a resource, by its UID."""
-        found = await self._read(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": f"{UID_LABEL}={uid}"})
-        return tuple(Pod.model_validate(item) for item in cast("list[JsonObject]", (found or {})["items"]))
+    async def pods(self, key: Key) -> tuple[Pod, ...]:
+        """List the pods of a resource."""
+        selector = {"labelSelector": f"{UID_LABEL}={key.uid}"}
+        found = await self._read(f"/api/v1/namespaces/{key.namespace}/pods", selector) or {}
+        pods = map(Pod.model_validate, cast("list[JsonObject]", found.get("items", [])))
+        return tuple(pod for pod in pods if pod.is_of(key))
 
     async def create_job(self, namespace: str, manifest: JsonObject, *, dry_run: bool = False) -> Job | None:
         """Create a Job and return it; None where there is one of that name already. A dry run only checks it.

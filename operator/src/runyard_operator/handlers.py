@@ -8,8 +8,8 @@ import kopf
 from runyard.api.model import JsonObject, as_object
 from runyard.api.status import is_settled
 from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
-from runyard_operator.mirror import Key, Mirror
-from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Pod
+from runyard_operator.mirror import Mirror
+from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Key, Pod
 from runyard_operator.queue import ReconcileQueue
 
 # The plurals of what is watched, each of which must show signs of life.
@@ -67,9 +67,10 @@ def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
 
 
 def _key(child: Job | Pod) -> Key | None:
-    """Return the resource that a Job or pod says that it belongs to."""
+    """Return the resource that a Job or pod belongs to; None where it only has the labels of one."""
     name = child.metadata.annotations.get(NAME_ANNOTATION)
-    return Key(child.metadata.namespace, name, child.metadata.labels[UID_LABEL]) if name else None
+    key = Key(child.metadata.namespace, name, child.metadata.labels[UID_LABEL]) if name else None
+    return key if key and child.is_of(key) else None
 
 
 def _lenient(body: JsonObject) -> TrainingRun:

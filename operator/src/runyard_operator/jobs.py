@@ -1,7 +1,6 @@
 """The Job of a TrainingRun: a function from the resource to the object, with nothing read from a cluster."""
 
 import copy
-import hashlib
 import json
 from typing import cast
 
@@ -20,10 +19,8 @@ from runyard_operator.objects import (
     PARAMETERS_ANNOTATION,
     UID_LABEL,
     Job,
+    Key,
 )
-
-_NAME_LENGTH = 59  # a Job's name with a worker's index is a host's name, of 63 characters at most
-_HASH_LENGTH = 8
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 MASTER_PORT = 29500  # as torchrun has it
@@ -42,13 +39,13 @@ _CONTAINER_SECURITY: JsonObject = {"allowPrivilegeEscalation": False, "capabilit
 
 
 def job_name(run: TrainingRun) -> str:
-    """Return the Job's name: the resource's, cut where it must be, and a hash of its UID."""
-    return f"{run.metadata.name[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('.-')}-{_digest(run)}".replace(".", "-")
+    """Return the name of the Job of a resource."""
+    return key_of(run).job_name
 
 
 def service_name(run: TrainingRun) -> str:
     """Return the name of the headless service by which workers find each other."""
-    return f"runyard-{_digest(run)}"
+    return f"runyard-{key_of(run).digest}"
 
 
 def job(run: TrainingRun, platform: Platform, assigned: AssignedRun | None = None) -> JsonObject:
@@ -99,8 +96,9 @@ def service(run: TrainingRun) -> JsonObject:
     }
 
 
-def _digest(run: TrainingRun) -> str:
-    return hashlib.sha256(run.metadata.uid.encode()).hexdigest()[:_HASH_LENGTH]
+def key_of(run: TrainingRun) -> Key:
+    """Return what names a resource."""
+    return Key(run.metadata.namespace, run.metadata.name, run.metadata.uid)
 
 
 def _marks(run: TrainingRun) -> JsonObject:

@@ -19,7 +19,8 @@ from runyard_operator import handlers, logs, metrics, probes, requests, settings
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster
 from runyard_operator.lease import Elector, LeaseLost
 from runyard_operator.liveness import Watches
-from runyard_operator.mirror import Key, Mirror
+from runyard_operator.mirror import Mirror
+from runyard_operator.objects import Key
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder

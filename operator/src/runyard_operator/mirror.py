@@ -9,23 +9,11 @@ from datetime import datetime
 from typing import NamedTuple, cast
 
 from runyard.api.model import JsonObject, as_object
-from runyard_operator.objects import Job, Pod
+from runyard_operator.objects import Job, Key, Pod
 
 _LOGS_BYTES, _LEAST_LOG_BYTES = 64 << 20, 16 << 10
 # Their children are collected within minutes.
 _BURIED_KEPT = 10_000
-
-
-class Key(NamedTuple):
-    """A resource, and not its later namesake."""
-
-    namespace: str
-    name: str
-    uid: str
-
-    def __str__(self) -> str:
-        """Name it as people do."""
-        return f"{self.namespace}/{self.name}"
 
 
 class _Settled(NamedTuple):

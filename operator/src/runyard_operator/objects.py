@@ -1,6 +1,8 @@
 """Jobs and pods as the API server has them, as far as an outcome depends on them."""
 
+import hashlib
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -16,9 +18,38 @@ UID_LABEL = "runyard.dev/uid"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 
+_NAME_LENGTH = 59  # a Job's name with a worker's index is a host's name, of 63 characters at most
+_HASH_LENGTH = 8
+
+
+class Key(NamedTuple):
+    """A resource, and not its later namesake."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def job_name(self) -> str:
+        """The name of its Job: the resource's, cut where it must be, and a hash of its UID."""
+        name = f"{self.name[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('.-')}-{self.digest}"
+        return name.replace(".", "-")
+
+    @property
+    def digest(self) -> str:
+        """A hash of its UID, for names."""
+        return hashlib.sha256(self.uid.encode()).hexdigest()[:_HASH_LENGTH]
+
+    def __str__(self) -> str:
+        """Name it as people do."""
+        return f"{self.namespace}/{self.name}"
+
+
 class OwnerReference(Model):
     """The owner of an object."""
 
+    kind: str = ""
+    name: str = ""
     uid: str
 
 
@@ -85,9 +116,10 @@ class Job(Model):
         """Whether it has completed or failed."""
         return bool(self.condition("Complete") or self.condition("Failed"))
 
-    def is_owned_by(self, uid: str) -> bool:
-        """Whether the Job belongs to the resource with that UID."""
-        return any(owner.uid == uid for owner in self.metadata.owner_references)
+    def is_of(self, key: Key) -> bool:
+        """Whether this is the resource's Job, and no copy of it that somebody made."""
+        owners = {owner.uid for owner in self.metadata.owner_references}
+        return self.metadata.name == key.job_name and key.uid in owners
 
 
 class Terminated(Model):
@@ -153,6 +185,16 @@ class Pod(Model):
     metadata: Metadata
     spec: PodSpec = Field(default_factory=PodSpec)
     status: PodStatus = Field(default_factory=PodStatus)
+
+    def is_of(self, key: Key) -> bool:
+        """Whether the Job of the resource made this pod, and nobody else who gave it the same labels.
+
+        A Job that is deleted alone (`--cascade=orphan`) leaves pods without an owner.
+        """
+        owners = self.metadata.owner_references
+        if not owners:
+            return self.metadata.name.startswith(f"{key.job_name}-")
+        return any((owner.kind, owner.name) == ("Job", key.job_name) for owner in owners)
 
     @property
     def worker(self) -> int | None:

@@ -20,8 +20,8 @@ from runyard_operator import events, jobs, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
-from runyard_operator.mirror import Key, Mirror, View
-from runyard_operator.objects import Job
+from runyard_operator.mirror import Mirror, View
+from runyard_operator.objects import Job, Key
 from runyard_operator.paths import own_path
 from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
@@ -154,7 +154,7 @@ class Reconciler:
 
     async def _list_pods(self, key: Key, view: View) -> None:
         known = frozenset(view.pods)
-        view.see_pods(await self.cluster.pods(key.namespace, key.uid), known)
+        view.see_pods(await self.cluster.pods(key), known)
 
     async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> Decision:
         """Do what was decided; return the decision with what keeps it from being done."""
@@ -190,16 +190,17 @@ class Reconciler:
 
     async def _launch(self, key: Key, run: TrainingRun, view: View) -> str | None:
         """Create the Job; return what is in the way of it for now."""
-        assigned = None
-        if run.spec.run_mode is RunMode.ASSIGNED:
-            assigned = await self.recorder.assign(key, run)
-            if assigned is None:
-                return "waits for MLflow, where its run is to be made first"
-        name = jobs.job_name(run)
+        name, manifest = jobs.job_name(run), jobs.job(run, self.platform)
         try:
+            if run.spec.run_mode is RunMode.ASSIGNED:
+                # No run is made for a Job that cannot be.
+                await self.cluster.create_job(key.namespace, manifest, dry_run=True)
+                assigned = await self.recorder.assign(key, run)
+                if assigned is None:
+                    return "waits for MLflow, where its run is to be made first"
+                manifest = jobs.job(run, self.platform, assigned)
             if run.spec.workers > 1:
                 await self.cluster.create_service(key.namespace, jobs.service(run))
-            manifest = jobs.job(run, self.platform, assigned)
             found = await self.cluster.create_job(key.namespace, manifest)
         except JobRefused as error:
             raise JobRefused(_own(error, run, manifest)) from error
@@ -210,7 +211,7 @@ class Reconciler:
             return str(error)
         if found is None:
             found = await self.cluster.job(key.namespace, name)
-        if found is not None and not found.is_owned_by(key.uid):
+        if found is not None and not found.is_of(key):
             message = f"a Job {name} of somebody else's is in the way: delete it"
             raise JobRefused([Problem("metadata.name", message)])
         if found:

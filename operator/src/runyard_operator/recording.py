@@ -32,7 +32,8 @@ from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import Decision
 from runyard_operator.jobs import parameters_of
-from runyard_operator.mirror import Key, View
+from runyard_operator.mirror import View
+from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
 from runyard_operator.tracking import ExperimentDeleted, Tracking, TrackingError
 

@@ -13,7 +13,8 @@ from runyard.api.status import SUCCEEDED, TRACKED, is_settled, with_tracked
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
-from runyard_operator.mirror import Key, Mirror
+from runyard_operator.mirror import Mirror
+from runyard_operator.objects import Key
 from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,7 @@ class Sweeper:
                 return _standing_for(resource)
             if found := next((found for found in resource.status.attempts if found.uid == pod_uid), None):
                 return found
-        pod = next(
-            (pod for pod in await self.cluster.pods(key.namespace, key.uid) if pod.metadata.uid == pod_uid), None
-        )
+        pod = next((pod for pod in await self.cluster.pods(key) if pod.metadata.uid == pod_uid), None)
         if pod:
             return observed([pod], TrainingRunStatus(), None, self.now())[0] if pod.has_ended else None
         return self._lost(pod_uid, Reason.POD_DELETED if is_there else Reason.CANCELLED)
@@ -87,7 +86,7 @@ class Sweeper:
         """Return the end of a pod that came and went while no operator looked, of a resource that goes on."""
         if not pod_uid or self._sees(key, pod_uid):  # as of nearly every run that goes on
             return None
-        pods = {pod.metadata.uid for pod in await self.cluster.pods(key.namespace, key.uid)}
+        pods = {pod.metadata.uid for pod in await self.cluster.pods(key)}
         body = await self.cluster.training_run(key.namespace, key.name)
         if body is None or (resource := _lenient(body)).metadata.uid != key.uid:
             return None

@@ -112,7 +112,7 @@ class ApiServer:
         if kind == PODS and below[0] == "log":
             return self._log(name, int(parse_qs(urlsplit(path).query)["tailLines"][0]))
         if method == "POST":
-            return self._create_job(body or {})
+            return self._create_job(body or {}, is_trial="dryRun" in parse_qs(urlsplit(path).query))
         if method == "PATCH":
             return self._patch(kind, name, body or {}, is_status=below[0] == "status")
         if name:
@@ -133,9 +133,12 @@ class ApiServer:
         log = self.logs.get(name, f"log of {name}".encode())
         return Answer(200, b"".join(log.splitlines(keepends=True)[-lines:]))
 
-    def _create_job(self, body: Object) -> Answer:
+    def _create_job(self, body: Object, *, is_trial: bool) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:
             return Answer(409, {"message": "already exists"})
+        if is_trial:
+            now = {"uid": "of-a-trial", "creationTimestamp": stamp(self._clock.now())}
+            return Answer(201, {**body, "metadata": {**body["metadata"], **now}})
         owner = owner_of(body) or ""
         run = self.of_uid(owner)
         self.jobs_created[owner] += 1

@@ -15,7 +15,8 @@ from kubernetes.aio import client
 from runyard.api.environment import Platform
 from runyard_operator import handlers
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster, ClusterError
-from runyard_operator.mirror import Key, Mirror
+from runyard_operator.mirror import Mirror
+from runyard_operator.objects import Key
 from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
