@@ -33,12 +33,12 @@ class Bench:
         self.mlflow, self.line, self.api = world.mlflow, operator.to_mlflow, operator.to_api
         self.changed: list[Key] = []
         parts = operator.recorder
-        self.recorder = Recorder(parts.cluster, parts.tracking, "here", 1000, world.clock.now, self.changed.append)
+        self.recorder = Recorder(parts.tracking, parts.logs, "here", world.clock.now, self.changed.append)
 
     def record(self, *attempts: Attempt) -> tuple[list[Attempt], TrackingFacts, timedelta | None]:
         """Ask once; no more time passes than the recorder takes."""
         decision = Decision(JobFacts(state=JobState.RUNNING), attempts)
-        return self.world.clock.run(self.recorder.record(KEY, training_run(), View(), decision))
+        return self.world.clock.run(self.recorder.record(KEY, training_run(), View(body={}), decision))
 
     def searches_within(self, seconds: float, *attempts: Attempt) -> list[float]:
         """Keep asking for a while, as soon as the recorder wants; return at which seconds it searched."""
@@ -114,9 +114,9 @@ def test_one_task_at_a_time_is_at_work_on_a_resource(bench: Bench) -> None:
 
 def test_a_run_that_a_script_has_not_started_yet_is_searched_for_less_and_less(bench: Bench) -> None:
     bench.mlflow.start("team", {})  # without an experiment there is nothing to search in
-    moments = bench.searches_within(150, RUNNING)
+    moments = bench.searches_within(400, RUNNING)
     pauses = [later - earlier for earlier, later in pairwise(moments)]
-    assert pauses == pytest.approx([2, 4, 8, 16, 30, 30, 30], abs=0.1)
+    assert pauses == pytest.approx([2, 4, 8, 16, 32, 64, 120, 120], abs=0.1)
 
 
 def test_a_run_that_was_found_is_not_searched_for_again(bench: Bench) -> None:

@@ -21,6 +21,9 @@ _DISRUPTIONS = {
     "DeletionByTaintManager": Reason.NODE_LOST,
     "DeletionByPodGC": Reason.NODE_LOST,
 }
+# How a container ends that is told to, and how far its node's clock may be behind the API server's.
+_SIGNALLED = {128 + 9, 128 + 15}
+_CLOCK_SKEW = timedelta(seconds=10)
 # What a container's own end is the cause of.
 _OF_A_CONTAINER = {Reason.ERROR, Reason.OOM_KILLED}
 
@@ -51,7 +54,13 @@ def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, no
         *(_of_pod(pod, None, job, now) for pod in new),
     ]
     # After a restart pods are seen in any order. Each attempt begins after the one before it has ended.
-    return sorted(found, key=lambda attempt: attempt.started_at or now)
+    return sorted(found, key=lambda attempt: _begun_at(attempt, present.get(attempt.uid), now))
+
+
+def _begun_at(attempt: Attempt, pod: Pod | None, now: datetime) -> datetime:
+    """Return when an attempt began, or its pod was made where a node's clock has it begin later than the next one."""
+    begun = attempt.started_at or now
+    return min(begun, pod.metadata.creation_timestamp) if pod else begun
 
 
 def by_age(pods: Iterable[Pod]) -> list[Pod]:
@@ -60,7 +69,12 @@ def by_age(pods: Iterable[Pod]) -> list[Pod]:
 
 
 def image_wait(pod: Pod) -> str | None:
-    """Return what the kubelet says of an image it cannot get; None where no image is waited for."""
+    """Return what the kubelet says of an image it cannot get; None where no image is waited for.
+
+    A pod that is gone, or is to go, waits for nothing, whatever was said of its containers last.
+    """
+    if pod.has_ended or pod.metadata.deletion_timestamp:
+        return None
     for container in [*pod.status.init_container_statuses, *pod.status.container_statuses]:
         waiting = container.state.waiting
         if waiting and waiting.reason in _IMAGE_WAITS:
@@ -87,6 +101,8 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
 def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:
     if attempt.reason:  # it was being disrupted when it was last seen
         return Outcome.CANCELLED, attempt.reason
+    if job and is_last and job.has_completed(attempt.worker):
+        return Outcome.SUCCEEDED, Reason.COMPLETED
     # A Job starts no pod after one that it has ended for a reason of its own.
     return _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
 
@@ -96,7 +112,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     running = pod.training.state.running if pod.training else None
     ran = terminated or running
     began = ran.started_at if ran else None
-    prepared = preparing.report(pod)
+    prepared, made = preparing.report(pod), pod.metadata.creation_timestamp
     base = Attempt(
         pod=pod.metadata.name,
         worker=pod.worker,
@@ -104,9 +120,8 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,
         # Of a program that could not be started, the kubelet says that it was in 1970.
-        started_at=(began if began and began > pod.metadata.creation_timestamp else None)
-        or pod.status.start_time
-        or pod.metadata.creation_timestamp,
+        # Nor does anything begin before it is made, which a node whose clock is behind may say.
+        started_at=max(began or pod.status.start_time or made, made),
         # What a pod waited for explains its end only if it never came to run.
         message=earlier.message if earlier and not ran else None,
         source=(prepared.source if prepared else None) or (earlier.source if earlier else None),
@@ -118,7 +133,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
         unprepared = preparing.failed(pod)
-        outcome, reason = _cause(pod, unprepared.end if unprepared else terminated, job, now)
+        outcome, reason = _cause(pod, unprepared.end if unprepared else terminated, job)
         if unprepared and outcome is Outcome.FAILED and reason in _OF_A_CONTAINER:
             return _ended(base, outcome, unprepared.reason, None, unprepared.end.finished_at or now, unprepared.message)
         told = disruption.message if disruption and outcome is Outcome.CANCELLED else ""
@@ -127,6 +142,9 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         base = base.model_copy(update={"reason": str(_disrupted_by(disruption)), "message": disruption.message or None})
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
+    if terminated and pod.others_running:
+        message = f"the training has ended with exit code {terminated.exit_code}, and {_still(pod)}"
+        return base.model_copy(update={"outcome": Outcome.RUNNING, "message": message})
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
     kept = base.message if pod.metadata.deletion_timestamp else None
     return base.model_copy(update={"message": _waits_for(pod) or kept})
@@ -136,6 +154,11 @@ def _end_of_training(pod: Pod) -> Terminated | None:
     """Return how the training container ended; of one that it cannot find, the kubelet only makes up a code."""
     found = pod.training.state.terminated if pod.training else None
     return None if found and found.reason == "ContainerStatusUnknown" else found
+
+
+def _still(pod: Pod) -> str:
+    names = ", ".join(pod.others_running)
+    return f"its pod waits for {names}: make that an init container with restartPolicy Always, which ends with it"
 
 
 def _ended(
@@ -158,18 +181,27 @@ def _ended(
     )
 
 
-def _cause(pod: Pod, terminated: Terminated | None, job: Job | None, now: datetime) -> tuple[Outcome, Reason | str]:
+def _cause(pod: Pod, terminated: Terminated | None, job: Job | None) -> tuple[Outcome, Reason | str]:
     if terminated and terminated.reason == "OOMKilled":
         return Outcome.FAILED, Reason.OOM_KILLED
     if disruption := pod.condition("DisruptionTarget"):
         return Outcome.CANCELLED, _disrupted_by(disruption)
     if pod.status.reason == "Evicted":
         return Outcome.CANCELLED, Reason.EVICTED
+    if pod.status.reason == "DeadlineExceeded":  # of the pod's own, which its template may have
+        return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     asked_at = pod.deletion_asked_at
-    ended_by_itself = terminated and terminated.finished_at and asked_at and terminated.finished_at < asked_at
-    if (asked_at and not ended_by_itself) or pod.status.reason == "DeadlineExceeded":
-        return _why_stopped(job, asked_at or now, pod.worker)
+    if asked_at and not _ended_before(terminated, asked_at):
+        return _why_stopped(job, asked_at, pod.worker)
     return Outcome.FAILED, Reason.ERROR
+
+
+def _ended_before(terminated: Terminated | None, asked_at: datetime) -> bool:
+    """Whether a container had ended by itself when its pod's deletion was asked for, by two machines' clocks."""
+    if terminated is None or terminated.finished_at is None:
+        return False
+    skew = _CLOCK_SKEW if terminated.exit_code in _SIGNALLED else timedelta(0)
+    return terminated.finished_at + skew < asked_at
 
 
 def _disrupted_by(disruption: ObjectCondition) -> Reason:

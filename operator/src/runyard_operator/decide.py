@@ -98,7 +98,7 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
         waits = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
         state = JobState.QUEUED if seen.run.spec.queue_name else waits
         return Decision(JobFacts(state=state, name=jobs.job_name(seen.run)), found, create_job=True)
-    if found and found[-1].outcome is Outcome.SUCCEEDED and seen.run.spec.workers == 1:
+    if _have_succeeded(found, seen.run.spec.workers):
         done = JobFacts(
             state=JobState.COMPLETE,
             name=seen.run.status.job,
@@ -117,10 +117,18 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     return Decision(gone, found)
 
 
+def _have_succeeded(found: tuple[Attempt, ...], workers: int) -> bool:
+    """Whether the training was done when its Job went."""
+    if workers == 1:
+        return bool(found) and found[-1].outcome is Outcome.SUCCEEDED
+    return len({attempt.worker for attempt in found if attempt.outcome is Outcome.SUCCEEDED}) >= workers
+
+
 def _about_images(seen: Observed, facts: JobFacts, found: tuple[Attempt, ...], grace: timedelta) -> Decision:
     """End a Job whose image cannot be had; a Job would wait for it for ever."""
     waiting = [pod for pod in seen.pods if attempts.image_wait(pod)]
-    if not waiting or FAILED_BECAUSE in (seen.job.metadata.annotations if seen.job else {}):
+    is_over = FAILED_BECAUSE in (seen.job.metadata.annotations if seen.job else {})
+    if not waiting or is_over or facts.state is not JobState.RUNNING:
         return Decision(facts, found)
     since = min(pod.metadata.creation_timestamp for pod in waiting)
     left = since + grace - seen.now

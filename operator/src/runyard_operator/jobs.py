@@ -147,6 +147,7 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
     metadata: JsonObject = {
         key: {**as_object(given.get(key)), **as_object(marks[key])} for key in ("labels", "annotations")
     }
+    as_object(metadata["annotations"]).pop(INDEX_ANNOTATION, None)  # the Job controller's, where there are workers
     pod = as_object(template.get("spec"))
     others = [item for item in as_list(pod.get("containers")) if as_object(item).get("name") != TRAINING_CONTAINER]
     spec = run.spec
@@ -161,9 +162,7 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
         "automountServiceAccountToken": False,
         # A Service named mlflow would otherwise set MLFLOW_PORT to a URL.
         "enableServiceLinks": False,
-        # As the first process of its namespace a training would be deaf to SIGTERM: each deletion would take the
-        # whole grace period.
-        "shareProcessNamespace": True,
+        **_process_namespace(pod),
         **pod,
         "securityContext": {**_POD_SECURITY, **as_object(pod.get("securityContext"))},
         "restartPolicy": "Never",
@@ -177,6 +176,16 @@ def _pod_template(run: TrainingRun, platform: Platform, marks: JsonObject, assig
         built["initContainers"] = [fetching, *as_list(built.get("initContainers"))]
         built["volumes"] = [*as_list(built.get("volumes")), *preparing.volumes(spec)]
     return {"metadata": metadata, "spec": built}
+
+
+def _process_namespace(pod: JsonObject) -> JsonObject:
+    """Make another process than the training the first one of its namespace, to which signals do not come through.
+
+    Else each deletion would take the whole grace period. Containers that run beside it are not to be seen by it.
+    """
+    beside = [found for found in as_list(pod.get("containers")) if as_object(found).get("name") != TRAINING_CONTAINER]
+    beside += [found for found in as_list(pod.get("initContainers")) if as_object(found).get("restartPolicy")]
+    return {} if beside or pod.get("hostPID") else {"shareProcessNamespace": True}
 
 
 def _secured(container: JsonValue) -> JsonValue:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # how long without a renewal its holder gives up, well before anybody else may take it.
 _RENEWALS, _LOOKS, _LONGEST_TRY, _GIVE_UP = 7.5, 15, 1 / 3, 2 / 3
 _RELEASED_SECONDS = 1
+# The last thing that a process does, in a grace period that its work may have used up.
+_RELEASE_SECONDS = 3
 
 
 class LeaseLost(Exception):
@@ -164,7 +166,7 @@ class Elector:
             return
         self._renewed_at = None
         try:
-            async with asyncio.timeout(self.seconds * _LONGEST_TRY):
+            async with asyncio.timeout(min(self.seconds * _LONGEST_TRY, _RELEASE_SECONDS)):
                 # A renewal that was under way may have been written or not.
                 while True:
                     self._see(await self.cluster.lease(self.namespace, self.name))

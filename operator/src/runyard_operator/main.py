@@ -17,6 +17,7 @@ from kubernetes.aio import client, config
 from runyard.api.environment import Platform
 from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster
+from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.lease import Elector, LeaseLost
 from runyard_operator.liveness import Watches
 from runyard_operator.mirror import Mirror
@@ -30,7 +31,6 @@ from runyard_operator.tracking import Tracking, TrackingError
 log = logging.getLogger("runyard_operator")
 
 _WORKERS = 64
-_MLFLOW_CONNECTIONS = 16
 # What is in work may end when the process is told to; shorter than the pod's grace period.
 SHUTDOWN_SECONDS = 20
 _LEASE_LOST_CODE = 3
@@ -53,7 +53,6 @@ async def _run(found: settings.Settings) -> None:
     watching.stop_at_signals(stop)
     await _load_credentials()
     watches = Watches(handlers.WATCHED, found.namespaces, time.monotonic)
-    connector = aiohttp.TCPConnector(limit=_MLFLOW_CONNECTIONS)
     # The requests know who leads, which is learned by requests; which installation this is, its Lease tells.
     elector: Elector
     reconciler: Reconciler
@@ -66,7 +65,7 @@ async def _run(found: settings.Settings) -> None:
     configuration.client_session_kwargs = {"trust_env": False}
     async with (
         client.ApiClient(configuration) as api,
-        aiohttp.ClientSession(connector=connector, trace_configs=[of_mlflow]) as session,
+        aiohttp.ClientSession(trace_configs=[of_mlflow]) as session,
     ):
         cluster, mirror, now = Cluster(api), Mirror(), partial(datetime.now, UTC)
         identity = found.identity or f"{socket.gethostname()}-{uuid4().hex[:8]}"
@@ -94,9 +93,10 @@ async def _run(found: settings.Settings) -> None:
                 return
             installation = elector.installation
             platform = Platform(found.tracking_uri, installation, found.prepare_image)
-            recorder = Recorder(cluster, tracking, installation, found.log_tail_bytes, now, queue.add)
+            container_logs = ContainerLogs(cluster, mirror, found.log_tail_bytes, now)
+            recorder = Recorder(tracking, container_logs, installation, now, queue.add)
             is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
-            reconciler = Reconciler(cluster, tracking, found, platform, mirror, recorder, now, is_alone)
+            reconciler = Reconciler(cluster, found, platform, mirror, recorder, now, is_alone)
             sweeper = Sweeper(cluster, tracking, mirror, installation, found.namespaces, now, queue.add)
             watches.begin()
             async with asyncio.TaskGroup() as group:

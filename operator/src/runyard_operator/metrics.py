@@ -58,6 +58,7 @@ _API_REQUESTS = Counter(
     ["verb", "resource", "code"],
     registry=REGISTRY,
 )
+SWEEP_ERRORS = Counter("runyard_sweep_errors_total", "Parts of sweeps that failed.", registry=REGISTRY)
 QUEUE_DEPTH = Gauge("runyard_queue_depth", "Resources that wait for a worker.", registry=REGISTRY)
 IN_WORK = Gauge("runyard_queue_in_work", "Resources that a worker has in hand.", registry=REGISTRY)
 UNSETTLED = Gauge("runyard_unsettled_resources", "TrainingRuns for which something is left to do.", registry=REGISTRY)
@@ -86,7 +87,7 @@ def recording() -> Iterator[None]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Time a step of a reconcile: observe, act, record or write."""
+    """Time a step of a reconcile: confirm, read, observe, act, explain, record or write."""
     with _STEP_SECONDS.labels(name).time():
         yield
 

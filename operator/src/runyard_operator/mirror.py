@@ -78,13 +78,16 @@ class View:
 
 
 class Mirror:
-    """Views by the UIDs of their resources. A resource that is settled has none, and its children are not looked at."""
+    """Views by resource. One that is settled has none, and its children are not looked at.
+
+    A UID alone is no key: anybody can read it, and write it on a Job in a namespace of their own.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing known."""
-        self._views: dict[str, View] = {}
-        self._settled: dict[str, _Settled] = {}
-        self._buried: dict[str, None] = {}
+        self._views: dict[Key, View] = {}
+        self._settled: dict[Key, _Settled] = {}
+        self._buried: dict[Key, None] = {}
 
     def __len__(self) -> int:
         """Return how many resources still need work."""
@@ -100,29 +103,29 @@ class Mirror:
 
     def __contains__(self, key: Key) -> bool:
         """Whether anything is remembered of a resource that may need work."""
-        return key.uid in self._views
+        return key in self._views
 
     def is_settled(self, key: Key) -> bool:
         """Whether nothing is left to do about a resource."""
-        return key.uid in self._settled
+        return key in self._settled
 
     def view(self, key: Key) -> View:
         """Return what is known of a resource."""
-        return self._views.setdefault(key.uid, View())
+        return self._views.setdefault(key, View())
 
     def knows(self, key: Key) -> bool:
         """Whether the resource itself was seen, and not only its children."""
-        view = self._views.get(key.uid)
+        view = self._views.get(key)
         return view is not None and (view.body is not None or view.is_deleted)
 
     def see_resource(self, key: Key, body: JsonObject) -> bool:
         """Take a resource as it was seen; return whether it needs work. An old version is no news."""
-        settled = self._settled.get(key.uid)
-        if key.uid in self._buried:
+        settled = self._settled.get(key)
+        if key in self._buried:
             return False
         if settled and _version(body) <= settled.version:
             return False
-        self._settled.pop(key.uid, None)
+        self._settled.pop(key, None)
         view = self.view(key)
         if _version(body) >= _version(view.body):
             view.body = body
@@ -130,10 +133,10 @@ class Mirror:
 
     def see_departure(self, key: Key, last: JsonObject) -> bool:
         """Note that a resource was deleted; return whether anything is left to do about it."""
-        if key.uid in self._settled:
-            del self._settled[key.uid]
+        if key in self._settled:
+            self.bury(key)
             return False
-        if key.uid in self._buried:
+        if key in self._buried:
             return False
         view = self.view(key)
         view.body, view.is_deleted = last, True
@@ -141,16 +144,16 @@ class Mirror:
 
     def see_job(self, key: Key, job: Job, *, is_gone: bool = False) -> bool:
         """Take a Job; return whether its resource, or the Job itself, still needs work."""
-        if key.uid in self._buried:
+        if key in self._buried:
             return False
-        if key.uid in self._settled:
+        if key in self._settled:
             return self._see_expiring(key, job, is_gone=is_gone)
         self.view(key).see_job(job, is_gone=is_gone)
         return True
 
     def see_pod(self, key: Key, pod: Pod, *, is_gone: bool = False) -> bool:
         """Take a pod; return whether its resource still needs work."""
-        if key.uid in self._settled or key.uid in self._buried:
+        if key in self._settled or key in self._buried:
             return False
         self.view(key).see_pod(pod, is_gone=is_gone)
         return True
@@ -162,31 +165,32 @@ class Mirror:
             Whether its Job was seen and does not know how long it has, which is left to do.
 
         """
-        view = self._views.pop(key.uid, None)
-        self._settled[key.uid] = _Settled(version, ttl_seconds)
+        view = self._views.pop(key, None)
+        self._settled[key] = _Settled(version, ttl_seconds)
         return view is not None and view.job is not None and self._see_expiring(key, view.job, is_gone=False)
 
     def expiring(self, key: Key) -> tuple[Job, int | None] | None:
         """Return the Job of a settled resource that does not know how long it has, and how long that is."""
-        found = self._settled[key.uid]
+        found = self._settled[key]
         return (found.job, found.ttl_seconds) if found.job else None
 
     def _see_expiring(self, key: Key, job: Job, *, is_gone: bool) -> bool:
-        found = self._settled[key.uid]
+        found = self._settled[key]
         is_told = is_gone or job.spec.ttl_seconds_after_finished == found.ttl_seconds
-        self._settled[key.uid] = found._replace(job=None if is_told else job)
+        self._settled[key] = found._replace(job=None if is_told else job)
         return not is_told
 
     def bury(self, key: Key) -> None:
         """Forget a resource that is gone, and hear no more of children that are still to be collected."""
-        self._views.pop(key.uid, None)
-        self._buried[key.uid] = None
+        self._views.pop(key, None)
+        self._settled.pop(key, None)
+        self._buried[key] = None
         if len(self._buried) > _BURIED_KEPT:
             del self._buried[next(iter(self._buried))]
 
     def is_buried(self, key: Key) -> bool:
         """Whether a resource is gone, and all is done about it."""
-        return key.uid in self._buried
+        return key in self._buried
 
 
 def _version(body: JsonObject | None) -> int:

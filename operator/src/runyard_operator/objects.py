@@ -98,6 +98,8 @@ class JobStatus(Model):
     conditions: list[ObjectCondition] = Field(default_factory=list)
     start_time: Time | None = None
     completion_time: Time | None = None
+    completed_indexes: str = ""
+    """Which workers are done: numbers and ranges, as in 0,2-4."""
 
 
 class Job(Model):
@@ -110,6 +112,13 @@ class Job(Model):
     def condition(self, kind: str) -> ObjectCondition | None:
         """Return the condition of that type if it is true."""
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+
+    def has_completed(self, worker: int | None) -> bool:
+        """Whether a worker's training has succeeded; None is that of a Job with one."""
+        if worker is None:
+            return self.condition("Complete") is not None
+        spans = [span.split("-") for span in self.status.completed_indexes.split(",") if span]
+        return any(int(span[0]) <= worker <= int(span[-1]) for span in spans)
 
     @property
     def has_ended(self) -> bool:
@@ -199,8 +208,8 @@ class Pod(Model):
     @property
     def worker(self) -> int | None:
         """Its index among several workers."""
-        index = self.metadata.annotations.get(INDEX_ANNOTATION)
-        return None if index is None else int(index)
+        index = self.metadata.annotations.get(INDEX_ANNOTATION, "")
+        return int(index) if index.isdecimal() else None
 
     @property
     def training(self) -> ContainerStatus | None:
@@ -218,6 +227,12 @@ class Pod(Model):
         statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
         begun = [found.name for found in statuses if found.state.waiting is None]
         return [TRAINING_CONTAINER, *(name for name in begun if name != TRAINING_CONTAINER)]
+
+    @property
+    def others_running(self) -> list[str]:
+        """The containers that run beside the training's, or after its end."""
+        statuses = self.status.container_statuses
+        return [found.name for found in statuses if found.name != TRAINING_CONTAINER and found.state.running]
 
     @property
     def has_ended(self) -> bool:

@@ -11,9 +11,8 @@ from pydantic import ValidationError
 from runyard.api import datasets, parameters
 from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
-from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
-from runyard.api.records import POD_TAG
-from runyard.api.status import JobFacts, JobState, assemble, is_final, is_settled, is_urgent, refused
+from runyard.api.outcome import Outcome, Reason, TrainingRunStatus
+from runyard.api.status import JobFacts, JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
 from runyard.api.trainingrun import RunMode, TrainingRun, TrainingRunSpec
 from runyard.errors import Problem
 from runyard_operator import events, jobs, metrics
@@ -25,14 +24,15 @@ from runyard_operator.objects import Job, Key
 from runyard_operator.paths import own_path
 from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
-from runyard_operator.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
 # Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
 # How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
-_PODS_COME_WITHIN, _OBSTACLE_PAUSE = timedelta(seconds=4), timedelta(seconds=10)
+_PODS_COME_WITHIN, _OBSTACLE_PAUSE, _LONGEST_OBSTACLE_PAUSE = (timedelta(seconds=pause) for pause in (4, 10, 120))
+# How long it is nobody's business that a Job cannot be made.
+_TOLD_AFTER = timedelta(seconds=10)
 # What the watches showed of a resource that is not settled is compared with the API server this often.
 _CONFIRM_EVERY = timedelta(minutes=5)
 
@@ -42,7 +42,6 @@ class Reconciler:
     """What reconciling needs."""
 
     cluster: Cluster
-    tracking: Tracking
     settings: Settings
     platform: Platform
     mirror: Mirror
@@ -74,24 +73,38 @@ class Reconciler:
         view = self.mirror.view(key)
         view.confirmed_at = view.confirmed_at or self.now()
         if self.now() - view.confirmed_at >= _CONFIRM_EVERY:
-            await self._confirm(key, view)
+            with metrics.step("confirm"):
+                await self._confirm(key, view)
         if not view.is_deleted and (view.body is None or view.is_in_doubt or self._may_be_behind(view)):
-            await self._read(key, view)
+            with metrics.step("read"):
+                await self._read(key, view)
         if view.is_deleted:
             return await self._bury(key, view)
+        run = _lenient(view.body or {})
+        if is_told(run.status):
+            return await self._leave(key, run, view)
         try:
             run = TrainingRun.model_validate(view.body)
         except ValidationError as error:
-            return await self._refuse(key, _lenient(view.body or {}), _problems(error))
-        if is_settled(run):
-            await self._settle(key, run, view)
-            return None
+            return await self._refuse(key, run, view, _problems(error))
         if run.metadata.deletion_timestamp:
             return None
         # What was begun is seen to its end, whatever its specification was changed to since.
-        if run.status.job is None and (problems := _problems_of(run.spec)):
-            return await self._refuse(key, run, [*problems, *await self._refused_besides(key, run)])
+        if not await self._has_begun(key, run, view) and (problems := _problems_of(run.spec)):
+            return await self._refuse(key, run, view, [*problems, *await self._refused_besides(key, run)])
         return await self._advance(key, run, view)
+
+    async def _has_begun(self, key: Key, run: TrainingRun, view: View) -> bool:
+        """Whether the resource has a Job, which its status may not say yet."""
+        if run.status.job or view.job or not _problems_of(run.spec):
+            return bool(run.status.job or view.job)
+        if found := await self._own_job(key):
+            view.see_job(found)
+        return found is not None
+
+    async def _own_job(self, key: Key) -> Job | None:
+        found = await self.cluster.job(key.namespace, key.job_name)
+        return found if found and found.is_of(key) else None
 
     def _may_be_behind(self, view: View) -> bool:
         """Whether a Job is about to be created on a look that may be from before it was written down and deleted.
@@ -101,13 +114,17 @@ class Reconciler:
         return view.job is None and not _names_job(view.body or {}) and not self.is_alone()
 
     async def _read(self, key: Key, view: View) -> None:
+        before = view.body
         found = await self.cluster.training_run(key.namespace, key.name)
         if found is None or _uid(found) != key.uid:
             view.is_deleted = True
             return
         self.mirror.see_resource(key, found)
         view.is_in_doubt = False
-        view.body = view.body or found  # an event may have shown meanwhile that nothing is left to do
+        # A store that was restored from a copy goes back in its versions: what was read is so, unless an event came
+        # meanwhile, which may also have shown that nothing is left to do.
+        if view.body is before:
+            view.body = found
 
     async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
         with metrics.step("observe"):
@@ -118,9 +135,9 @@ class Reconciler:
             with metrics.step("act"):
                 decision = await self._act(key, run, view, decision)
         except JobRefused as error:
-            return await self._refuse(key, run, error.problems)
+            return await self._refuse(key, run, view, error.problems)
         decision = await self._explain(key, view, decision)
-        await self._keep_logs(key, view, run.status)
+        self.recorder.logs.keep(key, view, run.status)
         with metrics.step("record"):
             attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
         status = assemble(run, decision.job, attempts, facts, self.now())
@@ -182,11 +199,19 @@ class Reconciler:
         about = view.job.metadata.uid
         if waiting:
             since, about = waiting[0].started_at or since, waiting[0].uid
-        if self.now() - since < _PODS_COME_WITHIN:
+        waited = self.now() - since
+        if waited < _PODS_COME_WITHIN:
             return replace(decision, look_again_after=_PODS_COME_WITHIN)
-        message = await self.cluster.last_warning(key.namespace, about)
+        # Each look has the API server read all events of a namespace: what has waited long is looked at seldom.
+        pause = min(max(waited / 4, _OBSTACLE_PAUSE), _LONGEST_OBSTACLE_PAUSE)
+        try:
+            with metrics.step("explain"):
+                message = await self.cluster.last_warning(key.namespace, about)
+        except ClusterError as error:  # a courtesy, as an event is
+            log.warning("why it waits is not known: %s", error)
+            message = None
         job = replace(decision.job, message=message or decision.job.message)
-        return replace(decision, job=job, look_again_after=_OBSTACLE_PAUSE)
+        return replace(decision, job=job, look_again_after=pause)
 
     async def _launch(self, key: Key, run: TrainingRun, view: View) -> str | None:
         """Create the Job; return what is in the way of it for now."""
@@ -205,7 +230,9 @@ class Reconciler:
         except JobRefused as error:
             raise JobRefused(_own(error, run, manifest)) from error
         except ClusterError as error:
-            if error.status != HTTPStatus.FORBIDDEN:  # as by a quota
+            # A quota forbids it. Whatever else is in the way passes, or is told when it has lasted a while.
+            since = view.confirmed_at or self.now()
+            if error.status != HTTPStatus.FORBIDDEN and self.now() - since < _TOLD_AFTER:
                 raise
             log.warning("the Job cannot be made yet: %s", error)
             return str(error)
@@ -232,62 +259,32 @@ class Reconciler:
                 raise
         return []
 
-    async def _keep_logs(self, key: Key, view: View, status: TrainingRunStatus) -> None:
-        """Read the logs of each pod that is about to go, while there is something to read."""
-        recorded = {attempt.uid for attempt in status.attempts if attempt.recorded_at}
-        for uid, pod in list(view.pods.items()):  # events come in meanwhile
-            if not pod.metadata.deletion_timestamp or uid in recorded:
-                view.logs.pop(uid, None)
-                continue
-            for container in pod.container_names:
-                limit = min(self.settings.log_tail_bytes, self.mirror.room_for_logs)
-                try:
-                    tail = await self.cluster.log_tail(key.namespace, pod.metadata.name, container, limit)
-                except ClusterError as error:
-                    log.warning("%s/%s: no log of %s: %s", key.namespace, key.name, pod.metadata.name, error)
-                    continue
-                kept = view.logs.setdefault(uid, {})
-                if tail is not None and len(tail) >= len(kept.get(container, b"")):
-                    kept[container] = tail
-
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
         await self._list_pods(key, view)
         run = _buried(key, view)
-        await self._keep_logs(key, view, run.status)
+        self.recorder.logs.keep(key, view, run.status)
         if self.recorder.is_busy(key):
             return None  # it may be making a run just now; its end asks for another look
         if any(not pod.has_ended for pod in view.pods.values()):
             return None  # the end of each comes as an event
         attempts = observed(view.pods.values(), run.status, None, self.now())
-        unknown = await self._orphans(key, {attempt.uid for attempt in attempts})
         job = JobFacts(state=JobState.FAILED, reason=Reason.CANCELLED, finished_at=self.now())
-        ended = Decision(job, (*unknown, *attempts))
+        ended = Decision(job, tuple(attempts))
         recorded, facts, ask_again = await self.recorder.record(key, run, view, ended)
+        if self.recorder.is_busy(key):
+            return None
         if facts.problem or not facts.is_closed or open_attempts(recorded):
             return ask_again or _OBSTACLE_PAUSE
         self.mirror.bury(key)
         self.recorder.forget(key)
         return None
 
-    async def _orphans(self, key: Key, known: set[str]) -> list[Attempt]:
-        """Return the attempts of a deleted resource that only its open runs tell of."""
-        runs = await self.tracking.runs_of_resource(key.uid)
-        pods = {found.tags.get(POD_TAG, "") for found in runs if found.status.is_open}
-        return [
-            Attempt(
-                pod=uid,
-                uid=uid,
-                outcome=Outcome.CANCELLED,
-                reason=Reason.CANCELLED,
-                finished_at=self.now(),
-                message="the TrainingRun was deleted",
-            )
-            for uid in sorted(pods - known - {""})
-        ]
-
-    async def _refuse(self, key: Key, run: TrainingRun, problems: Sequence[Problem]) -> timedelta | None:
-        return await self._write(key, run, self.mirror.view(key), refused(run, problems, self.now()))
+    async def _refuse(self, key: Key, run: TrainingRun, view: View, problems: Sequence[Problem]) -> timedelta | None:
+        """Say what is wrong, and that nothing comes of it; of what has begun, only what is wrong."""
+        if run.status.job or view.job:
+            return await self._write(key, run, view, doubted(run, problems, self.now())) or _OBSTACLE_PAUSE
+        return await self._write(key, run, view, refused(run, problems, self.now()))
 
     async def _write(self, key: Key, run: TrainingRun, view: View, status: TrainingRunStatus) -> timedelta | None:
         """Write a status that says something new; return how long a small change has still to wait."""
@@ -318,6 +315,14 @@ class Reconciler:
         if is_settled(written):
             await self._settle(key, written, view)
         return None
+
+    async def _leave(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
+        """Do no more about a resource of which all is told: an edit since changes nothing of what was."""
+        if is_settled(run):
+            await self._settle(key, run, view)
+            return None
+        seen = run.status.model_copy(update={"observed_generation": run.metadata.generation})
+        return await self._write(key, run, view, seen)
 
     async def _settle(self, key: Key, run: TrainingRun, view: View) -> None:
         """Leave a resource of which all is told, and have its Job removed when it should be."""
@@ -355,8 +360,9 @@ def _buried(key: Key, view: View) -> TrainingRun:
 
 
 def _lenient(body: JsonObject) -> TrainingRun:
-    """Read a resource of which only metadata and status are needed, whatever its spec says."""
-    return TrainingRun.model_validate({**body, "spec": {}})
+    """Read a resource of which little more than metadata and status is needed, whatever its spec says."""
+    ttl = as_object(body.get("spec")).get("ttlSecondsAfterFinished")
+    return TrainingRun.model_validate({**body, "spec": {"ttlSecondsAfterFinished": ttl}})
 
 
 def _problems_of(spec: TrainingRunSpec) -> list[Problem]:

@@ -16,6 +16,10 @@ from runyard.api.records import (
     ASSIGNED,
     MADE_TAG,
     MANIFEST_ARTIFACT,
+    NAME_TAG,
+    NAMESPACE_TAG,
+    OUTCOME_TAG,
+    POD_TAG,
     STAND_IN,
     Run,
     corrections,
@@ -26,23 +30,25 @@ from runyard.api.records import (
     status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import JobState, TrackingFacts, deciding
-from runyard.api.trainingrun import TRAINING_CONTAINER, RunMode, TrainingRun
+from runyard.api.status import JobState, Missing, TrackingFacts, deciding
+from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard_operator import metrics
-from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.cluster import ClusterError
+from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.decide import Decision
 from runyard_operator.jobs import parameters_of
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
-from runyard_operator.tracking import ExperimentDeleted, Tracking, TrackingError
+from runyard_operator.tracking import ArtifactsUnreachable, ExperimentDeleted, Tracking, TrackingError
 
 log = logging.getLogger(__name__)
 
 # How long a status waits for MLflow's part, so that one write says both.
 _PATIENCE_SECONDS = 1.0
-_FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
-_LOG_PATIENCE = timedelta(minutes=2)
+_FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(minutes=2)
+# How long a request may be on its way through whatever lies before MLflow.
+_MAY_STILL_COME = timedelta(seconds=15)
 
 
 @dataclass
@@ -59,6 +65,12 @@ class Recording:
     not_before: datetime | None = None
     failures: int = 0
     searches: int = 0
+    assigned: AssignedRun | None = None
+    """The run that all pods are to log into, as it was just seen."""
+    asked_at: datetime | None = None
+    """When a run was asked for without an answer: it may be there, or come yet."""
+    is_swept: bool = False
+    """Whether runs of pods that nobody saw were looked for, of a resource that is gone."""
 
     def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return the attempts with what is known of their runs."""
@@ -92,10 +104,9 @@ def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
 class Recorder:
     """Records attempts, one task a resource; a task that ends asks for its resource to be looked at again."""
 
-    cluster: Cluster
     tracking: Tracking
+    logs: ContainerLogs
     installation: str
-    log_tail_bytes: int
     now: Callable[[], datetime]
     changed: Callable[[Key], None]
     _recordings: dict[Key, Recording] = field(default_factory=dict)
@@ -110,36 +121,42 @@ class Recorder:
         recording = self._recording(key, run)
         if run.spec.run_mode is RunMode.ASSIGNED and (run_id := _assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
+        if view.is_deleted and not recording.is_swept:
+            recording.facts = replace(recording.facts, is_closed=False)
         wanted = open_attempts(recording.applied_to(decision.attempts))
         closes = decision.job.state.is_final and not recording.facts.is_closed
         if (wanted or closes) and recording.task is None and self._is_due(recording, wanted, closes=closes):
-            work = self._attend(recording, run, view, wanted, decision if closes else None)
-            recording.task = asyncio.create_task(self._guarded(key, recording, work))
-        if task := recording.task:
-            await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
-            recording.is_left_alone = not task.done()
+            work = self._attend(recording, key, run, view, wanted, decision if closes else None)
+            await self._begin(key, recording, work)
         pause = self._pause(recording) if wanted or closes else None
         return recording.applied_to(decision.attempts), recording.facts, pause
+
+    async def _begin(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
+        """Have something done by a task, and wait a moment for it: nobody is to be held up by MLflow."""
+        recording.is_left_alone = False
+        task = recording.task = asyncio.create_task(self._guarded(key, recording, work))
+        await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        recording.is_left_alone = not task.done()
 
     async def assign(self, key: Key, run: TrainingRun) -> AssignedRun | None:
         """Return the run that all pods of a resource are to log into, made if it is not there.
 
-        None where MLflow does not answer; `record` then says why, and when to ask again.
+        None where that takes longer than a moment; its end then asks for another look. None also where MLflow does not
+        answer; `record` then says why.
         """
         recording = self._recording(key, run)
-        if recording.not_before and recording.not_before > self.now():
-            return None
-        try:
-            found = await self._assigned(run, recording)
-        except TrackingError as error:
-            self._failed(recording, error)
-            return None
-        recording.failures, recording.not_before = 0, None
+        if recording.assigned is None and recording.task is None and self._is_due(recording, (), closes=False):
+            await self._begin(key, recording, self._assign(recording, key, run))
+        # Once: by the next time it may have been deleted.
+        found, recording.assigned = recording.assigned, None
+        return found
+
+    async def _assign(self, recording: Recording, key: Key, run: TrainingRun) -> None:
+        found = await self._assigned(run, recording, key)
+        recording.not_before = None
+        recording.assigned = AssignedRun(found.id, found.experiment_id)
         url = self.tracking.url_of(found)
-        recording.facts = replace(
-            recording.facts, problem=None, run_id=found.id, experiment_id=found.experiment_id, url=url
-        )
-        return AssignedRun(found.id, found.experiment_id)
+        recording.facts = replace(recording.facts, run_id=found.id, experiment_id=found.experiment_id, url=url)
 
     def is_busy(self, key: Key) -> bool:
         """Whether a task is at work on a resource."""
@@ -162,7 +179,9 @@ class Recorder:
         return self._recordings.setdefault(key, fresh)
 
     def _pause(self, recording: Recording) -> timedelta | None:
-        return max(recording.not_before - self.now(), timedelta(0)) if recording.not_before else None
+        if recording.task or recording.not_before is None:  # the end of a task asks for another look by itself
+            return None
+        return max(recording.not_before - self.now(), timedelta(0))
 
     def _is_due(self, recording: Recording, wanted: Sequence[Attempt], *, closes: bool) -> bool:
         # What has ended need not wait for the next search of what was running.
@@ -194,6 +213,7 @@ class Recorder:
     async def _attend(
         self,
         recording: Recording,
+        key: Key,
         run: TrainingRun,
         view: View,
         wanted: Sequence[Attempt],
@@ -202,11 +222,11 @@ class Recorder:
         problems: list[TrackingError | ClusterError] = []
         for attempt in wanted:
             try:
-                await self._attend_to(recording, run, view, attempt)
+                await self._attend_to(recording, key, run, view, attempt)
             except (TrackingError, ClusterError) as error:  # the others may be had all the same
                 problems.append(error)
         if ended and not problems:
-            await self._close(recording, run, ended)
+            await self._close(recording, key, run, view, ended)
         if problems:
             raise problems[0]
         recording.not_before = self._next_search(recording, wanted)
@@ -219,16 +239,20 @@ class Recorder:
         recording.searches += 1
         return self.now() + pause
 
-    async def _attend_to(self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt) -> None:
+    async def _attend_to(self, recording: Recording, key: Key, run: TrainingRun, view: View, attempt: Attempt) -> None:
         runs = await self.tracking.runs_of_pod(attempt.uid)
+        if view.body is None and (told := await self._told(key, runs)):
+            # The resource went unseen, and all may have been on record: nothing of that is changed.
+            await self.tracking.apply(corrections([found for found in told if found.status.is_open], attempt, None))
+            recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
+            return
         is_assigned = run.spec.run_mode is RunMode.ASSIGNED
-        chief = await self._assigned(run, recording) if is_assigned else primary(runs)
+        chief = await self._assigned(run, recording, key) if is_assigned else primary(runs)
         if chief is None and not attempt.outcome.is_final:
             return
         if chief is None:
             tags = {**identity_tags(run, attempt.uid, self.installation), MADE_TAG: STAND_IN}
-            begun = attempt.started_at or self.now()
-            chief = await self.tracking.create_run(run.experiment, attempt.pod, tags, begun)
+            chief = await self._made(recording, run, attempt.pod, tags, attempt.started_at or self.now())
             runs = [chief]
         recording.run_ids[attempt.uid] = chief.id
         url = self.tracking.url_of(chief)
@@ -242,59 +266,86 @@ class Recorder:
         # what is stored: a run must not stay open because an artifact cannot be kept.
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
         await self.tracking.log_inputs(chief, inputs)
-        for container, text in (await self.logs(run.metadata.namespace, view, attempt)).items():
-            await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
-        await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body or {}, parameters_of(view.job)))
+        try:
+            await self._store(run, view, attempt, chief)
+        except ArtifactsUnreachable as error:
+            lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
+            recording.facts = replace(recording.facts, missing=lost)
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
         recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
 
-    async def _assigned(self, run: TrainingRun, recording: Recording) -> Run:
+    async def _told(self, key: Key, runs: Sequence[Run]) -> Sequence[Run]:
+        """Return the runs of a pod if MLflow was told how it ended, or the one that was assigned to its resource."""
+        if any(OUTCOME_TAG in found.tags for found in runs):
+            return runs
+        return [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
+
+    async def _store(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
+        async with self.logs.of_attempt(run.metadata.namespace, view, attempt) as found:
+            async for container, text in found:
+                await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
+        if view.body is not None:
+            await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
+
+    async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
         run_id = _assigned_id(run, recording)
         found = await self.tracking.live_run(run_id) if run_id else None
         if found is None:
             # It may have been made just before a crash, or by a call whose answer was lost.
-            runs = await self.tracking.runs_of_resource(run.metadata.uid)
-            found = primary([item for item in runs if item.tags.get(MADE_TAG) == ASSIGNED])
+            found = primary([item for item in await self._runs_of(key) if item.tags.get(MADE_TAG) == ASSIGNED])
         if found is None:
             tags = {**identity_tags(run, installation=self.installation), MADE_TAG: ASSIGNED}
-            found = await self.tracking.create_run(run.experiment, run.metadata.name, tags, self.now())
+            found = await self._made(recording, run, run.metadata.name, tags, self.now())
             await self.tracking.schedule(found)
         recording.facts = replace(recording.facts, run_id=found.id)
         return found
 
-    async def _close(self, recording: Recording, run: TrainingRun, ended: Decision) -> None:
-        """Look at what a resource that has ended should have logged, and end the run assigned to it."""
-        last = _standing_for(run, ended)
-        runs = await self.tracking.runs_of_pod(last.uid)
-        if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
-            chief = await self._assigned(run, recording)
-            await self.tracking.apply(corrections([chief], last, chief))
-            recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
-            runs = [*runs, chief]
-        recording.facts = replace(recording.facts, missing=missing(run.spec.tracking, runs), is_closed=True)
+    async def _runs_of(self, key: Key) -> list[Run]:
+        """Return the runs of a resource, by its name too: a UID is a tag that anybody can read and write."""
+        runs = await self.tracking.runs_of_resource(key.uid)
+        named = {NAMESPACE_TAG: key.namespace, NAME_TAG: key.name}
+        return [found for found in runs if named.items() <= found.tags.items()]
 
-    async def logs(self, namespace: str, view: View, attempt: Attempt) -> dict[str, bytes]:
-        """Return the end of each container's log, or for the training a sentence that says why there is none."""
-        kept = view.logs.get(attempt.uid, {})
-        pod = view.pods.get(attempt.uid)
-        found: dict[str, bytes] = {}
-        for container in pod.container_names if pod else [TRAINING_CONTAINER]:
-            read = await self._log_tail(namespace, attempt, container)
-            texts = [text for text in (read, kept.get(container)) if text is not None]
-            if texts:
-                found[container] = max(texts, key=len)
-        return {**kept, **found, TRAINING_CONTAINER: _log_or_reason(found.get(TRAINING_CONTAINER), attempt)}
-
-    async def _log_tail(self, namespace: str, attempt: Attempt, container: str) -> bytes | None:
+    async def _made(
+        self, recording: Recording, run: TrainingRun, name: str, tags: dict[str, str], begun: datetime
+    ) -> Run:
+        """Make a run, unless one was asked for a moment ago that may come yet."""
+        if recording.asked_at and self.now() - recording.asked_at < _MAY_STILL_COME:
+            raise TrackingError("MLflow did not say whether it made a run that it was asked for, which may come yet")
         try:
-            return await self.cluster.log_tail(namespace, attempt.pod, container, self.log_tail_bytes)
-        except ClusterError as error:
-            # A kubelet that restarts answers soon; one whose node is lost never does.
-            if attempt.finished_at and self.now() - attempt.finished_at < _LOG_PATIENCE:
-                raise
-            log.warning("the log of pod %s is given up: %s", attempt.pod, error)
-            return f"The log of pod {attempt.pod} could not be read: {error}\n".encode()
+            found = await self.tracking.create_run(run.experiment, name, tags, begun)
+        except TrackingError as error:
+            recording.asked_at = self.now() if error.may_be_done else None
+            raise
+        recording.asked_at = None
+        return found
+
+    async def _close(self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision) -> None:
+        """Look at what a resource that has ended should have logged, and end the run assigned to it."""
+        if view.is_deleted and not recording.is_swept:
+            for attempt in await self._unseen(key, {attempt.uid for attempt in ended.attempts}):
+                await self._attend_to(recording, key, run, view, attempt)
+            recording.is_swept = True
+        if needs_closing(run):
+            last = _standing_for(run, ended)
+            runs = await self.tracking.runs_of_pod(last.uid)
+            if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
+                chief = await self._assigned(run, recording, key)
+                await self.tracking.apply(corrections([chief], last, chief))
+                metrics_now = status_metrics(chief.metrics, run.spec.tracking)
+                recording.facts = replace(recording.facts, metrics=metrics_now)
+                runs = [*runs, chief]
+            lacks = missing(run.spec.tracking, runs) or recording.facts.missing
+            recording.facts = replace(recording.facts, missing=lacks)
+        recording.facts = replace(recording.facts, is_closed=True)
+
+    async def _unseen(self, key: Key, known: set[str]) -> list[Attempt]:
+        """Return the attempts of a deleted resource that only its open runs tell of."""
+        pods = {found.tags.get(POD_TAG, "") for found in await self._runs_of(key) if found.status.is_open}
+        cancelled = {"outcome": Outcome.CANCELLED, "reason": Reason.CANCELLED, "finished_at": self.now()}
+        said = "the TrainingRun was deleted"
+        return [Attempt(pod=uid, uid=uid, message=said, **cancelled) for uid in sorted(pods - known - {""})]
 
 
 def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
@@ -304,20 +355,12 @@ def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
 def _standing_for(run: TrainingRun, ended: Decision) -> Attempt:
     """Return the attempt that says how the whole resource ended."""
     is_complete = ended.job.state is JobState.COMPLETE
-    succeeded = [found for found in ended.attempts if is_complete and found.outcome is Outcome.SUCCEEDED]
-    if found := deciding(succeeded or ended.attempts):
+    wanted = {Outcome.SUCCEEDED} if is_complete else {Outcome.FAILED, Outcome.CANCELLED}
+    if found := deciding([found for found in ended.attempts if found.outcome in wanted], ended.job.state):
         return found
     outcome = Outcome.SUCCEEDED if is_complete else Outcome.FAILED
     ended_at = ended.job.finished_at
     return Attempt(pod=run.metadata.name, uid="", outcome=outcome, reason=ended.job.reason, finished_at=ended_at)
-
-
-def _log_or_reason(text: bytes | None, attempt: Attempt) -> bytes:
-    # Of a pod without a node, the API server gives an empty log.
-    if text is None or (not text and attempt.node is None):
-        why = attempt.message or "the pod was gone before it could be read"
-        return f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n".encode()
-    return text or f"The log of pod {attempt.pod} is empty.\n".encode()
 
 
 def as_applied(body: JsonObject, parameters: JsonObject | None) -> bytes:

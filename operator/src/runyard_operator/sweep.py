@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from runyard.api.model import JsonObject
-from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard.api.model import JsonObject, as_object
+from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStatus
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
+from runyard.api.requirements import missing
 from runyard.api.status import SUCCEEDED, TRACKED, is_settled, with_tracked
 from runyard.api.trainingrun import TrainingRun
+from runyard_operator import logs, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.mirror import Mirror
@@ -18,6 +21,11 @@ from runyard_operator.objects import Key
 from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger(__name__)
+
+# Tags can be written by anybody, and lead to requests.
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_UID = re.compile(r"[-A-Za-z0-9]{1,64}")
 
 # A start has enough to do.
 _FIRST_AFTER = timedelta(seconds=30)
@@ -36,36 +44,46 @@ class Sweeper:
     look_at: Callable[[Key], None]
 
     async def run(self, pause: timedelta) -> None:
-        """Sweep until cancelled; a sweep that fails is reported, and the next one comes in its time."""
+        """Sweep until cancelled; what fails is reported, and the next sweep comes in its time."""
         await asyncio.sleep(min(pause, _FIRST_AFTER).total_seconds())
         while True:
-            try:
-                await self.sweep()
-            except (TrackingError, ClusterError) as error:
-                log.warning("the sweep was not finished: %s", error)
+            await self._guarded("the sweep", self.sweep())
             await asyncio.sleep(pause.total_seconds())
 
     async def sweep(self) -> None:
         """Close runs that nobody will close, and find runs that are gone."""
-        for run in await self.tracking.open_runs(self.installation):
-            await self._close(run)
+        await self._guarded("closing runs", self._close_all())
         for namespace in self.namespaces or [""]:
-            async for page in self.cluster.training_runs(namespace):
-                await self._find_deleted(page)
+            await self._guarded("looking for deleted runs", self._find_all_deleted(namespace))
 
-    async def _close(self, run: Run) -> None:
-        key = Key(run.tags[NAMESPACE_TAG], run.tags[NAME_TAG], run.tags[UID_TAG])
-        if self.namespaces and key.namespace not in self.namespaces:
-            return
+    async def _guarded(self, what: str, work: Coroutine[None, None, None]) -> None:
+        """Do a part of a sweep; one that fails keeps none of the others from being done."""
+        try:
+            await work
+        except (TrackingError, ClusterError) as error:
+            log.warning("%s was not finished: %s", what, error)
+            metrics.SWEEP_ERRORS.inc()
+        except Exception:
+            log.exception("%s was not finished", what)
+            metrics.SWEEP_ERRORS.inc()
+
+    async def _close_all(self) -> None:
+        for run in await self.tracking.open_runs(self.installation):
+            if (key := _key_of(run)) and (not self.namespaces or key.namespace in self.namespaces):
+                with logs.about(key.namespace, key.name):
+                    await self._guarded(f"closing run {run.id}", self._close(key, run))
+
+    async def _close(self, key: Key, run: Run) -> None:
         pod_uid = run.tags.get(POD_TAG, "")
         if self.mirror.is_settled(key) or self.mirror.is_buried(key):
             ended = await self._end_of(key, pod_uid)
         else:
             self.look_at(key)  # going on, or deleted unseen: either way reconciling knows what to do
             ended = await self._end_unseen(key, pod_uid)
-        if ended:
-            log.info("%s/%s: run %s was left open", key.namespace, key.name, run.id)
-            await self.tracking.apply(corrections([run], ended, None))
+        # Its script may have ended it since it was listed.
+        if ended and (now := await self.tracking.live_run(run.id)) and now.status.is_open:
+            log.info("run %s was left open", run.id)
+            await self.tracking.apply(corrections([now], ended, None))
 
     async def _end_of(self, key: Key, pod_uid: str) -> Attempt | None:
         """Return the end of a pod whose resource is done with, or of the resource itself; None where it goes on."""
@@ -77,6 +95,8 @@ class Sweeper:
                 return _standing_for(resource)
             if found := next((found for found in resource.status.attempts if found.uid == pod_uid), None):
                 return found
+            if _has_succeeded_unseen(resource):
+                return _standing_for(resource)
         pod = next((pod for pod in await self.cluster.pods(key) if pod.metadata.uid == pod_uid), None)
         if pod:
             return observed([pod], TrainingRunStatus(), None, self.now())[0] if pod.has_ended else None
@@ -99,25 +119,55 @@ class Sweeper:
     def _lost(self, pod_uid: str, reason: Reason) -> Attempt:
         return Attempt(pod=pod_uid, uid=pod_uid, outcome=Outcome.CANCELLED, reason=reason.value, finished_at=self.now())
 
+    async def _find_all_deleted(self, namespace: str) -> None:
+        async for page in self.cluster.training_runs(namespace):
+            await self._guarded("looking for deleted runs", self._find_deleted(page))
+
     async def _find_deleted(self, bodies: Sequence[JsonObject]) -> None:
         settled = [found for found in map(_lenient, bodies) if is_settled(found) and found.status.tracking]
         by_run = {str(found.status.tracking.run_id): found for found in settled if found.status.tracking}
         there = await self.tracking.live_ids(list(by_run))
         for run_id, resource in by_run.items():
-            await self._mark(resource, run_id, is_there=run_id in there)
+            with logs.about(resource.metadata.namespace, resource.metadata.name):
+                await self._guarded("a mark", self._mark(resource, run_id, is_there=run_id in there))
 
     async def _mark(self, resource: TrainingRun, run_id: str, *, is_there: bool) -> None:
         """Say on a resource that its run was deleted, or that it is back."""
         tracked = resource.status.condition(TRACKED)
-        match tracked.reason if tracked else None, is_there:
-            case Reason.RECORDED, False:
-                news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow, or its experiment was")
-            case Reason.RUN_DELETED, True:
-                news = ("True", Reason.RECORDED, f"run {run_id} is back in MLflow")
-            case _:
-                return
-        log.info("%s/%s: %s", resource.metadata.namespace, resource.metadata.name, news[2])
+        is_told = tracked is not None and tracked.reason == Reason.RUN_DELETED
+        if is_there is not is_told:
+            return
+        if is_there:
+            news = await self._back(resource, run_id)
+        else:
+            news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow, or its experiment was")
+        log.info("%s", news[2])
         await self.cluster.patch_status(resource, with_tracked(resource, *news, self.now()))
+
+    async def _back(self, resource: TrainingRun, run_id: str) -> tuple[str, Reason, str]:
+        """Return what is to be said of a resource whose run was deleted, and is there again."""
+        if resource.status.phase is Phase.SUCCEEDED:
+            runs = [await self.tracking.run(run_id)]
+            for attempt in resource.status.attempts[-1:]:
+                runs += await self.tracking.runs_of_pod(attempt.uid)
+            if lacks := missing(resource.spec.tracking, runs):
+                return "False", lacks.reason, lacks.message
+        return "True", Reason.RECORDED, f"run {run_id} is back in MLflow"
+
+
+def _key_of(run: Run) -> Key | None:
+    """Return the resource that a run says it is of; None where its tags name none that could be."""
+    namespace, name, uid = (run.tags.get(tag, "") for tag in (NAMESPACE_TAG, NAME_TAG, UID_TAG))
+    if _LABEL.fullmatch(namespace) and _SUBDOMAIN.fullmatch(name) and _UID.fullmatch(uid):
+        return Key(namespace, name, uid)
+    log.warning("run %s is open, and its tags name no TrainingRun: it is left to whoever changed them", run.id)
+    return None
+
+
+def _has_succeeded_unseen(resource: TrainingRun) -> bool:
+    """Whether the pod that succeeded was never seen: what is open then is its run."""
+    outcomes = {attempt.outcome for attempt in resource.status.attempts}
+    return resource.status.phase is Phase.SUCCEEDED and Outcome.SUCCEEDED not in outcomes
 
 
 def _standing_for(resource: TrainingRun) -> Attempt:
@@ -133,4 +183,6 @@ def _standing_for(resource: TrainingRun) -> Attempt:
 
 
 def _lenient(body: JsonObject) -> TrainingRun:
-    return TrainingRun.model_validate({**body, "spec": {}})
+    tracking = as_object(as_object(body.get("spec")).get("tracking"))
+    known = {key: tracking[key] for key in ("requireModel", "requireMetrics") if key in tracking}
+    return TrainingRun.model_validate({**body, "spec": {"tracking": known}})

@@ -14,7 +14,8 @@ from runyard.api.model import JsonObject
 from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus
 
 _API = "api/2.0/mlflow"
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=3, sock_read=10)
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3, sock_read=10)
+_REQUESTS_AT_ONCE = 16
 _PAGE = 1000
 _AT_ONCE = 8
 _IDS_IN_A_SEARCH = 100
@@ -27,6 +28,18 @@ class TrackingError(Exception):
         """Keep the HTTP status and MLflow's own error code beside the text."""
         self.status, self.code = status, code
         super().__init__(message)
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether what was asked for may have been done, or be done yet, all the same."""
+        cause = self.__cause__
+        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return False
+        return cause is not None or (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class ArtifactsUnreachable(TrackingError):
+    """A run keeps its artifacts where only its own client reaches them, and that does not pass."""
 
 
 class ExperimentDeleted(TrackingError):
@@ -103,6 +116,8 @@ class Tracking:
     def __init__(self, session: aiohttp.ClientSession, uri: str, public_url: str) -> None:
         """Use a session that is the caller's to close; `public_url` is where people open the UI."""
         self._session, self._uri, self._public_url = session, uri, public_url
+        # Before the session's own pool, for whose connections a request would wait in its own time.
+        self._limit = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     def url_of(self, run: Run) -> str:
         """Return the address of a run's page."""
@@ -192,12 +207,12 @@ class Tracking:
         """Store an artifact of a run through the server's proxy."""
         scheme, _, root = run.artifact_uri.partition(":")
         if scheme != "mlflow-artifacts":
-            raise TrackingError(
+            raise ArtifactsUnreachable(
                 f"run {run.id} keeps its artifacts at {run.artifact_uri}, which only its own client reaches: "
                 "start MLflow with --serve-artifacts"
             )
         # The part after the scheme may begin with //host/.
-        stripped = root.split("/", 3)[3] if root.startswith("//") else root.lstrip("/")
+        stripped = "".join(root.split("/", 3)[3:]) if root.startswith("//") else root.lstrip("/")
         where = f"api/2.0/mlflow-artifacts/artifacts/{quote(f'{stripped}/{path}')}"
         await self._call("PUT", where, data=content)
 
@@ -291,9 +306,10 @@ class Tracking:
     ) -> dict[str, Any]:
         url = f"{self._uri}/{path}"
         try:
-            async with self._session.request(
-                method, url, params=params, json=json, data=data, timeout=_TIMEOUT
-            ) as answer:
+            async with (
+                self._limit,
+                self._session.request(method, url, params=params, json=json, data=data, timeout=_TIMEOUT) as answer,
+            ):
                 if answer.status >= HTTPStatus.BAD_REQUEST:
                     text = await answer.text()
                     raise _refusal(method, path, answer.status, text)

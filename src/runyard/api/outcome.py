@@ -72,6 +72,7 @@ class Reason(StrEnum):
     MODEL_MISSING = "ModelMissing"
     METRICS_MISSING = "MetricsMissing"
     RUN_DELETED = "RunDeleted"
+    ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
 
 
 class Condition(Model):

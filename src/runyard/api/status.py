@@ -20,7 +20,7 @@ ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tra
 _KILLED = 128 + 9
 
 # Why MLflow does not agree, where trying again changes nothing.
-_SETTLED = {Reason.MODEL_MISSING, Reason.METRICS_MISSING, Reason.RUN_DELETED}
+_SETTLED = {Reason.MODEL_MISSING, Reason.METRICS_MISSING, Reason.RUN_DELETED, Reason.ARTIFACTS_UNREACHABLE}
 
 
 class JobState(StrEnum):
@@ -56,10 +56,12 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a training that succeeded should have logged."""
+    """What should be in MLflow, and never will be."""
 
     reason: Reason
     message: str
+    is_of_success: bool = True
+    """Whether only a training that succeeded should have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +86,15 @@ def is_final(status: TrainingRunStatus) -> bool:
     return found is not None and found.status != "Unknown"
 
 
+def is_told(status: TrainingRunStatus) -> bool:
+    """Whether the outcome is known, and MLflow agrees with it or never will: no more of it changes."""
+    tracked = status.condition(TRACKED)
+    return is_final(status) and tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
+
+
 def is_settled(run: TrainingRun) -> bool:
-    """Whether nothing is left to do: the outcome is known, and MLflow agrees with it or never will."""
-    tracked = run.status.condition(TRACKED)
-    is_told = tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
-    return is_final(run.status) and is_told and run.status.observed_generation == run.metadata.generation
+    """Whether nothing is left to do: all is told, also to whoever has edited the resource since."""
+    return is_told(run.status) and run.status.observed_generation == run.metadata.generation
 
 
 def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
@@ -125,6 +131,11 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
     )
 
 
+def doubted(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
+    """Return the status of a resource that cannot be run as it is, and has begun when it could be."""
+    return _with(run, now, (ACCEPTED, "False", Reason.INVALID_SPEC, _listed(problems)))
+
+
 def _listed(problems: Sequence[Problem]) -> str:
     """Return all problems as one text, or as many as a condition's message has room for."""
     texts = [_cut(str(found), _MOST_OF_A_PROBLEM) for found in problems]
@@ -145,7 +156,7 @@ def assemble(
     run: TrainingRun, job: JobFacts, attempts: Sequence[Attempt], tracking: TrackingFacts, now: datetime
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
-    last = deciding(attempts)
+    last = deciding(attempts, job.state)
     count = _count(run.status, attempts)
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
@@ -170,7 +181,7 @@ def assemble(
         duration=_duration(started, completed),
         job=job.name,
         attempt_count=count,
-        attempts=list(attempts) if run.spec.workers > 1 else _kept(attempts),
+        attempts=_kept_of_workers(attempts) if run.spec.workers > 1 else _kept(attempts),
         source=(last.source if last else None) or run.status.source,
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
@@ -187,9 +198,13 @@ def assemble(
 
 def with_tracked(run: TrainingRun, status: str, reason: Reason, message: str, now: datetime) -> TrainingRunStatus:
     """Return the status with another word on whether MLflow agrees."""
+    return _with(run, now, (TRACKED, status, reason, message))
+
+
+def _with(run: TrainingRun, now: datetime, condition: tuple[str, str, str, str]) -> TrainingRunStatus:
     conditions = _Conditions(run, now)
-    conditions.found = [found for found in run.status.conditions if found.type != TRACKED]
-    conditions.set(TRACKED, status, reason, message)
+    conditions.found = [found for found in run.status.conditions if found.type != condition[0]]
+    conditions.set(*condition)
     return run.status.model_copy(update={"conditions": conditions.found})
 
 
@@ -220,13 +235,23 @@ class _Conditions:
         )
 
 
-def deciding(attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt that stands for all: the last, or of several workers the last that failed."""
-    failed = [found for found in attempts if found.worker is not None and found.outcome is Outcome.FAILED]
-    ended = [found for found in failed if found.finished_at]
-    if ended:
-        return max(ended, key=lambda found: (found.finished_at, found.pod))
-    return attempts[-1] if attempts else None
+def deciding(attempts: Sequence[Attempt], state: JobState) -> Attempt | None:
+    """Return the attempt that stands for all: the last, or of several workers one that tells why they ended so.
+
+    That is the last that failed, or that was taken away for a reason of its own, and where not all succeeded it is
+    none that did.
+    """
+    workers = [found for found in attempts if found.worker is not None]
+    if not workers or state is JobState.COMPLETE:
+        return attempts[-1] if attempts else None
+    for choice in (
+        [found for found in workers if found.outcome is Outcome.FAILED],
+        [found for found in workers if found.outcome is Outcome.CANCELLED and found.reason != Reason.CANCELLED],
+    ):
+        if ended := [found for found in choice if found.finished_at]:
+            return max(ended, key=lambda found: (found.finished_at, found.pod))
+    others = [found for found in workers if found.outcome is not Outcome.SUCCEEDED]
+    return (others or workers)[-1]
 
 
 def _kept(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -234,6 +259,21 @@ def _kept(attempts: Sequence[Attempt]) -> list[Attempt]:
     spare = len(attempts) - ATTEMPTS_KEPT
     kept = dropwhile(lambda item: item[0] < spare and item[1].recorded_at, enumerate(attempts))
     return [attempt for _, attempt in kept]
+
+
+def _kept_of_workers(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Keep the last of each worker, what MLflow does not agree with yet, and ten more.
+
+    Of 512 workers a status has room for little: all were given the same code and the same data, which the first tells.
+    """
+    last = {attempt.worker: attempt.uid for attempt in attempts}
+    older = [attempt.uid for attempt in attempts if attempt.recorded_at and last[attempt.worker] != attempt.uid]
+    dropped = set(older[: max(len(older) - ATTEMPTS_KEPT, 0)])
+    return [
+        attempt.model_copy(update={} if attempt.worker == 0 else {"source": None, "datasets": None})
+        for attempt in attempts
+        if attempt.uid not in dropped
+    ]
 
 
 def _count(before: TrainingRunStatus, attempts: Sequence[Attempt]) -> int:
@@ -267,6 +307,8 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
         case JobState.COMPLETE:
             return Reason.COMPLETED, None
         case JobState.FAILED:
+            if last and last.outcome is Outcome.SUCCEEDED:
+                last = None  # it is not why
             reason = job.reason or (last.reason if last else None) or Reason.ERROR
             # An empty message is one that was written with the verdict, which never changes.
             return reason, (job.message if job.message is not None or last is None else _why(last)) or None
@@ -307,7 +349,7 @@ def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: T
     if tracking.problem:
         return "False", tracking.problem_reason, tracking.problem
     if job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts):
-        if job.state is JobState.COMPLETE and tracking.missing:
+        if tracking.missing and (job.state is JobState.COMPLETE or not tracking.missing.is_of_success):
             return "False", tracking.missing.reason, tracking.missing.message
         return "True", Reason.RECORDED, f"MLflow agrees with {count} attempt{'' if count == 1 else 's'}"
     return "Unknown", Reason.IN_PROGRESS, ""

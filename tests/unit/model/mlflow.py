@@ -23,6 +23,7 @@ class Mlflow:
         self.runs: dict[str, Run] = {}
         self.artifacts: dict[str, bytes] = {}
         self.changes = 0
+        self.broken: list[str] = []
 
     def start(self, experiment: str, tags: dict[str, str], start_ms: int | None = None, maker: str = "script") -> str:
         """Start a run in an experiment, which is created if it is not there."""
@@ -57,9 +58,7 @@ class Mlflow:
     def serve(self, path: str, asked: dict[str, Any], data: bytes | None) -> Answer:
         """Answer a request; `path` is what follows the API's root."""
         if "mlflow-artifacts" in path:
-            self.changes += self.artifacts.get(path) != data
-            self.artifacts[path] = data or b""
-            return Answer(200, {})
+            return self._store(path, data or b"")
         what = "/".join(path.split("/")[-2:])
         if what.startswith("experiments/"):
             return self._serve_experiments(what, asked)
@@ -77,6 +76,16 @@ class Mlflow:
         if what == "runs/update":
             self.end(asked["run_id"], asked["status"])
         return Answer(200, {"run": _wire(run)})
+
+    def _store(self, path: str, content: bytes) -> Answer:
+        before = self.artifacts.get(path, content)
+        if before.startswith(b"log of ") and not content.startswith(b"log of "):
+            self.broken.append(f"a log was replaced by {content!r}")
+        if path.endswith("trainingrun.yaml") and b"image: wine:1" not in content:
+            self.broken.append(f"a manifest says nothing: {content!r}")
+        self.changes += self.artifacts.get(path) != content
+        self.artifacts[path] = content
+        return Answer(200, {})
 
     def _found(self, expression: str) -> list[Run]:
         if listed := _LISTED.fullmatch(expression):

@@ -15,6 +15,7 @@ from kubernetes.aio import client
 from runyard.api.environment import Platform
 from runyard_operator import handlers
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster, ClusterError
+from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
 from runyard_operator.queue import ReconcileQueue
@@ -58,10 +59,11 @@ class Operator:
         self.mirror = Mirror()
         # The queue is made of the reconciler, which is made of this.
         changed: Callable[[Key], None] = lambda key: self.queue.add(key)  # noqa: E731, PLW0108
-        self.recorder = Recorder(cluster, tracking, INSTALLATION, SETTINGS.log_tail_bytes, clock.now, changed)
+        container_logs = ContainerLogs(cluster, self.mirror, SETTINGS.log_tail_bytes, clock.now)
+        self.recorder = Recorder(tracking, container_logs, INSTALLATION, clock.now, changed)
         platform = Platform(SETTINGS.tracking_uri, INSTALLATION)
         reconciler = Reconciler(
-            *(cluster, tracking, SETTINGS, platform, self.mirror, self.recorder, clock.now),
+            *(cluster, SETTINGS, platform, self.mirror, self.recorder, clock.now),
             is_alone=lambda: has_lease() and clock.now() >= alone_from,
         )
         self.queue: ReconcileQueue[Key] = ReconcileQueue(reconciler.reconcile, self._report)

@@ -1,7 +1,17 @@
 """What must hold: at each moment, and once everything has come to rest."""
 
 from runyard.api.outcome import Attempt, Outcome
-from runyard.api.records import OUTCOME_TAG, POD_TAG, REASON_TAG, RunStatus, final_status, primary
+from runyard.api.records import (
+    ASSIGNED,
+    MADE_TAG,
+    OUTCOME_TAG,
+    POD_TAG,
+    REASON_TAG,
+    UID_TAG,
+    RunStatus,
+    final_status,
+    primary,
+)
 from runyard.api.records import Run as PlainRun
 from runyard_operator.objects import FAILED_BECAUSE
 from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object, condition_of, verdict_of
@@ -15,6 +25,7 @@ _MOST_ATTEMPTS_LISTED = 10
 def check_always(world: World) -> None:
     """No outcome moved, no second Job was made, nothing failed that no fault explains."""
     assert not world.api.broken, world.api.broken
+    assert not world.mlflow.broken, world.mlflow.broken
     surprises = [error for operator in world.operators for error in operator.surprises]
     assert not surprises, surprises
 
@@ -54,6 +65,10 @@ def _check_verdict(world: World, run: Object) -> None:
     outcome, reason, completed = verdict_of(status)
     jobs = world.api.owned(JOBS, run["metadata"]["uid"])
     assert jobs, "no Job was made"
+    attempts = status.get("attempts")
+    if attempts and outcome == "True":
+        assert attempts[-1]["outcome"] == "Succeeded", attempts
+    _check_assigned(world, run, outcome)
     job = jobs[-1]
     assert status["job"] == job["metadata"]["name"]
     exists = world.api.of_uid(job["metadata"]["uid"]) is not None
@@ -76,9 +91,20 @@ def _check_verdict(world: World, run: Object) -> None:
     failed = condition_of(job, "Failed")
     own = job["metadata"]["annotations"].get(FAILED_BECAUSE)
     own = own or (failed["reason"] if failed["reason"] == "DeadlineExceeded" else None)
-    attempts = status.get("attempts")
     own = own or (attempts[-1]["reason"] if attempts else "Error")
     assert (outcome, reason, completed) == ("False", own, failed["lastTransitionTime"])
+
+
+def _check_assigned(world: World, run: Object, outcome: str) -> None:
+    """The run that all attempts share is one, and says what the resource does."""
+    found = [made for made in world.mlflow.tagged(UID_TAG, run["metadata"]["uid"]) if MADE_TAG in made["tags"]]
+    assigned = [_plain(made) for made in found if made["tags"][MADE_TAG] == ASSIGNED]
+    if run["spec"].get("tracking", {}).get("run") != "Assigned":
+        assert not assigned
+    elif not world.two_at_once:
+        [shared] = assigned
+        expected = {"True": {"FINISHED"}, "False": {"FAILED", "KILLED"}}.get(outcome)
+        assert shared.status in expected if expected else shared.status.is_open, (shared, outcome)
 
 
 def _check_attempts(world: World, run: Object) -> None:
@@ -112,6 +138,9 @@ def _check_attempt(world: World, attempt: Attempt, pod: Object) -> None:
         assert attempt.exit_code == (ends[0]["exitCode"] if ends and ends[0] else None), attempt
     assert attempt.recorded_at, f"{attempt} is not recorded"
     found = world.mlflow.tagged(POD_TAG, attempt.uid)
+    if world.mlflow.runs[str(attempt.run_id)]["tags"].get(MADE_TAG) == ASSIGNED:
+        assert not any(map(world.mlflow.made_by_operator, found)), "a run besides the assigned one"
+        return
     chief = primary([_plain(run) for run in found])
     assert chief, f"no run of {attempt}"
     if world.two_at_once:
@@ -124,6 +153,13 @@ def _check_attempt(world: World, attempt: Attempt, pod: Object) -> None:
 
 def _check_not_left_open(world: World, run: Run) -> None:
     """No run is RUNNING whose pod is gone or has ended: the sweep closes what nobody else does."""
+    if POD_TAG not in run["tags"]:
+        owner = world.api.of_uid(run["tags"][UID_TAG])
+        is_open = RunStatus(run["info"]["status"]).is_open
+        assert not (is_open and (owner is None or verdict_of(owner.get("status") or {})[0] != "Unknown")), (
+            f"{run} is open"
+        )
+        return
     pod = world.api.of_uid(run["tags"][POD_TAG])
     is_over = pod is None or has_ended(pod)
     assert not (is_over and RunStatus(run["info"]["status"]).is_open), f"{run} is open"

@@ -211,7 +211,8 @@ class Kubelet:
         experiment = variables["MLFLOW_EXPERIMENT_NAME"]
         if script is Script.NO_RUN:
             return
-        first = self.mlflow.start(experiment, context)
+        first = variables.get("MLFLOW_RUN_ID") or self.mlflow.start(experiment, context)
+        self.mlflow.end(first, "RUNNING")  # as one that was assigned is resumed
         if script is Script.HONEST:
             self._honest[uid] = first
         if script is Script.LIAR or script is Script.TWO_RUNS:
