@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.cluster import matrix
-from tests.cluster.timeline import Timeline
+from tests.cluster.timeline import Seen, Timeline
 from tests.support.kubectl import Kubectl
 from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
@@ -107,10 +107,14 @@ class Trainings:
         uid = self.uid(name)
         label = f"runyard.dev/uid={uid}"
         jobs, pods = self.kubectl.items("jobs", label), self.kubectl.items("pods", label)
-        seen = self.timeline.wait_for_outcome(uid, 10 if jobs else 0)
-        if seen.truth_seconds is not None:
-            matrix.note(matrix.JOB_END, seen.truth_seconds)
+        self._note(self.timeline.wait_for_outcome(uid, 10 if jobs else 0), has_job=bool(jobs))
         return Finished(uid, status, jobs, pods, self.runs(uid), self.mlflow)
+
+    def _note(self, seen: Seen, *, has_job: bool) -> None:
+        assert seen.truth_seconds is not None or not has_job, "the Job's end or the outcome was not seen to come"
+        if seen.truth_seconds is not None and not seen.is_noted:
+            matrix.note(matrix.JOB_END, seen.truth_seconds)
+            seen.is_noted = True
 
     def runs(self, uid: str) -> list[dict[str, Any]]:
         """Return all MLflow runs of a TrainingRun, oldest first."""
