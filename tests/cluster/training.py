@@ -141,7 +141,7 @@ class Finished:
         return str(ended)
 
     def assert_out_of_memory(self, exit_code: int, printed: str) -> None:
-        """Assert that memory was the cause, as far as the kubelet knows.
+        """Assert that memory was the cause, as far as the kubelet knows, and that the message says as much.
 
         On a busy node with version 1 of cgroups containerd misses the kernel's word now and then, and says Error: then
         there is nobody to ask.
@@ -151,7 +151,13 @@ class Finished:
         reason = container["state"]["terminated"]["reason"]
         assert reason in {"OOMKilled", "Error"}
         self.assert_agreement("Failed", reason, [("Failed", reason, exit_code)], printed)
-        assert "out of memory" in self.status["message"] or (reason, exit_code) == ("Error", 1)
+        [attempt] = self.status["attempts"]
+        *_, last = [line.strip() for line in self.log(attempt).splitlines() if line.strip()]
+        hint = " (killed: from outside, or out of memory)" if exit_code == 137 else ""
+        assert self.status["message"] == {
+            "OOMKilled": f"out of memory: raise resources.limits.memory. Last line: {last}",
+            "Error": f"exit code {exit_code}{hint}: {last}",
+        }.get(reason)
 
     def log(self, attempt: dict[str, Any]) -> str:
         """Return the log artifact of an attempt."""
