@@ -224,7 +224,8 @@ def test_experiment_deleted_and_restored(trainings: Trainings) -> None:
     _wait_for_tracked(trainings, "before", "RunDeleted")
     trainings.start_shell("after", "echo went on", experiment=experiment)
     wait_for("it ends", lambda: trainings.status("after").get("phase") == "Succeeded", 60)
-    found = _wait_for_tracked(trainings, "after", "TrackingUnavailable")
+    found = _wait_for_tracked(trainings, "after", "ExperimentDeleted")
+    assert found["status"] == "False"
     assert experiment in found["message"] or experiment_id in found["message"], found["message"]
     trainings.mlflow.call("mlflow/experiments/restore", {"experiment_id": experiment_id})
     trainings.finish("after").assert_agreement("Succeeded", "Completed", [_COMPLETED], "went on")
