@@ -1,5 +1,6 @@
 """The platform's own parts taken away, and what people do to its records: one after the other."""
 
+import json
 import os
 import threading
 import time
@@ -292,3 +293,35 @@ def test_resource_deleted_while_the_operator_is_away(trainings: Trainings, insta
     tags = wait_for("its run is killed", killed, 90)
     matrix.note("operator's return to run KILLED", time.time() - back)
     assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
+
+
+def test_what_had_ended_is_deleted_while_the_operator_is_away(trainings: Trainings, installation: Installation) -> None:
+    """Their pods are still there on its return, and nothing that says that they are on record."""
+    names = ("ended", "ended-assigned")
+    trainings.kubectl.apply(
+        of_shell("ended", "echo so far"), of_shell("ended-assigned", "echo so far", tracking={"run": "Assigned"})
+    )
+    ended = [trainings.finish(name) for name in names]
+    records = {done.uid: trainings.record(done.uid) for done in ended}
+    pods = [pod["metadata"]["name"] for done in ended for pod in done.pods]
+    _hold(trainings, pods, ["runyard.dev/held"])
+    try:
+        with installation.without("operator"):
+            trainings.kubectl("delete", "trainingrun", *names)
+            for pod in pods:
+                wait_for(f"{pod} is on its way out", lambda pod=pod: _is_going(trainings, pod), 60)  # type: ignore[misc]
+        trainings.assert_kept(records, 30)
+    finally:
+        _hold(trainings, pods, [])
+    trainings.assert_kept(records)
+
+
+def _hold(trainings: Trainings, pods: list[str], finalizers: list[str]) -> None:
+    """Keep pods from going, or let them go."""
+    patch = json.dumps({"metadata": {"finalizers": finalizers}})
+    for pod in pods:
+        trainings.kubectl("patch", "pod", pod, "--type=merge", "-p", patch)
+
+
+def _is_going(trainings: Trainings, pod: str) -> bool:
+    return "deletionTimestamp" in trainings.kubectl.get("pod", pod)["metadata"]
