@@ -51,6 +51,14 @@ def of_shell(name: str, script: str, **spec: Any) -> dict[str, Any]:
     return manifest(name, command=["sh", "-c", script], **spec)
 
 
+def note_truth(seen: Seen, *, has_job: bool) -> None:
+    """Keep how long the truth took, once; where there is a Job, it must have been seen."""
+    assert seen.truth_seconds is not None or not has_job, "the Job's end or the outcome was not seen to come"
+    if seen.truth_seconds is not None and not seen.is_noted:
+        matrix.note(matrix.JOB_END, seen.truth_seconds)
+        seen.is_noted = True
+
+
 @dataclass(frozen=True)
 class Trainings:
     """A namespace in which scripts are trained."""
@@ -108,14 +116,8 @@ class Trainings:
         uid = self.uid(name)
         label = f"runyard.dev/uid={uid}"
         jobs, pods = self.kubectl.items("jobs", label), self.kubectl.items("pods", label)
-        self._note(self.timeline.wait_for_outcome(uid, 10 if jobs else 0), has_job=bool(jobs))
+        note_truth(self.timeline.wait_for_outcome(uid, 10 if jobs else 0), has_job=bool(jobs))
         return Finished(uid, status, jobs, pods, self.runs(uid), self.mlflow)
-
-    def _note(self, seen: Seen, *, has_job: bool) -> None:
-        assert seen.truth_seconds is not None or not has_job, "the Job's end or the outcome was not seen to come"
-        if seen.truth_seconds is not None and not seen.is_noted:
-            matrix.note(matrix.JOB_END, seen.truth_seconds)
-            seen.is_noted = True
 
     def runs(self, uid: str) -> list[dict[str, Any]]:
         """Return all MLflow runs of a TrainingRun, oldest first."""

@@ -9,6 +9,8 @@ import pytest
 
 from tests.cluster import matrix
 from tests.cluster.matrix import JOB_END, OTHER_CLOCKS, Note, percentile, rewrite, table, verdict
+from tests.cluster.timeline import Seen
+from tests.cluster.training import note_truth
 
 _CALM = "test_endings.py::test_exit_code[1]"
 
@@ -54,6 +56,19 @@ def test_nothing_measured_is_no_success() -> None:
     assert verdict([Note(test, JOB_END, 0.1) for test in OTHER_CLOCKS]) == (
         "No time from a Job's end to its outcome was measured without a fault of the platform."
     )
+
+
+def test_a_job_whose_end_or_outcome_was_not_seen_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
+    for seen in (Seen(), Seen(job_ended=1.0), Seen(told=1.0)):
+        with pytest.raises(AssertionError, match="was not seen to come"):
+            note_truth(seen, has_job=True)
+        note_truth(seen, has_job=False)
+    assert matrix.read() == []
+    both = Seen(job_ended=1.0, told=3.5)
+    for _ in range(2):
+        note_truth(both, has_job=True)
+    assert [(found.what, found.seconds) for found in matrix.read()] == [(JOB_END, 2.5)]
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(2.0, 0), (4.0, 1)])
