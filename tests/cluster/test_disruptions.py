@@ -1,32 +1,38 @@
 """What takes a training's pod, its Job or the resource away."""
 
+import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster import matrix
 from tests.cluster.installation import NODE
-from tests.cluster.training import NO_LOG, RUNTIME, Trainings, condition, of_script, of_shell
+from tests.cluster.training import NO_LOG, RUNTIME, Finished, Trainings, condition, of_script, of_shell
 from tests.support.cluster_api import ClusterApi
+from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
 
 # Waits in its first attempt; once the gate is open, a later one ends at once.
 _GATED = 'echo gate "$GATE"; [ "$GATE" = open ] && exit 0; sleep 86400'
+_GATED_IN_RUN = 'echo gate "$GATE"; [ "$GATE" = open ] && exit 0; exec python /scripts/sleeps_in_run.py'
 _GRACE = {"terminationGracePeriodSeconds": 1}
 _SLOT = "runyard.dev/slot"
 # A node that is registered and has no kubelet: it is declared lost after the better part of a minute.
 _LOST_NODE = "runyard-lost"
 _LOST = ("runyard.dev/lost", "true")
-DELETED_IN = ("suspended", "unschedulable", "without-image", "running", "failed", "succeeded")
+DELETED_IN = ("suspended", "queued", "unschedulable", "without-image", "running")
+ENDED_AS = ("failed", "succeeded", "assigned-succeeded")
 
 _NEVER_RAN = {"unschedulable", "without-image"}  # a pod that is there is an attempt, and has its record
 
 
-def _gated(name: str, **pod: Any) -> dict[str, Any]:
+def _gated(name: str, script: str = _GATED, **spec: Any) -> dict[str, Any]:
     gate = {"name": "GATE", "valueFrom": {"configMapKeyRef": {"name": name, "key": "gate"}}}
-    return of_shell(name, _GATED, env=[gate], podTemplate={"spec": {**_GRACE, **pod}})
+    return of_shell(name, script, env=[gate], podTemplate={"spec": _GRACE}, **spec)
 
 
 def _open(trainings: Trainings, name: str, gate: str = "open") -> None:
@@ -44,12 +50,18 @@ def _pod(trainings: Trainings, name: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
     _register_node(api)
-    for name in ("evicted", "drained"):
+    for name in ("evicted", "drained", "suspended"):
         _open(trainings, name, "closed")
     stays = {"podTemplate": {"spec": _GRACE}}
     trainings.kubectl.apply(
         _gated("evicted"),
         _gated("drained"),
+        _gated(
+            "suspended",
+            _GATED_IN_RUN,
+            volumes=[{"name": "scripts", "configMap": {"name": "scripts"}}],
+            volumeMounts=[{"name": "scripts", "mountPath": "/scripts"}],
+        ),
         of_shell("pod-deleted", "echo waiting; sleep 86400", **stays),
         of_shell("job-deleted", "echo waiting; sleep 86400", **stays),
         of_shell(
@@ -69,9 +81,11 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
             ],
         ),
         of_shell("in-suspended", "true", suspend=True),
+        of_shell("in-queued", "true", queueName="nobody-lets-in"),
         of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
-        of_shell("in-failed", "exit 1"),
-        of_shell("in-succeeded", "true"),
+        of_shell("in-failed", "echo so far; exit 1"),
+        of_shell("in-succeeded", "echo so far"),
+        of_shell("in-assigned-succeeded", "echo so far", tracking={"run": "Assigned"}),
         of_script("in-running", "sleeps_in_run.py", **stays),
     )
     try:
@@ -82,12 +96,13 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
         trainings.kubectl("delete", "node", _LOST_NODE, "--ignore-not-found")
 
 
-def _assert_retried(trainings: Trainings, name: str, reason: str) -> None:
+def _assert_retried(trainings: Trainings, name: str, reason: str) -> Finished:
     done = trainings.finish(name)
     code = done.status["attempts"][0].get("exitCode")
     assert code in {None, 137, 143}
     ends = [("Cancelled", reason, code), ("Succeeded", "Completed", 0)]
     done.assert_agreement("Succeeded", "Completed", ends, "gate closed", "gate open")
+    return done
 
 
 def test_eviction_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
@@ -138,6 +153,37 @@ def test_preemption_is_not_counted(trainings: Trainings, api: ClusterApi) -> Non
         api.call("PATCH", f"/api/v1/nodes/{NODE}/status", [{"op": "remove", "path": slot}], _JSON_PATCH)
 
 
+def test_a_training_that_runs_is_suspended_and_resumed(trainings: Trainings) -> None:
+    [begun] = trainings.wait_until_running("suspended")["attempts"]
+    _open(trainings, "suspended")
+    _suspend(trainings, "suspended", suspend=True)
+
+    def has_stopped() -> dict[str, Any] | None:
+        status = trainings.status("suspended")
+        [attempt] = status["attempts"]
+        return status if status["phase"] == "Suspended" and attempt.get("recordedAt") else None
+
+    [stopped] = wait_for("it is suspended, and its attempt recorded", has_stopped, 60)["attempts"]
+    assert (stopped["uid"], stopped["outcome"], stopped["reason"]) == (begun["uid"], "Cancelled", "Suspended")
+    assert stopped["runId"] == begun["runId"], "the script's own run"
+    run = trainings.mlflow.run(stopped["runId"])
+    assert (run["info"]["status"], tags_of(run)["runyard.dev/reason"]) == ("KILLED", "Suspended")
+    label = f"runyard.dev/uid={trainings.uid('suspended')}"
+    wait_for("it has no pod", lambda: not trainings.kubectl.items("pods", label), 60)
+    assert trainings.status("suspended")["phase"] == "Suspended", "it waits"
+
+    _suspend(trainings, "suspended", suspend=False)
+
+    done = _assert_retried(trainings, "suspended", "Suspended")
+    assert "waiting" in done.log(done.status["attempts"][0]), "all that it had printed"
+    assert len(done.runs) == 2
+
+
+def _suspend(trainings: Trainings, name: str, *, suspend: bool) -> None:
+    patch = json.dumps({"spec": {"suspend": suspend}})
+    trainings.kubectl("patch", "trainingrun", name, "--type=merge", "-p", patch)
+
+
 def test_pod_deleted_by_hand(trainings: Trainings) -> None:
     trainings.kubectl("delete", "pod", _pod(trainings, "pod-deleted"), "--wait=false")
     done = trainings.finish("pod-deleted")
@@ -160,14 +206,10 @@ def test_job_deleted_by_hand(trainings: Trainings) -> None:
 @pytest.mark.parametrize("phase", DELETED_IN)
 def test_deleting_the_resource(trainings: Trainings, phase: str) -> None:
     name = f"in-{phase}"
-    status = _reach(trainings, name, phase)
+    _reach(trainings, name, phase)
     uid = trainings.uid(name)
     before = {run["info"]["run_id"]: run["info"]["status"] for run in trainings.runs(uid)}
     trainings.kubectl("delete", "trainingrun", name)
-    gone = trainings.timeline.of(uid)
-    label = f"runyard.dev/uid={uid}"
-    for kind in ("jobs", "pods"):
-        wait_for(f"no {kind} of {name}", lambda kind=kind: not trainings.kubectl.items(kind, label), 60)  # type: ignore[misc]
 
     def all_closed() -> list[dict[str, Any]] | None:
         runs = trainings.runs(uid)
@@ -175,31 +217,48 @@ def test_deleting_the_resource(trainings: Trainings, phase: str) -> None:
         return runs if is_closed and len(runs) == len(before) + (phase in _NEVER_RAN) else None
 
     runs = wait_for("its runs are closed", all_closed, 60)
+    closed = time.time()
     if phase == "running":
-        [run] = runs
-        matrix.note("deletion seen to run KILLED", run["info"]["end_time"] / 1000 - (gone.deleted or 0))
-        assert run["info"]["status"] == "KILLED"
+        # The run's own end is that of its pod, which was before anybody could read it here.
+        deleted = wait_for("its deletion was seen", lambda: trainings.timeline.of(uid).deleted)
+        matrix.note("deletion seen to run seen KILLED", closed - deleted)
+    assert {run["info"]["status"] for run in runs} <= {"KILLED"}
+    _assert_gone(trainings, uid)
+    assert [run["info"] for run in trainings.runs(uid)] == [run["info"] for run in runs]
+
+
+def _assert_gone(trainings: Trainings, *uids: str) -> None:
+    label = f"runyard.dev/uid in ({','.join(uids)})"
+    for kind in ("jobs", "pods"):
+        wait_for(f"{kind} are gone", lambda kind=kind: not trainings.kubectl.items(kind, label), 60)  # type: ignore[misc]
+
+
+def test_deleting_what_had_ended_leaves_its_record_alone(trainings: Trainings) -> None:
+    for phase in ENDED_AS:
+        trainings.finish(f"in-{phase}")
+    records = {uid: trainings.record(uid) for uid in (trainings.uid(f"in-{phase}") for phase in ENDED_AS)}
+    for record in records.values():
+        [(_, _, files)] = record.values()
+        assert sorted(Path(path).suffix for path in files) == [".txt", ".yaml"]
+        assert [text for path, text in files.items() if path.endswith(".txt")] == [b"so far\n"]
+    trainings.kubectl("delete", "trainingrun", *(f"in-{phase}" for phase in ENDED_AS))
+    _assert_gone(trainings, *records)
+    trainings.assert_kept(records)
+
+
+def _reach(trainings: Trainings, name: str, phase: str) -> None:
+    if phase == "running":
+        trainings.wait_until_running(name)
         return
-    kept = {run["info"]["run_id"]: run["info"]["status"] for run in runs}
-    assert before.items() <= kept.items(), f"what had ended as {status['phase']} stays so"
+    if phase == "without-image":  # it is given up soon, and so begins only now
+        trainings.start_shell(name, "true", image="runyard/does-not-exist:1")
+    wanted = {"suspended": "Suspended", "queued": "Queued"}.get(phase, "Pending")
 
-
-def _reach(trainings: Trainings, name: str, phase: str) -> dict[str, Any]:
-    wanted = {"suspended": "Suspended", "unschedulable": "Pending", "without-image": "Pending"}.get(phase)
-    match phase:
-        case "running":
-            return trainings.wait_until_running(name)
-        case "without-image":  # it is given up soon, and so begins only now
-            trainings.start_shell(name, "true", image="runyard/does-not-exist:1")
-        case "failed" | "succeeded":
-            return trainings.finish(name).status
-
-    def reached() -> dict[str, Any] | None:
+    def is_reached() -> bool:
         status = trainings.status(name)
-        has_word = phase == "suspended" or bool(status.get("message"))
-        return status if status.get("phase") == wanted and has_word else None
+        return status.get("phase") == wanted and bool(status.get("message"))
 
-    return wait_for(f"{name} is {wanted}", reached, 60)
+    wait_for(f"{name} is {wanted}", is_reached, 60)
 
 
 def test_a_lost_node_is_not_counted(trainings: Trainings) -> None:

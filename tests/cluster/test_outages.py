@@ -1,9 +1,11 @@
 """The platform's own parts taken away, and what people do to its records: one after the other."""
 
+import json
 import os
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -121,12 +123,12 @@ def test_api_server_restarted(trainings: Trainings, installation: Installation) 
 def test_mlflow_down_at_the_start_in_the_middle_and_at_the_end(
     trainings: Trainings, installation: Installation
 ) -> None:
-    for name, seconds in (("middle", "75"), ("end", "12")):
-        trainings.start(name, "leaves_run_open.py", seconds)
+    trainings.start("middle", "leaves_run_open_until_told.py")
+    trainings.start("end", "leaves_run_open.py", "12")
     for name in ("middle", "end"):
         trainings.wait_until_running(name)
-    down = time.time()
     with installation.without("mlflow"):
+        down = time.time()
         trainings.start_shell("start", "echo went on", backoffLimit=1)
         trainings.start_shell("start-fails", "echo went on; exit 3")
         trainings.start_shell("start-assigned", "echo went on", tracking={"run": "Assigned"})
@@ -141,18 +143,40 @@ def test_mlflow_down_at_the_start_in_the_middle_and_at_the_end(
         wait_for("the outage has been long enough", lambda: time.time() - down > _OUTAGE_SECONDS, _OUTAGE_SECONDS + 1)
         back = _note_return(installation)
     wait_for("MLflow's return was seen", lambda: back, 60)
-    for name, code in (("start", 0), ("start-fails", 3), ("end", 0), ("start-assigned", 0)):
+    _tell(trainings, "middle")
+    for name, code in (("start", 0), ("start-fails", 3), ("end", 0)):
         done = trainings.finish(name)
-        if name != "start-assigned":
-            phase, reason = ("Failed", "Error") if code else ("Succeeded", "Completed")
-            done.assert_agreement(phase, reason, [(phase, reason, code)], "done" if name == "end" else "went on")
-            corrected = _agreed_after(trainings, name, back[0])
-            matrix.note(f"MLflow, away for {_OUTAGE_SECONDS or 30:.0f} s: {_BACK}", corrected)
-            assert corrected < _CORRECTED_WITHIN_SECONDS
+        phase, reason = ("Failed", "Error") if code else ("Succeeded", "Completed")
+        done.assert_agreement(phase, reason, [(phase, reason, code)], "done" if name == "end" else "went on")
         assert len(done.runs) == 1
-    done = trainings.finish("middle", timeout_seconds=240)
+        _assert_soon(_BACK, _agreed_after(trainings, name, back[0]))
+    done = trainings.finish("start-assigned")
+    [run], [attempt] = done.runs, done.status["attempts"]
+    assert (attempt["outcome"], attempt["runId"]) == ("Succeeded", run["info"]["run_id"])
+    assert (run["info"]["status"], "went on" in done.log(attempt)) == ("FINISHED", True)
+    # It was to begin only then; the rest is the time that a pod takes.
+    _assert_soon("its return to the Job of an assigned run", max(0.0, _made_at(done.jobs) - back[0]))
+    done = trainings.finish("middle")
     done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "done")
     assert len(done.runs) == 1
+
+
+def _assert_soon(what: str, seconds: float) -> None:
+    matrix.note(f"MLflow, away for {_OUTAGE_SECONDS or 30:.0f} s: {what}", seconds)
+    assert seconds < _CORRECTED_WITHIN_SECONDS
+
+
+def _tell(trainings: Trainings, name: str) -> None:
+    """Let a training go on that was to outlast an outage, as it did."""
+    status = trainings.status(name)
+    [attempt] = status["attempts"]
+    assert (status["phase"], attempt["outcome"]) == ("Running", "Running")
+    trainings.kubectl("exec", attempt["pod"], "--container=training", "--", "touch", "/tmp/told")  # noqa: S108
+
+
+def _made_at(jobs: list[dict[str, Any]]) -> float:
+    [job] = jobs
+    return datetime.fromisoformat(job["metadata"]["creationTimestamp"]).timestamp()
 
 
 def _note_return(installation: Installation) -> list[float]:
@@ -224,7 +248,8 @@ def test_experiment_deleted_and_restored(trainings: Trainings) -> None:
     _wait_for_tracked(trainings, "before", "RunDeleted")
     trainings.start_shell("after", "echo went on", experiment=experiment)
     wait_for("it ends", lambda: trainings.status("after").get("phase") == "Succeeded", 60)
-    found = _wait_for_tracked(trainings, "after", "TrackingUnavailable")
+    found = _wait_for_tracked(trainings, "after", "ExperimentDeleted")
+    assert found["status"] == "False"
     assert experiment in found["message"] or experiment_id in found["message"], found["message"]
     trainings.mlflow.call("mlflow/experiments/restore", {"experiment_id": experiment_id})
     trainings.finish("after").assert_agreement("Succeeded", "Completed", [_COMPLETED], "went on")
@@ -268,3 +293,35 @@ def test_resource_deleted_while_the_operator_is_away(trainings: Trainings, insta
     tags = wait_for("its run is killed", killed, 90)
     matrix.note("operator's return to run KILLED", time.time() - back)
     assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
+
+
+def test_what_had_ended_is_deleted_while_the_operator_is_away(trainings: Trainings, installation: Installation) -> None:
+    """Their pods are still there on its return, and nothing that says that they are on record."""
+    names = ("ended", "ended-assigned")
+    trainings.kubectl.apply(
+        of_shell("ended", "echo so far"), of_shell("ended-assigned", "echo so far", tracking={"run": "Assigned"})
+    )
+    ended = [trainings.finish(name) for name in names]
+    records = {done.uid: trainings.record(done.uid) for done in ended}
+    pods = [pod["metadata"]["name"] for done in ended for pod in done.pods]
+    _hold(trainings, pods, ["runyard.dev/held"])
+    try:
+        with installation.without("operator"):
+            trainings.kubectl("delete", "trainingrun", *names)
+            for pod in pods:
+                wait_for(f"{pod} is on its way out", lambda pod=pod: _is_going(trainings, pod), 60)  # type: ignore[misc]
+        trainings.assert_kept(records, 30)
+    finally:
+        _hold(trainings, pods, [])
+    trainings.assert_kept(records)
+
+
+def _hold(trainings: Trainings, pods: list[str], finalizers: list[str]) -> None:
+    """Keep pods from going, or let them go."""
+    patch = json.dumps({"metadata": {"finalizers": finalizers}})
+    for pod in pods:
+        trainings.kubectl("patch", "pod", pod, "--type=merge", "-p", patch)
+
+
+def _is_going(trainings: Trainings, pod: str) -> bool:
+    return "deletionTimestamp" in trainings.kubectl.get("pod", pod)["metadata"]

@@ -8,7 +8,6 @@ from tests.support.waiting import wait_for
 
 _COMPLETED = ("Succeeded", "Completed", 0)
 _WORKER = 'echo "worker $RANK of $WORLD_SIZE"; [ "$RANK" = 1 ] && { sleep 3; exit 3; }; sleep 86400'
-_MEETS = 'echo "worker $RANK sees $(getent hosts "$MASTER_ADDR" | wc -l)"'
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,7 +16,7 @@ def begun(trainings: Trainings) -> None:
     trainings.kubectl.apply(
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "marker"}, "spec": storage},
         of_shell("one-fails", _WORKER, workers=2, podTemplate={"spec": {"terminationGracePeriodSeconds": 1}}),
-        of_shell("all-succeed", _MEETS, workers=3),
+        of_script("all-succeed", "meets.py", workers=3),
         of_script(
             "one-run",
             "two_attempts_in_one_run.py",
@@ -49,12 +48,14 @@ def test_one_of_several_workers_fails(trainings: Trainings) -> None:
     assert done.job_condition == "Failed"
 
 
-def test_several_workers_succeed(trainings: Trainings) -> None:
+def test_several_workers_meet_and_succeed(trainings: Trainings) -> None:
     done = trainings.finish("all-succeed")
     assert done.status["phase"] == "Succeeded"
     assert {attempt["worker"]: attempt["outcome"] for attempt in done.status["attempts"]} == dict.fromkeys(
         range(3), "Succeeded"
     )
+    said = {attempt["worker"]: done.log(attempt).strip() for attempt in done.status["attempts"]}
+    assert said == {0: "met 1, 2", 1: "worker 1 of 3 was met", 2: "worker 2 of 3 was met"}
     [run] = done.runs
     assert run["info"]["status"] == "FINISHED"
 

@@ -28,6 +28,8 @@ class Seen:
     tracked: list[tuple[float, str, str]] = field(default_factory=list)
     """When `Tracked` was first seen with which status and reason."""
     deleted: float | None = None
+    is_noted: bool = False
+    """Whether its time is among the figures."""
 
     @property
     def truth_seconds(self) -> float | None:

@@ -1,11 +1,12 @@
 """Training scripts as TrainingRuns, and what is known of them afterwards on every side."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.cluster import matrix
-from tests.cluster.timeline import Timeline
+from tests.cluster.timeline import Seen, Timeline
 from tests.support.kubectl import Kubectl
 from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
@@ -48,6 +49,14 @@ def of_script(name: str, script: str, *arguments: str, **spec: Any) -> dict[str,
 def of_shell(name: str, script: str, **spec: Any) -> dict[str, Any]:
     """Return a TrainingRun of lines for a shell, which costs a hundredth of what Python does."""
     return manifest(name, command=["sh", "-c", script], **spec)
+
+
+def note_truth(seen: Seen, *, has_job: bool) -> None:
+    """Keep how long the truth took, once; where there is a Job, it must have been seen."""
+    assert seen.truth_seconds is not None or not has_job, "the Job's end or the outcome was not seen to come"
+    if seen.truth_seconds is not None and not seen.is_noted:
+        matrix.note(matrix.JOB_END, seen.truth_seconds)
+        seen.is_noted = True
 
 
 @dataclass(frozen=True)
@@ -107,15 +116,38 @@ class Trainings:
         uid = self.uid(name)
         label = f"runyard.dev/uid={uid}"
         jobs, pods = self.kubectl.items("jobs", label), self.kubectl.items("pods", label)
-        seen = self.timeline.wait_for_outcome(uid, 10 if jobs else 0)
-        if seen.truth_seconds is not None:
-            matrix.note(matrix.JOB_END, seen.truth_seconds)
+        note_truth(self.timeline.wait_for_outcome(uid, 10 if jobs else 0), has_job=bool(jobs))
         return Finished(uid, status, jobs, pods, self.runs(uid), self.mlflow)
 
     def runs(self, uid: str) -> list[dict[str, Any]]:
         """Return all MLflow runs of a TrainingRun, oldest first."""
         found = self.mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'")
         return sorted(found, key=lambda run: int(run["info"]["start_time"]))
+
+    def record(self, uid: str) -> dict[str, Any]:
+        """Return all that MLflow has of a TrainingRun, by run: how it ended, its tags, its files."""
+        return {run["info"]["run_id"]: (run["info"], tags_of(run), self._files(run)) for run in self.runs(uid)}
+
+    def _files(self, run: dict[str, Any]) -> dict[str, bytes]:
+        place = f"mlflow/artifacts/list?run_id={run['info']['run_id']}&path=runyard"
+        paths = [file["path"] for file in self.mlflow.call(place).get("files", [])]
+        return {path: self.mlflow.artifact(run, path) for path in paths}
+
+    def assert_kept(self, records: dict[str, dict[str, Any]], seconds: float = 15) -> None:
+        """Assert that what MLflow has of TrainingRuns, by UID, stays as it was for a while.
+
+        For longer than the operator waits for the resource of a pod whose resource it does not know.
+        """
+        end = time.monotonic() + seconds
+
+        def is_over() -> bool:
+            for uid, before in records.items():
+                after = self.record(uid)
+                assert after.keys() == before.keys(), f"no run more of {uid}, and none less"
+                assert after == before
+            return time.monotonic() > end
+
+        wait_for("it was looked at for long enough", is_over, seconds + 30, poll_seconds=1)
 
 
 @dataclass(frozen=True)
@@ -137,7 +169,7 @@ class Finished:
         return str(ended)
 
     def assert_out_of_memory(self, exit_code: int, printed: str) -> None:
-        """Assert that memory was the cause, as far as the kubelet knows.
+        """Assert that memory was the cause, as far as the kubelet knows, and that the message says as much.
 
         On a busy node with version 1 of cgroups containerd misses the kernel's word now and then, and says Error: then
         there is nobody to ask.
@@ -147,7 +179,13 @@ class Finished:
         reason = container["state"]["terminated"]["reason"]
         assert reason in {"OOMKilled", "Error"}
         self.assert_agreement("Failed", reason, [("Failed", reason, exit_code)], printed)
-        assert "out of memory" in self.status["message"] or (reason, exit_code) == ("Error", 1)
+        [attempt] = self.status["attempts"]
+        *_, last = [line.strip() for line in self.log(attempt).splitlines() if line.strip()]
+        hint = " (killed: from outside, or out of memory)" if exit_code == 137 else ""
+        assert self.status["message"] == {
+            "OOMKilled": f"out of memory: raise resources.limits.memory. Last line: {last}",
+            "Error": f"exit code {exit_code}{hint}: {last}",
+        }.get(reason)
 
     def log(self, attempt: dict[str, Any]) -> str:
         """Return the log artifact of an attempt."""

@@ -1,4 +1,4 @@
-"""Something between the operator and the API server that can stop passing things on, and closes no connection."""
+"""Something between the operator and the API server that can stop passing things on, or say that they are too old."""
 
 import asyncio
 import json
@@ -15,7 +15,10 @@ from tests.support.waiting import wait_for
 
 
 class Proxy:
-    """Passes requests on; either watches or everything can be frozen."""
+    """Passes requests on; either watches or everything can be frozen, and watches can expire.
+
+    A connection that is frozen stays open.
+    """
 
     def __init__(self, server: ApiServer, home: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._server, self._home, self._loop = server, home, loop
@@ -26,6 +29,9 @@ class Proxy:
         "broken" answers writes with nonsense.
         """
         self.watches_begun = 0
+        self.expired: list[str] = []
+        """The plural of what each watch showed that was answered with 410 Gone."""
+        self._oldest_version = 0
         self._thawed = asyncio.Event()
 
     @property
@@ -41,6 +47,11 @@ class Proxy:
         """Pass on what was held up, and all that follows."""
         self.frozen = ""
         self._loop.call_soon_threadsafe(self._thawed.set)
+
+    def expire(self, version: int) -> None:
+        """End the watches that are frozen; what came before that version can only be had by a list."""
+        self._oldest_version = version
+        self.thaw()
 
     async def serve(self, started: threading.Event, stop: asyncio.Event) -> None:
         app = web.Application()
@@ -59,6 +70,8 @@ class Proxy:
         self.watches_begun += is_watch
         is_write = request.method != "GET" and "leases" not in request.path
         await self._hold("everything", "writes" if is_write else "everything")
+        if is_watch and self._is_too_old(request):
+            return self._gone(request)
         headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
         if is_write and self.frozen == "broken":
             return web.json_response([])
@@ -76,9 +89,23 @@ class Proxy:
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await self._hold("everything", "watches" if is_watch else "everything")
+                if is_watch and self._is_too_old(request):
+                    break
                 await response.write(chunk)
             await self._hold("everything", "watches" if is_watch else "everything")
             return response
+
+    def _is_too_old(self, request: web.Request) -> bool:
+        return int(request.query.get("resourceVersion", "0")) < self._oldest_version
+
+    def _gone(self, request: web.Request) -> web.Response:
+        """Answer as the API server does: the request is in order, and what follows is an error."""
+        self.expired.append(request.path.rpartition("/")[2])
+        asked = request.query.get("resourceVersion")
+        message = f"too old resource version: {asked} ({self._oldest_version})"
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        event = {"type": "ERROR", "object": {**status, "message": message, "reason": "Expired", "code": 410}}
+        return web.Response(text=json.dumps(event) + "\n", content_type="application/json")
 
     async def _hold(self, *when: str) -> None:
         if self.frozen in when:
