@@ -421,3 +421,59 @@ def test_looking_again_changes_nothing(
     pods = [later] if later else []
     once: list[Any] = observed(pods, before, job_later, at(200))
     assert observed(pods, once, job_later, at(200)) == once
+
+
+def test_the_last_pod_of_a_job_that_completed_succeeded_though_nobody_saw_it() -> None:
+    complete = job(conditions={"Complete": ""})
+    first, last = observed([], [attempt("wine-1"), attempt("wine-2", started_at=at(60))], complete, at(120))
+    assert (first.outcome, first.reason) == (CANCELLED, "PodDeleted")
+    assert (last.outcome, last.reason) == (SUCCEEDED, "Completed")
+
+
+@pytest.mark.parametrize(("worker", "outcome"), [(0, SUCCEEDED), (3, SUCCEEDED), (4, CANCELLED)])
+def test_which_workers_have_succeeded_is_for_the_job_to_say(worker: int, outcome: Outcome) -> None:
+    status = job().status.model_copy(update={"completed_indexes": "0,2-3"})
+    indexed = job().model_copy(update={"status": status})
+    [found] = observed([], [attempt(worker=worker)], indexed, at(120))
+    assert found.outcome is outcome
+
+
+@pytest.mark.parametrize("gone", [{"phase": "Failed"}, {"deleted": at(9)}])
+def test_a_pod_that_is_gone_waits_for_no_image(gone: dict[str, Any]) -> None:
+    assert image_wait(pod(containers=[waiting("ImagePullBackOff", "no such image")], **gone)) is None
+
+
+def test_a_training_whose_pod_goes_on_without_it_has_not_ended_and_says_why() -> None:
+    found = seen(pod(phase="Running", containers=[terminated(3), container("proxy", running={})]), job(), attempt())
+    assert (found.outcome, found.exit_code) == (RUNNING, None)
+    assert found.message == (
+        "the training has ended with exit code 3, and its pod waits for proxy: "
+        "make that an init container with restartPolicy Always, which ends with it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "ended", "cause"),
+    [
+        pytest.param(143, 55, (CANCELLED, "Suspended"), id="told to end, by a clock that is behind"),
+        pytest.param(137, 55, (CANCELLED, "Suspended"), id="killed, by a clock that is behind"),
+        pytest.param(3, 55, (FAILED, "Error"), id="ended by itself before"),
+        pytest.param(143, 40, (FAILED, "Error"), id="by a signal long before"),
+    ],
+)
+def test_who_ended_it_does_not_hang_on_a_nodes_clock(code: int, ended: int, cause: tuple[Outcome, str]) -> None:
+    # Deletion was asked for at 60: its time less the grace period.
+    found = seen(pod(phase="Failed", containers=[terminated(code, ended=ended)], deleted=at(90)), job(suspend=True))
+    assert (found.outcome, found.reason) == cause
+
+
+def test_a_deadline_of_the_pods_own_is_a_deadline() -> None:
+    found = seen(pod(phase="Failed", reason="DeadlineExceeded", containers=[terminated(137)]))
+    assert (found.outcome, found.reason) == (FAILED, "DeadlineExceeded")
+
+
+def test_nothing_begins_before_it_is_made_whatever_a_node_says() -> None:
+    before = [attempt("wine-1", FAILED, reason="Error", started_at=at(5), finished_at=at(30))]
+    retry = pod("wine-2", "Running", created=at(60), containers=[running(-100)])
+    found = observed([retry], before, job(), at(120))
+    assert [(each.pod, each.started_at) for each in found] == [("wine-1", at(5)), ("wine-2", at(60))]

@@ -286,3 +286,26 @@ def test_a_job_is_created_at_most_once(spec: dict[str, Any], looks: list[tuple[J
     created = [look(run, of, *pods).create_job for run, (of, pods) in zip(story, looks, strict=False)]
     assert sum(created) <= 1
     assert not any(created[1:])
+
+
+def test_a_job_that_waits_to_be_resumed_is_not_ended_for_its_image() -> None:
+    found = decide(
+        Observed(
+            training_run(suspend=True),
+            job(suspend=True),
+            (pod(containers=[waiting("ImagePullBackOff")]),),
+            at(1000),
+        ),
+        timedelta(seconds=300),
+    )
+    assert found.patch_job is None
+
+
+@pytest.mark.parametrize(("ends", "state"), [((0, 1), JobState.COMPLETE), ((0, 0), JobState.FAILED)])
+def test_workers_that_were_all_done_when_their_job_went_succeeded(ends: tuple[int, ...], state: JobState) -> None:
+    attempts = [
+        attempt(f"wine-{place}", Outcome.SUCCEEDED, worker=index, reason="Completed", finished_at=at(60))
+        for place, index in enumerate(ends)
+    ]
+    run = training_run(workers=2, status=TrainingRunStatus(job="wine-0", attempts=attempts, attempt_count=2))
+    assert decide(Observed(run, None, (), at(120)), timedelta(seconds=300)).job.state is state

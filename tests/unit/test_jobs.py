@@ -148,3 +148,32 @@ def test_every_container_is_restricted_unless_it_says_otherwise() -> None:
     security = {c["name"]: c["securityContext"] for c in [*pod["initContainers"], *pod["containers"]]}
     default = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert security == {"fetch": default, "training": default, "proxy": {**default, "allowPrivilegeEscalation": True}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "shares"),
+    [
+        pytest.param({}, True, id="the training alone"),
+        pytest.param({"containers": [{"name": "training"}]}, True, id="its container named"),
+        pytest.param({"initContainers": [{"name": "warm", "image": "x"}]}, True, id="beside what ends before it"),
+        pytest.param({"containers": [{"name": "proxy", "image": "x"}]}, None, id="beside a container"),
+        pytest.param(
+            {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]},
+            None,
+            id="beside a sidecar",
+        ),
+        pytest.param({"hostPID": True}, None, id="in the node's namespace"),
+        pytest.param({"shareProcessNamespace": False}, False, id="told otherwise"),
+    ],
+)
+def test_only_a_training_that_is_alone_in_its_pod_shares_its_processes(pod: Any, shares: bool | None) -> None:  # noqa: FBT001
+    built: Any = job_of(training_run(podTemplate={"spec": pod}), PLATFORM)
+    found = built["spec"]["template"]["spec"]
+    assert found.get("shareProcessNamespace") is shares
+
+
+def test_an_index_that_a_template_makes_up_is_left_out() -> None:
+    index = "batch.kubernetes.io/job-completion-index"
+    found: Any = job_of(training_run(podTemplate={"metadata": {"annotations": {index: "x", "a": "b"}}}), PLATFORM)
+    annotations = found["spec"]["template"]["metadata"]["annotations"]
+    assert (annotations["a"], index in annotations) == ("b", False)

@@ -170,3 +170,21 @@ def test_the_job_of_a_settled_resource_is_told_how_long_it_has() -> None:
     assert mirror.expiring(KEY) == (job_at(2), 100)
     assert not mirror.see_job(KEY, job_at(4, ttlSecondsAfterFinished=100))
     assert mirror.expiring(KEY) is None
+
+
+def test_the_children_of_a_settled_resource_that_is_deleted_open_nothing_again() -> None:
+    mirror = Mirror()
+    mirror.settle(KEY, 10, None)
+    assert not mirror.see_departure(KEY, body(11))
+    assert not mirror.see_pod(KEY, pod_at(12, "Succeeded"))
+    assert not mirror.see_job(KEY, job_at(12), is_gone=True)
+    assert KEY not in mirror
+
+
+def test_a_uid_is_no_key_in_another_namespace() -> None:
+    mirror, other = Mirror(), Key("another", "wine", UID)
+    mirror.see_resource(KEY, body(10))
+    mirror.see_job(other, job_at(11))
+    assert mirror.view(KEY).job is None
+    mirror.bury(other)
+    assert mirror.see_resource(KEY, body(12))

@@ -169,3 +169,51 @@ def test_what_is_forgotten_is_not_gone_on_with(bench: Bench) -> None:
     calls = bench.line.calls
     bench.world.clock.run_for(SLOW_SECONDS)
     assert (bench.line.calls, bench.recorder.is_busy(KEY)) == (calls, False)
+
+
+def test_while_it_is_being_recorded_nobody_is_told_to_ask_again(bench: Bench) -> None:
+    bench.line.is_down = True
+    bench.record(SUCCEEDED)
+    bench.line.is_down = False
+    bench.world.clock.run_for(1)
+    bench.line.expect(0, Fault.SLOW_BACK)
+    begun = bench.world.clock.time()
+    assert [bench.record(SUCCEEDED)[2] for _ in range(3)] == [None] * 3
+    assert bench.world.clock.time() - begun < 1.5, "only who began it waits for it"
+
+
+def test_an_assigned_run_holds_nobody_up(bench: Bench) -> None:
+    run = training_run(tracking={"run": "Assigned"})
+    bench.line.expect(0, Fault.SLOW_BACK)
+    assert bench.world.clock.run(bench.recorder.assign(KEY, run)) is None
+    assert bench.changed == []
+    bench.world.clock.run_for(SLOW_SECONDS + 1)
+    assert bench.changed == [KEY]
+    found = bench.world.clock.run(bench.recorder.assign(KEY, run))
+    assert found
+    [made] = bench.mlflow.runs.values()
+    assert (made["info"]["run_id"], made["info"]["status"]) == (found.run_id, "SCHEDULED")
+
+
+def test_a_run_that_may_come_yet_is_waited_for(bench: Bench) -> None:
+    bench.mlflow.start("team", {})
+    bench.line.expect(3, Fault.TIMED_OUT)  # the making: searches and the experiment come before it
+    bench.record(SUCCEEDED)
+    bench.world.clock.run_for(10)
+    _, facts, _ = bench.record(SUCCEEDED)
+    assert "may come yet" in (facts.problem or "")
+    bench.mlflow.start("team", {POD_TAG: SUCCEEDED.uid})  # there it is
+    bench.world.clock.run_for(20)
+    assert bench.record(SUCCEEDED)[0][0].recorded_at
+    assert len(bench.mlflow.tagged(POD_TAG, SUCCEEDED.uid)) == 1
+
+
+def test_artifacts_that_can_never_be_stored_are_told_once(bench: Bench) -> None:
+    run_id = bench.mlflow.start("team", {POD_TAG: SUCCEEDED.uid})
+    bench.mlflow.runs[run_id]["info"]["artifact_uri"] = "s3://elsewhere/0"
+    [told], facts, again = bench.record(SUCCEEDED)
+    assert told.recorded_at
+    assert (facts.problem, again) == (None, None)
+    assert facts.missing
+    assert "s3://elsewhere/0" in facts.missing.message
+    assert bench.run_of(SUCCEEDED)["info"]["status"] == "FINISHED"

@@ -1,18 +1,24 @@
 """The status that facts amount to: what a person reads, and what a program waits for."""
 
+import json
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from runyard.api.outcome import Attempt, Outcome, TrackingStatus, TrainingRunStatus
+from runyard.api.datasets import FetchedDataset
+from runyard.api.outcome import Attempt, Outcome, Reason, TrackingStatus, TrainingRunStatus
+from runyard.api.source import ResolvedSource
 from runyard.api.status import (
     JobFacts,
     JobState,
+    Missing,
     TrackingFacts,
     assemble,
+    doubted,
     is_final,
     is_settled,
+    is_told,
     refused,
 )
 from runyard.api.trainingrun import TrainingRun
@@ -411,3 +417,83 @@ def test_on_the_wire_it_is_as_kubernetes_writes_it() -> None:
         }
     ]
     assert TrainingRunStatus.model_validate(body).to_json() == body
+
+
+def worker(index: int, outcome: Outcome, reason: str | None = None, **fields: Any) -> Attempt:
+    ended = at(60 + index) if outcome.is_final else None
+    given = {"exit_code": 0 if outcome is Outcome.SUCCEEDED else None, "finished_at": ended} | fields
+    return attempt(f"wine-{index}", outcome, worker=index, reason=reason, **given)
+
+
+GONE = Outcome.CANCELLED
+DONE = worker(1, Outcome.SUCCEEDED, "Completed")
+
+
+@pytest.mark.parametrize(
+    ("job", "workers", "verdict"),
+    [
+        pytest.param(
+            JobFacts(state=FAILED),
+            [worker(0, GONE, "PodDeleted"), DONE],
+            "PodDeleted",
+            id="one was taken away",
+        ),
+        pytest.param(
+            JobFacts(state=FAILED),
+            [worker(0, GONE, "PodDeleted"), worker(1, GONE, "Cancelled")],
+            "PodDeleted",
+            id="what took one away ended the other",
+        ),
+        pytest.param(
+            JobFacts(state=FAILED, reason="JobDeleted", message=""), [DONE], "JobDeleted", id="the Job was deleted"
+        ),
+        pytest.param(JobFacts(state=FAILED), [DONE], "Error", id="nobody knows"),
+        pytest.param(
+            JobFacts(state=FAILED), [worker(0, Outcome.FAILED, "OOMKilled"), DONE], "OOMKilled", id="one failed"
+        ),
+    ],
+)
+def test_workers_that_did_not_all_succeed_did_not_complete(job: JobFacts, workers: list[Attempt], verdict: str) -> None:
+    found = status_of(job, *workers, run=training_run(workers=2))
+    assert said(found, "Succeeded")[:2] == ("False", verdict)
+
+
+def test_a_status_has_room_for_five_hundred_workers_that_were_evicted_again_and_again() -> None:
+    data = [FetchedDataset(name=f"data-{number:02}", digest=f"sha256:{'0' * 64}") for number in range(16)]
+    code = ResolvedSource(git="https://git.example/team/wine.git", commit="0" * 40)
+    given = {"datasets": data, "source": code, "message": "m" * 1024, "recorded_at": at(70)}
+    workers = [
+        worker(index, Outcome.CANCELLED, "Evicted", uid=f"{round_}-{index}", **given)
+        for round_ in range(4)
+        for index in range(512)
+    ]
+    found = status_of(JobFacts(state=RUNNING), *workers, run=training_run(workers=512))
+    assert len(found.attempts) == 512 + 10
+    assert found.attempt_count == 4 * 512
+    assert len(json.dumps(found.to_json())) < 1 << 20
+    assert [each.worker for each in found.attempts if each.datasets] == [0]
+
+
+def test_what_is_not_recorded_yet_is_listed_however_many_there_are() -> None:
+    workers = [worker(index, GONE, "Evicted", uid=f"{again}-{index}") for again in range(9) for index in (0, 1)]
+    assert len(status_of(JobFacts(state=RUNNING), *workers, run=training_run(workers=2)).attempts) == 18
+
+
+@pytest.mark.parametrize("state", [COMPLETE, FAILED])
+def test_what_can_never_be_stored_is_said_of_any_end(state: JobState) -> None:
+    lost = Missing(Reason.ARTIFACTS_UNREACHABLE, "elsewhere", is_of_success=False)
+    ended = (completed if state is COMPLETE else errored).model_copy(update={"recorded_at": at(70)})
+    found = status_of(JobFacts(state=state), ended, missing=lost)
+    assert said(found, "Tracked") == ("False", "ArtifactsUnreachable", "elsewhere")
+    assert is_told(found)
+
+
+def test_what_has_begun_is_doubted_and_not_refused() -> None:
+    begun = status_of(JobFacts(state=RUNNING, name="wine-0"), running)
+    found = doubted(after(begun), [Problem("spec.image", "is wrong")], LATER)
+    assert (found.phase, found.job, said(found, "Accepted")) == (
+        "Running",
+        "wine-0",
+        ("False", "InvalidSpec", "spec.image: is wrong"),
+    )
+    assert said(found, "Succeeded")[0] == "Unknown"

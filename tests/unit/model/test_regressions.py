@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.model.apiserver import JOBS, PODS, RUNS, verdict_of
+from tests.unit.model.apiserver import JOBS, PODS, RUNS, Object, condition_of, verdict_of
 from tests.unit.model.process import SETTINGS
 from tests.unit.model.truths import check_always, check_at_rest, check_finished
 from tests.unit.model.wire import Fault
@@ -241,3 +241,97 @@ def test_a_pod_that_never_had_a_node_has_no_log_rather_than_an_empty_one(world: 
     conclude(world)
     [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
     assert kept.startswith(f"There is no log of pod {pod}".encode())
+
+
+def finished(world: World, **spec: object) -> dict[str, bytes]:
+    """Bring a training to its end; return the artifacts of its run."""
+    job, pod = with_pod(world, **spec)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    world.rest()
+    assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["status"] == "True"
+    return dict(world.mlflow.artifacts)
+
+
+def delete(world: World) -> None:
+    world.api.remove(RUNS, "a")
+    for _ in range(3):
+        world.flow(20)
+    world.rest()
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+def test_deleting_what_has_ended_leaves_its_record_alone(world: World, mode: str, is_seen: bool) -> None:  # noqa: FBT001
+    kept = finished(world, tracking={"run": mode})
+    runs = {run_id: dict(run["info"]) for run_id, run in world.mlflow.runs.items()}
+    if not is_seen:
+        world.operator.die()
+        world.api.remove(RUNS, "a")
+        world.start_operator()
+    delete(world)
+    assert world.mlflow.artifacts == kept
+    assert {run_id: run["info"] for run_id, run in world.mlflow.runs.items()} == runs
+
+
+def test_a_success_that_nobody_saw_is_a_success(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.operator.die()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    world.api.remove(PODS, pod)
+    world.start_operator()
+    conclude(world)
+    assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Succeeded"]
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["FINISHED"]
+
+
+def test_a_pod_that_waited_for_its_image_does_not_end_the_one_that_trains(world: World) -> None:
+    _, pod = with_pod(world, backoffLimit=2)
+    world.kubelet.wait_for_image(pod)
+    world.flow()
+    world.kubelet.drain(pod)
+    for _ in range(3):
+        world.flow(20)
+    [second] = [name for name in world.names(PODS) if name != pod]
+    world.kubelet.start(second, Script.HONEST)
+    for _ in range(20):
+        world.flow(60)
+    assert world.status("a")["phase"] == "Running"
+    conclude(world)
+
+
+@pytest.mark.parametrize("tag", ["runyard.dev/name", "runyard.dev/namespace", "runyard.dev/uid"])
+def test_a_run_without_an_identity_keeps_no_sweep_from_its_work(world: World, tag: str) -> None:
+    _, pod = with_pod(world)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    [run] = world.mlflow.runs.values()
+    odd = world.mlflow.start("team", {key: value for key, value in run["tags"].items() if key != tag})
+    world.mlflow.start("team", {**run["tags"], "runyard.dev/name": "../../x", "runyard.dev/pod": "p"})
+    late = world.mlflow.start("team", {**run["tags"], "runyard.dev/pod": "gone"})
+    world.clock.run_for(400)
+    assert world.mlflow.runs[late]["info"]["status"] == "KILLED"
+    assert world.mlflow.runs[odd]["info"]["status"] == "RUNNING"
+    check_always(world)
+
+
+def test_an_edit_after_the_end_changes_nothing_of_what_was_told(world: World) -> None:
+    finished(world)
+    world.mlflow.runs.clear()
+    before = world.status("a")
+    world.api.update(RUNS, "a", {"status": {"conditions": _told_deleted(before)}})
+    world.apply("a", backoffLimit=3)
+    world.rest()
+    assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["reason"] == "RunDeleted"
+    assert world.status("a")["observedGeneration"] == 2
+
+
+def _told_deleted(status: Object) -> list[Object]:
+    others = [found for found in status["conditions"] if found["type"] != "Tracked"]
+    [tracked] = [found for found in status["conditions"] if found["type"] == "Tracked"]
+    return [*others, {**tracked, "status": "False", "reason": "RunDeleted"}]
