@@ -109,7 +109,11 @@ def route_of(node_image: str) -> Route:
 
 def exists(way: Route) -> bool:
     """Whether the cluster runs, on the node image that it should have."""
-    return node_state(_inspected(), _wanted_image(way)) is Node.RUNNING and _is_ready(READY_SECONDS)
+    if node_state(_inspected(), _wanted_image(way)) is not Node.RUNNING:
+        return False
+    if not KUBECONFIG.exists():  # as after the cache was emptied: that is no reason to make the cluster anew
+        run(["kind", "export", "kubeconfig", f"--name={NAME}", f"--kubeconfig={KUBECONFIG}"], env=environment())
+    return _is_ready(READY_SECONDS)
 
 
 def create(way: Route) -> None:

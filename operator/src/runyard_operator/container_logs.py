@@ -24,6 +24,27 @@ _BYTES_AT_ONCE = 32 << 20
 _MOST_AT_ONCE = 16
 
 
+@dataclass(frozen=True)
+class Tail:
+    """The end of a container's log, or a sentence that says why there is none."""
+
+    container: str
+    text: bytes | None
+    is_log: bool = True
+
+    def or_reason(self, attempt: Attempt) -> "Tail":
+        """Return it, or a sentence in its place."""
+        # Of a pod without a node, the API server gives an empty log.
+        if self.text is None or (not self.text and attempt.node is None):
+            why = attempt.message or "the pod was gone before it could be read"
+            sentence = f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n"
+        elif not self.text:
+            sentence = f"The log of pod {attempt.pod} is empty.\n"
+        else:
+            return self
+        return Tail(self.container, sentence.encode(), is_log=False)
+
+
 @dataclass
 class ContainerLogs:
     """Reads logs, so many at a time; what of them is in memory has a limit."""
@@ -73,47 +94,39 @@ class ContainerLogs:
             kept[container] = tail
 
     @asynccontextmanager
-    async def of_attempt(
-        self, namespace: str, view: View, attempt: Attempt
-    ) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
+    async def of_attempt(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[AsyncIterator[Tail]]:
         """Give each container's log in turn, and for the training a sentence where there is none."""
         async with self._stores:
             yield self._each(namespace, view, attempt)
 
-    async def _each(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[tuple[str, bytes]]:
+    async def _each(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[Tail]:
         kept = view.logs.get(attempt.uid, {})
         pod = view.pods.get(attempt.uid)
         begun = pod.container_names if pod else [TRAINING_CONTAINER]
         for container in dict.fromkeys([*begun, *kept]):
             before = kept.get(container)
-            found = await self._end(namespace, attempt, container, before) if container in begun else before
+            found = Tail(container, before)
+            if container in begun:
+                found = await self._end(namespace, attempt, container, before)
             if container == TRAINING_CONTAINER:
-                found = _log_or_reason(found, attempt)
-            if found is not None:
-                yield container, found
+                found = found.or_reason(attempt)
+            if found.text is not None:
+                yield found
 
-    async def _end(self, namespace: str, attempt: Attempt, container: str, kept: bytes | None) -> bytes | None:
+    async def _end(self, namespace: str, attempt: Attempt, container: str, kept: bytes | None) -> Tail:
         """Return the longer of what was kept and what is there now; what was kept, where nobody answers."""
         try:
             read = await self._read(namespace, attempt.pod, container, self.limit_bytes)
         except ClusterError as error:
             if kept is not None:
-                return kept
+                return Tail(container, kept)
             is_recent = attempt.finished_at and self.now() - attempt.finished_at < _PATIENCE
             if is_recent and attempt.reason != Reason.NODE_LOST:
                 raise
             log.warning("the log of pod %s is given up: %s", attempt.pod, error)
-            return f"The log of pod {attempt.pod} could not be read: {error}\n".encode()
-        return max((text for text in (read, kept) if text is not None), key=len, default=None)
+            return Tail(container, f"The log of pod {attempt.pod} could not be read: {error}\n".encode(), is_log=False)
+        return Tail(container, max((text for text in (read, kept) if text is not None), key=len, default=None))
 
     async def _read(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
         async with self._reads:
             return await self.cluster.log_tail(namespace, pod, container, limit_bytes)
-
-
-def _log_or_reason(text: bytes | None, attempt: Attempt) -> bytes:
-    # Of a pod without a node, the API server gives an empty log.
-    if text is None or (not text and attempt.node is None):
-        why = attempt.message or "the pod was gone before it could be read"
-        return f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n".encode()
-    return text or f"The log of pod {attempt.pod} is empty.\n".encode()

@@ -282,8 +282,11 @@ class Recorder:
 
     async def _store(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
         async with self.logs.of_attempt(run.metadata.namespace, view, attempt) as found:
-            async for container, text in found:
-                await self.tracking.upload(chief, log_artifact(attempt.pod, container), text)
+            async for tail in found:
+                where = log_artifact(attempt.pod, tail.container)
+                # What was stored before a crash is better than why there is nothing any more.
+                if tail.is_log or not await self.tracking.has_artifact(chief, where):
+                    await self.tracking.upload(chief, where, tail.text or b"")
         if view.body is not None:
             await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
 

@@ -203,6 +203,12 @@ class Tracking:
         if datasets:
             await self._call("POST", f"{_API}/runs/log-inputs", json={"run_id": run.id, "datasets": [*datasets]})
 
+    async def has_artifact(self, run: Run, path: str) -> bool:
+        """Whether a run has a file at a path."""
+        asked = {"run_id": run.id, "path": path.rpartition("/")[0]}
+        answer = await self._call("GET", f"{_API}/artifacts/list", params=asked)
+        return any(found.get("path") == path for found in answer.get("files", []))
+
     async def upload(self, run: Run, path: str, content: bytes) -> None:
         """Store an artifact of a run through the server's proxy."""
         scheme, _, root = run.artifact_uri.partition(":")

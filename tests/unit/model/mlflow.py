@@ -62,6 +62,9 @@ class Mlflow:
         what = "/".join(path.split("/")[-2:])
         if what.startswith("experiments/"):
             return self._serve_experiments(what, asked)
+        if what == "artifacts/list":
+            inside = f"/{asked['run_id']}/artifacts/"
+            return Answer(200, {"files": [{"path": it.split(inside)[1]} for it in self.artifacts if inside in it]})
         if what == "runs/search":
             found = [run for run in self._found(asked["filter"]) if _experiment(run) in asked["experiment_ids"]]
             return Answer(200, {"runs": [_wire(run) for run in found]})

@@ -335,3 +335,20 @@ def _told_deleted(status: Object) -> list[Object]:
     others = [found for found in status["conditions"] if found["type"] != "Tracked"]
     [tracked] = [found for found in status["conditions"] if found["type"] == "Tracked"]
     return [*others, {**tracked, "status": "False", "reason": "RunDeleted"}]
+
+
+def test_a_log_that_was_stored_before_a_crash_is_not_replaced_by_a_sentence(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.kubelet.end(pod, 1)
+    end_job(world, job)
+    world.operator.to_api.expect(1, Fault.CRASH_BEFORE)  # the log is read and stored, the status is not written
+    world.deliver()
+    world.clock.run_for(3)
+    assert world.mlflow.artifacts
+    world.api.remove(PODS, pod)
+    world.start_operator()
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert kept == f"log of {pod}".encode()
