@@ -18,6 +18,7 @@ from runyard.api.environment import Platform
 from runyard_operator import handlers, logs, metrics, probes, requests, settings, watching
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster
 from runyard_operator.container_logs import ContainerLogs
+from runyard_operator.launching import Launcher
 from runyard_operator.lease import Elector, LeaseLost
 from runyard_operator.liveness import Watches
 from runyard_operator.mirror import Mirror
@@ -95,8 +96,9 @@ async def _run(found: settings.Settings) -> None:
             platform = Platform(found.tracking_uri, installation, found.prepare_image)
             container_logs = ContainerLogs(cluster, mirror, found.log_tail_bytes, now)
             recorder = Recorder(tracking, container_logs, installation, now, queue.add)
+            launcher = Launcher(cluster, platform, recorder, now)
             is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
-            reconciler = Reconciler(cluster, found, platform, mirror, recorder, now, is_alone)
+            reconciler = Reconciler(cluster, found, launcher, mirror, recorder, now, is_alone)
             sweeper = Sweeper(cluster, tracking, mirror, installation, found.namespaces, now, queue.add)
             watches.begin()
             async with asyncio.TaskGroup() as group:

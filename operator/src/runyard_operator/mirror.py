@@ -33,6 +33,8 @@ class View:
     is_in_doubt: bool = False
     """Whether the resource has to be read before anything is decided on it."""
     is_deleted: bool = False
+    is_tried: bool = False
+    """Whether the API server was asked what it thinks of the Job, before anything is made for it."""
     job: Job | None = None
     pods: dict[str, Pod] = field(default_factory=dict)
     logs: dict[str, dict[str, bytes]] = field(default_factory=dict)

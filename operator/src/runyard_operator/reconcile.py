@@ -9,19 +9,18 @@ from http import HTTPStatus
 from pydantic import ValidationError
 
 from runyard.api import datasets, parameters
-from runyard.api.environment import Platform
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Outcome, Reason, TrainingRunStatus
 from runyard.api.status import JobFacts, JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
-from runyard.api.trainingrun import RunMode, TrainingRun, TrainingRunSpec
+from runyard.api.trainingrun import TrainingRun, TrainingRunSpec
 from runyard.errors import Problem
-from runyard_operator import events, jobs, metrics
+from runyard_operator import events, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
+from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror, View
 from runyard_operator.objects import Job, Key
-from runyard_operator.paths import own_path
 from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
 
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
 # How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
 _PODS_COME_WITHIN, _OBSTACLE_PAUSE, _LONGEST_OBSTACLE_PAUSE = (timedelta(seconds=pause) for pause in (4, 10, 120))
-# How long it is nobody's business that a Job cannot be made.
-_TOLD_AFTER = timedelta(seconds=10)
 # What the watches showed of a resource that is not settled is compared with the API server this often.
 _CONFIRM_EVERY = timedelta(minutes=5)
 
@@ -43,7 +40,7 @@ class Reconciler:
 
     cluster: Cluster
     settings: Settings
-    platform: Platform
+    launcher: Launcher
     mirror: Mirror
     recorder: Recorder
     now: Callable[[], datetime]
@@ -91,7 +88,7 @@ class Reconciler:
             return None
         # What was begun is seen to its end, whatever its specification was changed to since.
         if not await self._has_begun(key, run, view) and (problems := _problems_of(run.spec)):
-            return await self._refuse(key, run, view, [*problems, *await self._refused_besides(key, run)])
+            return await self._refuse(key, run, view, [*problems, *await self.launcher.refused_besides(key, run)])
         return await self._advance(key, run, view)
 
     async def _has_begun(self, key: Key, run: TrainingRun, view: View) -> bool:
@@ -176,7 +173,7 @@ class Reconciler:
     async def _act(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> Decision:
         """Do what was decided; return the decision with what keeps it from being done."""
         if decision.create_job:
-            obstacle = await self._launch(key, run, view)
+            obstacle = await self.launcher.launch(key, run, view)
             if view.job is None:
                 waits = replace(decision.job, name=None, message=obstacle)
                 return replace(decision, job=waits, look_again_after=_OBSTACLE_PAUSE)
@@ -212,52 +209,6 @@ class Reconciler:
             message = None
         job = replace(decision.job, message=message or decision.job.message)
         return replace(decision, job=job, look_again_after=pause)
-
-    async def _launch(self, key: Key, run: TrainingRun, view: View) -> str | None:
-        """Create the Job; return what is in the way of it for now."""
-        name, manifest = jobs.job_name(run), jobs.job(run, self.platform)
-        try:
-            if run.spec.run_mode is RunMode.ASSIGNED:
-                # No run is made for a Job that cannot be.
-                await self.cluster.create_job(key.namespace, manifest, dry_run=True)
-                assigned = await self.recorder.assign(key, run)
-                if assigned is None:
-                    return "waits for MLflow, where its run is to be made first"
-                manifest = jobs.job(run, self.platform, assigned)
-            if run.spec.workers > 1:
-                await self.cluster.create_service(key.namespace, jobs.service(run))
-            found = await self.cluster.create_job(key.namespace, manifest)
-        except JobRefused as error:
-            raise JobRefused(_own(error, run, manifest)) from error
-        except ClusterError as error:
-            # A quota forbids it. Whatever else is in the way passes, or is told when it has lasted a while.
-            since = view.confirmed_at or self.now()
-            if error.status != HTTPStatus.FORBIDDEN and self.now() - since < _TOLD_AFTER:
-                raise
-            log.warning("the Job cannot be made yet: %s", error)
-            return str(error)
-        if found is None:
-            found = await self.cluster.job(key.namespace, name)
-        if found is not None and not found.is_of(key):
-            message = f"a Job {name} of somebody else's is in the way: delete it"
-            raise JobRefused([Problem("metadata.name", message)])
-        if found:
-            view.see_job(found)
-        return None
-
-    async def _refused_besides(self, key: Key, run: TrainingRun) -> list[Problem]:
-        """Return what the API server has against the Job of a resource whose parameters are wrong."""
-        spec = run.spec.model_copy(update={"parameters": parameters.usable(run.spec)})
-        likely = run.model_copy(update={"spec": spec})
-        manifest = jobs.job(likely, self.platform)
-        try:
-            await self.cluster.create_job(key.namespace, manifest, dry_run=True)
-        except JobRefused as error:
-            return _own(error, likely, manifest)
-        except ClusterError as error:
-            if error.status != HTTPStatus.FORBIDDEN:  # as by a quota, which has no say in what is wrong
-                raise
-        return []
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
@@ -368,11 +319,6 @@ def _lenient(body: JsonObject) -> TrainingRun:
 def _problems_of(spec: TrainingRunSpec) -> list[Problem]:
     """Return what is wrong with a spec that its schema cannot say."""
     return [*parameters.problems(spec), *datasets.problems(spec.datasets or [])]
-
-
-def _own(refusal: JobRefused, run: TrainingRun, job: JsonObject) -> list[Problem]:
-    """Return the API server's complaints of a Job with their paths in the TrainingRun."""
-    return [Problem(own_path(found.path, run, job), found.message) for found in refusal.problems]
 
 
 def _uid(body: JsonObject) -> str:

@@ -16,6 +16,7 @@ from runyard.api.environment import Platform
 from runyard_operator import handlers
 from runyard_operator.cluster import REQUEST_SECONDS, Cluster, ClusterError
 from runyard_operator.container_logs import ContainerLogs
+from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
 from runyard_operator.queue import ReconcileQueue
@@ -62,8 +63,9 @@ class Operator:
         container_logs = ContainerLogs(cluster, self.mirror, SETTINGS.log_tail_bytes, clock.now)
         self.recorder = Recorder(tracking, container_logs, INSTALLATION, clock.now, changed)
         platform = Platform(SETTINGS.tracking_uri, INSTALLATION)
+        launcher = Launcher(cluster, platform, self.recorder, clock.now)
         reconciler = Reconciler(
-            *(cluster, SETTINGS, platform, self.mirror, self.recorder, clock.now),
+            *(cluster, SETTINGS, launcher, self.mirror, self.recorder, clock.now),
             is_alone=lambda: has_lease() and clock.now() >= alone_from,
         )
         self.queue: ReconcileQueue[Key] = ReconcileQueue(reconciler.reconcile, self._report)

@@ -343,7 +343,7 @@ def test_a_log_that_was_stored_before_a_crash_is_not_replaced_by_a_sentence(worl
     world.flow()
     world.kubelet.end(pod, 1)
     end_job(world, job)
-    world.operator.to_api.expect(1, Fault.CRASH_BEFORE)  # the log is read and stored, the status is not written
+    world.operator.to_api.expect(2, Fault.CRASH_BEFORE)  # pods are listed, the log is read; the status is not written
     world.deliver()
     world.clock.run_for(3)
     assert world.mlflow.artifacts
