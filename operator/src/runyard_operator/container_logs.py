@@ -124,7 +124,9 @@ class ContainerLogs:
             if is_recent and attempt.reason != Reason.NODE_LOST:
                 raise
             log.warning("the log of pod %s is given up: %s", attempt.pod, error)
-            return Tail(container, f"The log of pod {attempt.pod} could not be read: {error}\n".encode(), is_log=False)
+            return Tail(
+                container, f"There is no log of pod {attempt.pod} ({attempt.reason}): {error}\n".encode(), is_log=False
+            )
         return Tail(container, max((text for text in (read, kept) if text is not None), key=len, default=None))
 
     async def _read(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from runyard_operator.objects import Key
 from tests.chart.rendered import Object, Rendered, render
 from tests.operator.actors import condition
 from tests.operator.operations.process import Operator, Operators
@@ -125,10 +126,14 @@ class Team:
 
     def orphan(self) -> None:
         """Leave a Job of a TrainingRun that is gone."""
+        key = Key(self.name, "gone", "gone")
         metadata = {
-            "name": "orphan",
-            "labels": {"runyard.dev/uid": "gone"},
-            "annotations": {"runyard.dev/name": "gone"},
+            "name": key.job_name,
+            "labels": {"runyard.dev/uid": key.uid},
+            "annotations": {"runyard.dev/name": key.name},
+            "ownerReferences": [
+                {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingRun", "name": key.name, "uid": key.uid}
+            ],
         }
         pod = {"restartPolicy": "Never", "containers": [{"name": "training", "image": "example/image:1"}]}
         body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
@@ -137,7 +142,8 @@ class Team:
     def train(self, job: Object) -> None:
         """Run the Job's pod to its end, as the Job controller and the kubelet would."""
         template = job["spec"]["template"]
-        metadata = {**template["metadata"], "name": "pod"}
+        owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
+        metadata = {**template["metadata"], "name": "pod", "ownerReferences": [owner]}
         self.api.create(
             self.step(PODS, "pods"),
             {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
