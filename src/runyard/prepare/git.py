@@ -121,9 +121,9 @@ class _Repository:
         there: dict[str, str] = {}
         for line in self.git("ls-remote", "--symref", "origin", *names).splitlines():
             what, _, name = line.partition("\t")
-            if what.startswith("ref: ") and name == "HEAD":
+            if what.startswith("ref: refs/") and name == "HEAD":
                 names = [what.removeprefix("ref: "), "HEAD"]
-            else:
+            elif not what.startswith("ref: "):  # a name of the server's that is no ref could be one of git's options
                 there[name] = what
         if revision is None and "HEAD" in there:
             there.setdefault(names[0], there["HEAD"])
