@@ -58,9 +58,10 @@ def execute(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except OSError as error:
-        message = f"{command[0]} cannot be started: {error.strerror}"
-        return End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode()
+    except (OSError, ValueError) as error:  # a text with a zero byte in it is no argument and no variable
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"{command[0]} cannot be started: {why}"
+        return End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode(errors="replace")
     reader = Thread(target=_copy, args=(process.stdout, tail, echo))
     reader.start()
     end = _wait(process, ends_at)

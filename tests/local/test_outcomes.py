@@ -83,6 +83,13 @@ def test_a_command_that_is_not_there(laptop: Laptop) -> None:
     assert statuses(laptop.runs()) == ["FAILED"]
 
 
+def test_a_text_that_no_process_can_be_given(laptop: Laptop) -> None:
+    found = laptop.run(env=[{"name": "A", "value": "a\0b"}], tracking={"run": "Assigned"})
+    assert ends(found) == [("Failed", "Error", 127)]
+    assert found.status.message == "python cannot be started: embedded null byte"
+    assert statuses(laptop.runs()) == ["FAILED"]
+
+
 def test_a_retry_that_succeeds(laptop: Laptop) -> None:
     found = laptop.run(
         """
