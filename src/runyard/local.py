@@ -24,7 +24,7 @@ from runyard.api.status import JobFacts, JobState, assemble
 from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
 from runyard.errors import InvalidManifest, Problem, RunyardError
 from runyard.ledger import Ledger
-from runyard.process import execute, last_line, terminated_as_interrupt
+from runyard.process import execute, interruptible, interruptions_held, last_line
 from runyard.tracking import Store
 
 # The API server takes a TrainingRun with another name, and refuses its Job in these words.
@@ -137,7 +137,7 @@ def run(
     given = wanted.metadata
     identity = {"uid": str(uuid4()), "namespace": given.namespace or "default", "generation": 1}
     resource = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
-    with terminated_as_interrupt():
+    with interruptions_held():
         return _run(resource, folder, tracking, echo)
 
 
@@ -158,8 +158,9 @@ def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
 
 
 def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
-    ledger = Ledger(tracking.open(), resource)
-    ledger.open()
+    with interruptible():
+        ledger = Ledger(tracking.open(), resource)
+        ledger.open()
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds
     circumstances = _Circumstances(folder, tracking, started.timestamp() + deadline if deadline else None, echo)
@@ -182,9 +183,11 @@ def _insisting(step: Callable[[], None]) -> bool:
     A run would stay RUNNING for ever: that is left only to one who asks once more.
     """
     try:
-        step()
+        with interruptible():
+            step()
     except KeyboardInterrupt:
-        step()
+        with interruptible():
+            step()
         return True
     return False
 

@@ -172,7 +172,7 @@ STUBBORN = f"""{LEAVES_ITS_RUN_OPEN}
         pytest.param(STUBBORN, {"asked\n": signal.SIGINT}, id="twice, as it does not end when asked"),
     ],
 )
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_the_command_line_kills_the_run(
     laptop: Laptop, script: str, signals: dict[str, int], first: int
 ) -> None:
