@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import yaml
 
@@ -63,26 +64,30 @@ class Ledger:
 
     def record(self) -> None:
         """Bring MLflow to agree with every attempt; where it cannot be used, say so in the facts."""
-        self._try(self._record)
+        self._try(partial(self._record, len(self.attempts) - 1))
+        # A server that does not answer is not waited for once more for each attempt that it has missed.
+        if not self.facts.problem:
+            self._try(*self._recordings())
 
     def close(self) -> None:
         """Look at what the training should have logged, and end the run assigned to it."""
-        self._try(self._close)
+        self._try(*self._recordings(), self._close)
 
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except TrackingUnavailable as error:
-            self.facts = replace(self.facts, problem=str(error))
-        else:
-            self.facts = replace(self.facts, problem=None)
+    def _try(self, *steps: Callable[[], None]) -> None:
+        """Take each step, whatever becomes of the others; say in the facts what stood in the way of the first."""
+        problems = []
+        for step in steps:
+            try:
+                step()
+            except TrackingUnavailable as error:
+                problems.append(str(error))
+        self.facts = replace(self.facts, problem=problems[0] if problems else None)
 
-    def _record(self) -> None:
-        for index, attempt in enumerate(self.attempts):
-            if not attempt.recorded_at:
-                self.attempts[index] = self._recorded(attempt)
+    def _recordings(self) -> list[Callable[[], None]]:
+        return [partial(self._record, index) for index, found in enumerate(self.attempts) if not found.recorded_at]
 
-    def _recorded(self, attempt: Attempt) -> Attempt:
+    def _record(self, index: int) -> None:
+        attempt = self.attempts[index]
         runs = self.store.runs_of_pod(attempt.uid)
         is_assigned = self.resource.spec.run_mode is RunMode.ASSIGNED
         chief = self._assigned() if is_assigned else primary(runs)
@@ -90,18 +95,20 @@ class Ledger:
             tags = {**identity_tags(self.resource, attempt.uid), MADE_TAG: STAND_IN}
             chief = self._created(attempt.pod, tags, attempt.started_at)
             runs = [chief]
+        # An assigned run goes on with the next attempt, and ends as the training does. What is true comes before what
+        # is stored: a run must not stay open because an artifact cannot be kept.
+        self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
+        told = self.attempts[index] = attempt.model_copy(update={"run_id": chief.id})
+        if told is self.attempts[-1]:
+            metrics = status_metrics(chief.metrics, self.resource.spec.tracking)
+            self.facts = replace(self.facts, experiment_id=chief.experiment_id, metrics=metrics)
+        self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
         for container, log in self._logs[attempt.uid].items():
             self.store.upload(chief, log_artifact(attempt.pod, container), log)
         self.store.upload(chief, MANIFEST_ARTIFACT, _as_applied(self.resource))
-        self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
-        # An assigned run goes on with the next attempt, and ends as the training does.
-        self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
-        metrics = status_metrics(chief.metrics, self.resource.spec.tracking)
-        self.facts = replace(self.facts, experiment_id=chief.experiment_id, metrics=metrics)
-        return attempt.model_copy(update={"run_id": chief.id, "recorded_at": datetime.now(UTC)})
+        self.attempts[index] = told.model_copy(update={"recorded_at": datetime.now(UTC)})
 
     def _close(self) -> None:
-        self._record()
         if self.facts.is_closed:
             return
         last = self.attempts[-1]

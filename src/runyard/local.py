@@ -1,14 +1,18 @@
 """A TrainingRun as a process on this machine, with the status it would have in a cluster."""
 
+import json
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 from uuid import uuid4
+
+from pydantic import JsonValue
 
 from runyard import clusterless, inputs
 from runyard.api import environment, preparation
@@ -18,11 +22,14 @@ from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import JobFacts, JobState, assemble
 from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
-from runyard.errors import RunyardError
+from runyard.errors import InvalidManifest, Problem, RunyardError
 from runyard.ledger import Ledger
-from runyard.process import execute, last_line, terminated_as_interrupt
+from runyard.process import execute, interruptible, interruptions_held, last_line
 from runyard.tracking import Store
 
+# The API server takes a TrainingRun with another name, and refuses its Job in these words.
+_VARIABLE = re.compile("[ -<>-~]+")
+_MISNAMED = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _FOREIGN_RUN = {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"}
 
 
@@ -89,6 +96,7 @@ def check(wanted: TrainingRun) -> None:
     Raises:
         NothingToRun: the manifest has no command.
         NeedsCluster: the manifest asks for what only a cluster has.
+        InvalidManifest: a variable has a name that no process can be given.
 
     """
     if impossible := clusterless.impossible(wanted):
@@ -100,6 +108,8 @@ def check(wanted: TrainingRun) -> None:
         raise NothingToRun(
             "spec.command: Required value: `runyard run` starts it on this machine, where no image says what to run"
         )
+    if problems := [*_misnamed(wanted)]:
+        raise InvalidManifest(wanted.metadata.name, problems)
 
 
 def run(
@@ -119,6 +129,7 @@ def run(
     Raises:
         NothingToRun: the manifest has no command.
         NeedsCluster: the manifest asks for what only a cluster has.
+        InvalidManifest: a variable has a name that no process can be given.
         TrackingUnavailable: MLflow does not answer before the training; later the status says so.
 
     """
@@ -126,13 +137,30 @@ def run(
     given = wanted.metadata
     identity = {"uid": str(uuid4()), "namespace": given.namespace or "default", "generation": 1}
     resource = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
-    with terminated_as_interrupt():
+    with interruptions_held():
         return _run(resource, folder, tracking, echo)
 
 
+def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
+    index, template = wanted.spec.template_container
+    places: dict[str, Sequence[JsonValue]] = {
+        "spec.env": wanted.spec.env or [],
+        f"spec.podTemplate.spec.containers[{index}].env": as_list(template.get("env")),
+    }
+    for path, variables in places.items():
+        for place, variable in enumerate(map(as_object, variables)):
+            name = str(variable["name"])
+            if not _VARIABLE.fullmatch(name):
+                said = (
+                    f"Invalid value: {json.dumps(name, ensure_ascii=False)}: {_MISNAMED}" if name else "Required value"
+                )
+                yield Problem(f"{path}[{place}].name", said)
+
+
 def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
-    ledger = Ledger(tracking.open(), resource)
-    ledger.open()
+    with interruptible():
+        ledger = Ledger(tracking.open(), resource)
+        ledger.open()
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds
     circumstances = _Circumstances(folder, tracking, started.timestamp() + deadline if deadline else None, echo)
@@ -155,9 +183,11 @@ def _insisting(step: Callable[[], None]) -> bool:
     A run would stay RUNNING for ever: that is left only to one who asks once more.
     """
     try:
-        step()
+        with interruptible():
+            step()
     except KeyboardInterrupt:
-        step()
+        with interruptible():
+            step()
         return True
     return False
 

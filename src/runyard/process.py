@@ -4,18 +4,20 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread, current_thread, main_thread
-from typing import IO
+from threading import Lock, Thread, current_thread, main_thread
+from types import FrameType
+from typing import IO, cast
 
 from runyard.api.outcome import Outcome, Reason
 
 LOG_TAIL_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
 _GRACE_SECONDS = 30  # as a pod's terminationGracePeriodSeconds
+_LAST_WORDS_SECONDS = 2
 _SIGNAL_BASE = 128  # what a shell, and the kubelet, add to a signal's number
 _CANNOT_START = 127
 
@@ -37,7 +39,7 @@ def execute(
     ends_at: float | None,
     echo: Callable[[bytes], None],
 ) -> tuple[End, bytes]:
-    """Run a command until it and all that it started are gone; return how it ended and its log's tail.
+    """Run a command until it and its process group are gone; return how it ended and its log's tail.
 
     Args:
         command: the program and its arguments.
@@ -47,7 +49,6 @@ def execute(
         echo: is given its output as it comes.
 
     """
-    tail = bytearray()
     try:
         process = subprocess.Popen(  # noqa: S603 running the user's own command is the purpose
             command,
@@ -58,14 +59,13 @@ def execute(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except OSError as error:
-        message = f"{command[0]} cannot be started: {error.strerror}"
-        return End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode()
-    reader = Thread(target=_copy, args=(process.stdout, tail, echo))
-    reader.start()
+    except (OSError, ValueError) as error:  # a text with a zero byte in it is no argument and no variable
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"{command[0]} cannot be started: {why}"
+        return End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode(errors="replace")
+    output = _Output(cast("IO[bytes]", process.stdout), echo)
     end = _wait(process, ends_at)
-    reader.join()
-    return end, bytes(tail)
+    return end, output.end()
 
 
 def last_line(log: bytes) -> str | None:
@@ -77,66 +77,174 @@ def last_line(log: bytes) -> str | None:
 def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> End:
     try:
         left = None if ends_at is None else max(ends_at - datetime.now(UTC).timestamp(), 0)
-        code = process.wait(left)
+        with interruptible():
+            code = process.wait(left)
     except subprocess.TimeoutExpired:
         message = "spec.activeDeadlineSeconds passed before the training ended"
         return End(Outcome.FAILED, Reason.DEADLINE_EXCEEDED, _stop(process), message)
     except KeyboardInterrupt:
         return End(Outcome.CANCELLED, Reason.CANCELLED, _stop(process), "interrupted")
-    _stop(process)
+    _tell(process, signal.SIGKILL)
     code = code if code >= 0 else _SIGNAL_BASE - code
     return End(Outcome.SUCCEEDED, Reason.COMPLETED, 0) if code == 0 else End(Outcome.FAILED, Reason.ERROR, code)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
-    """End the process and all that it started, as the kubelet ends a pod; return the exit code.
+    """End the process and its group, as the kubelet ends a pod; return the exit code.
 
     Who interrupts once more does not wait for the grace period.
     """
-    with _gone_already():
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        code = process.wait(_GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        code = None
-    with _gone_already():
-        os.killpg(process.pid, signal.SIGKILL)
-    code = process.wait() if code is None else code
+    _tell(process, signal.SIGTERM)
+    code = _code(process)
+    _tell(process, signal.SIGKILL)
+    if code is None:
+        code = _code(process)
+    code = -signal.SIGKILL if code is None else code
     return code if code >= 0 else _SIGNAL_BASE - code
 
 
-@contextmanager
-def _gone_already() -> Iterator[None]:
+def _code(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait for the end, though not for ever; None: it goes on."""
     try:
-        yield
-    except ProcessLookupError:
-        return
+        with interruptible():
+            return process.wait(_GRACE_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        return None
+
+
+def _tell(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to all that is left of the process's group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+class _Output:
+    """What a process writes: passed on as it comes, and the end of it kept."""
+
+    def __init__(self, stream: IO[bytes], echo: Callable[[bytes], None]) -> None:
+        self._stream, self._echo = stream, echo
+        self._tail = bytearray()
+        self._reading = Lock()
+        self._is_over = False
+        # A reader that waits for ever must not hold up the end of the program.
+        self._reader = Thread(target=self._copy, daemon=True)
+        self._reader.start()
+
+    def end(self) -> bytes:
+        """Return the end of it, once the process and its group are gone."""
+        try:
+            with interruptible():
+                self._reader.join(_LAST_WORDS_SECONDS)
+                # What has left the group may hold the pipe for ever; who only listens slowly is waited for.
+                while self._reader.is_alive() and not self._reading.locked():
+                    self._reader.join(_LAST_WORDS_SECONDS)
+        except KeyboardInterrupt:
+            _interruptions.put_off()
+        self._is_over = True
+        if self._reading.acquire(blocking=False):
+            with suppress(BlockingIOError):
+                os.set_blocking(self._stream.fileno(), False)
+                while self._read():
+                    pass
+            self._reading.release()
+        if not self._reader.is_alive():
+            self._stream.close()
+        return bytes(self._tail)
+
+    def _copy(self) -> None:
+        """Pass output on, lines or not: a progress bar ends its line only when it is done."""
+        is_heard = True
+        while part := self._next():
+            try:
+                if is_heard:
+                    self._echo(part)
+            except (OSError, ValueError):
+                # `runyard run … | head` has read enough, a disk is full, a terminal or a file was closed: the training
+                # goes on, and so does its log.
+                is_heard = False
+
+    def _next(self) -> bytes:
+        with self._reading:
+            return b"" if self._is_over else self._read()
+
+    def _read(self) -> bytes:
+        part = os.read(self._stream.fileno(), _READ_BYTES)
+        self._tail += part
+        del self._tail[:-LOG_TAIL_BYTES]
+        return part
+
+
+class _Interruptions:
+    """Interruptions of this program; who comes while none can be used is heard at the next occasion."""
+
+    def __init__(self) -> None:
+        self._is_one_waiting = self._are_heard = False
+
+    def arrive(self, number: int, _: FrameType | None) -> None:
+        """Take a signal."""
+        if number == signal.SIGHUP:
+            # The kernel and the shell both tell that a terminal was closed, and nobody is left to insist.
+            signal.signal(number, signal.SIG_IGN)
+        if not self._are_heard:
+            self.put_off()
+            return
+        self._are_heard = False  # whoever hears one can make an end of it before the next
+        raise KeyboardInterrupt
+
+    def put_off(self) -> None:
+        """Keep one for later."""
+        self._is_one_waiting = True
+
+    def begin(self) -> None:
+        """Let one in."""
+        self._are_heard = True
+        if self._is_one_waiting:
+            self._is_one_waiting = self._are_heard = False
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """Let none in."""
+        self._are_heard = False
+
+
+_interruptions = _Interruptions()
 
 
 @contextmanager
-def terminated_as_interrupt() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C, so that a run is closed whichever way the command is stopped."""
+def interruptions_held() -> Iterator[None]:
+    """Take SIGTERM and a closed terminal as Ctrl-C, and all three only where the code is `interruptible`.
+
+    A run is so closed whichever way the command is stopped, and nothing is lost of a process between its start and
+    its record.
+    """
     if current_thread() is not main_thread():  # signals are another's to handle
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What is ignored stays so: `nohup` means it.
+    before = {number: found for number in numbers if (found := signal.getsignal(number)) not in {signal.SIG_IGN, None}}
     try:
+        for number in before:
+            signal.signal(number, _interruptions.arrive)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _copy(stream: IO[bytes] | None, tail: bytearray, echo: Callable[[bytes], None]) -> None:
-    """Pass output on as it comes, lines or not: a progress bar ends its line only when it is done."""
-    if stream is None:
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interruption in, also one that came before.
+
+    Raises:
+        KeyboardInterrupt: there is one.
+
+    """
+    if current_thread() is not main_thread():
+        yield
         return
-    is_heard = True
-    while part := os.read(stream.fileno(), _READ_BYTES):
-        tail += part
-        del tail[:-LOG_TAIL_BYTES]
-        try:
-            if is_heard:
-                echo(part)
-        except BrokenPipeError:
-            # `runyard run … | head` has read enough; the training goes on, and so does its log.
-            is_heard = False
+    try:
+        _interruptions.begin()
+        yield
+    finally:
+        _interruptions.end()

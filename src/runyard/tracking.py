@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runyard.api.addresses import without_logins
 from runyard.api.environment import REQUEST_RETRIES
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.records import POD_TAG, Correction, Run, RunStatus
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _DELETED = "deleted"
 _LONGEST_CAUSE = 300
-_LOGIN = re.compile(r"://[^/@\s]*@")  # a password in an address is not for a status
 
 
 class Store:
@@ -79,11 +78,10 @@ class Store:
 
     def upload(self, run: Run, path: str, content: bytes) -> None:
         """Store an artifact of a run."""
-        with tempfile.TemporaryDirectory() as scratch:
+        with self._answering(f"store {path}"), tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / Path(path).name
             file.write_bytes(content)
-            with self._answering():
-                self._client.log_artifact(run.id, str(file), str(Path(path).parent))
+            self._client.log_artifact(run.id, str(file), str(Path(path).parent))
 
     def log_inputs(self, run: Run, datasets: Sequence[JsonObject]) -> None:
         """Say which datasets a run was trained with, given as the REST API takes them."""
@@ -110,15 +108,15 @@ class Store:
                     self._client.set_terminated(correction.run.id, correction.status.value, correction.end_time_ms)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self, asked: str = "be used") -> Iterator[None]:
         try:
             yield
         except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
-            cause = " ".join(str(error).split()) or type(error).__name__
+            # A password that is cut off is no longer recognised.
+            cause = without_logins(" ".join(str(error).split())) or type(error).__name__
             if len(cause) > _LONGEST_CAUSE:
                 cause = f"{cause[:_LONGEST_CAUSE]}…"
-            said = f"MLflow at {self._uri} cannot be used: {cause}"
-            raise TrackingUnavailable(_LOGIN.sub("://", said)) from error
+            raise TrackingUnavailable(f"MLflow at {without_logins(self._uri)} cannot {asked}: {cause}") from error
 
 
 def _plain(run: MlflowRun) -> Run:

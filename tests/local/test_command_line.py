@@ -172,7 +172,7 @@ STUBBORN = f"""{LEAVES_ITS_RUN_OPEN}
         pytest.param(STUBBORN, {"asked\n": signal.SIGINT}, id="twice, as it does not end when asked"),
     ],
 )
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_the_command_line_kills_the_run(
     laptop: Laptop, script: str, signals: dict[str, int], first: int
 ) -> None:
@@ -223,12 +223,29 @@ def test_a_run_of_the_persons_shell_is_left_alone(laptop: Laptop, monkeypatch: p
     assert laptop.client.get_experiment(str(found.status.tracking.experiment_id)).name == "wines"
 
 
+MISNAMED = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (yaml.safe_dump(manifest(backoffLimit=-1)), "spec.backoffLimit: Invalid value: -1"),
         (yaml.safe_dump(manifest(command=None)), "spec.command: Required value"),
         (None, "cannot be read: No such file or directory"),
+        (yaml.safe_dump(manifest(env=[{"name": "A=1"}])), f'spec.env[0].name: Invalid value: "A=1": {MISNAMED}'),
+        (
+            yaml.safe_dump(manifest(env=[{"name": "A\0"}, {"name": "Ä"}, {"name": ""}])),
+            (
+                f'\n* spec.env[0].name: Invalid value: "A\\u0000": {MISNAMED}\n'
+                f'* spec.env[1].name: Invalid value: "Ä": {MISNAMED}\n* spec.env[2].name: Required value\n'
+            ),
+        ),
+        (
+            yaml.safe_dump(
+                manifest(podTemplate={"spec": {"containers": [{"name": "training", "env": [{"name": "A=1"}]}]}})
+            ),
+            f'spec.podTemplate.spec.containers[0].env[0].name: Invalid value: "A=1": {MISNAMED}',
+        ),
     ],
 )
 def test_a_wrong_manifest_is_one_sentence_and_leaves_nothing(tmp_path: Path, text: str | None, said: str) -> None:

@@ -83,6 +83,13 @@ def test_a_command_that_is_not_there(laptop: Laptop) -> None:
     assert statuses(laptop.runs()) == ["FAILED"]
 
 
+def test_a_text_that_no_process_can_be_given(laptop: Laptop) -> None:
+    found = laptop.run(env=[{"name": "A", "value": "a\0b"}], tracking={"run": "Assigned"})
+    assert ends(found) == [("Failed", "Error", 127)]
+    assert found.status.message == "python cannot be started: embedded null byte"
+    assert statuses(laptop.runs()) == ["FAILED"]
+
+
 def test_a_retry_that_succeeds(laptop: Laptop) -> None:
     found = laptop.run(
         """
@@ -170,15 +177,6 @@ def test_the_log_is_the_last_mebibyte(laptop: Laptop) -> None:
     log = laptop.log_of(run)
     assert len(log) == 1 << 20
     assert log.endswith(b"line 199998\nline 199999\n")
-
-
-def test_a_reader_that_is_gone_does_not_hold_up_the_training(laptop: Laptop) -> None:
-    def echo(part: bytes) -> None:
-        raise BrokenPipeError(len(part))
-
-    found = laptop.run("print('x' * 1_000_000)", echo)
-    assert found.status.phase == "Succeeded"
-    assert len(laptop.log_of(laptop.runs()[0])) == 1_000_001
 
 
 def test_nothing_of_it_is_left_running(laptop: Laptop) -> None:

@@ -1,11 +1,15 @@
 """What `runyard run` records: the run that all attempts share, and what should have been logged."""
 
+import errno
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runyard import local
+from runyard.api.records import Run
 from runyard.errors import TrackingUnavailable
 from runyard.tracking import Store
 from tests.local.laptop import LEAVES_ITS_RUN_OPEN, Laptop, ends, statuses
@@ -124,3 +128,63 @@ def test_what_could_not_be_recorded_is_recorded_with_the_next_attempt(
     assert (ends(found), tracked.status) == ([("Failed", "Error", 3)] * 2, "True")
     assert statuses(laptop.runs()) == ["FAILED"] * 2
     assert [found.run_id for found in found.status.attempts] == [run.info.run_id for run in laptop.runs()]
+
+
+LOGS_A_METRIC = """
+    import mlflow
+    mlflow.start_run()
+    mlflow.log_metric("f1", 1)
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+def test_artifacts_that_cannot_be_kept_cost_no_outcome(laptop: Laptop, mode: str) -> None:
+    shutil.rmtree(laptop.store / "artifacts", ignore_errors=True)
+    (laptop.store / "artifacts").touch()
+    found = laptop.run(LOGS_A_METRIC, backoffLimit=1, tracking={"run": mode})
+    runs, tracked = laptop.runs(), found.status.condition("Tracked")
+    assert ends(found) == [("Failed", "Error", 3)] * 2
+    assert {(run.info.status, run.data.tags["runyard.dev/outcome"]) for run in runs} == {("FAILED", "Failed")}
+    assert {attempt.run_id for attempt in found.status.attempts} == {run.info.run_id for run in runs}
+    assert found.status.metrics == {"f1": "1.0"}
+    assert tracked
+    assert (tracked.status, tracked.reason) == ("False", "TrackingUnavailable")
+    assert tracked.message.startswith(
+        f"MLflow at sqlite:///{laptop.store}/mlflow.db cannot store runyard/log-wine-1.txt:"
+    )
+
+
+def test_an_attempt_that_cannot_be_recorded_does_not_keep_the_next_from_it(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_runs = Store.runs_of_pod
+    asked: list[str] = []
+
+    def runs_of_pod(store: Store, pod_uid: str) -> list[Run]:
+        asked.append(pod_uid)
+        if pod_uid == asked[0]:
+            raise TrackingUnavailable("away")
+        return found_runs(store, pod_uid)
+
+    monkeypatch.setattr(Store, "runs_of_pod", runs_of_pod)
+    found = laptop.run(LEAVES_ITS_RUN_OPEN + "\n    raise SystemExit(3)", backoffLimit=1)
+    first, second = found.status.attempts
+    tracked = found.status.condition("Tracked")
+    assert statuses(laptop.runs()) == ["FINISHED", "FAILED"], "the first is what its script said"
+    assert (first.recorded_at, second.run_id) == (None, laptop.runs()[1].info.run_id)
+    assert second.recorded_at
+    assert tracked
+    assert (tracked.status, tracked.message) == ("False", "away")
+
+
+def test_a_full_disk_is_told(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    found = laptop.run("")
+    tracked = found.status.condition("Tracked")
+    assert tracked
+    assert (found.status.phase, tracked.status, statuses(laptop.runs())) == ("Succeeded", "False", ["FINISHED"])
+    assert tracked.message.endswith("cannot store runyard/log-wine-1.txt: [Errno 28] No space left on device")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -14,6 +15,7 @@ from runyard.prepare.failures import Unprepared
 from runyard.prepare.git import fetch
 from tests.support.apiserver import free_port
 from tests.support.repositories import Repository, git_server, new_repository
+from tests.support.web import QuietHandler, serving
 
 PASSWORD = "let me $(in)"  # noqa: S105 the test's own
 
@@ -128,6 +130,34 @@ def test_a_repository_on_a_volume_is_fetched_whoever_it_belongs_to(scene: Scene)
         subprocess.run(["chown", "-R", "12345:12345", str(scene.repository.folder)], check=True)
     assert scene.fetch(f"file://{scene.repository.folder}").branch == "main"
     assert scene.text() == "second"
+
+
+def test_a_default_branch_that_could_be_an_option_is_none(scene: Scene) -> None:
+    """Of what HEAD is called the server says what it likes."""
+    named = b"symref-target:"
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 the name that the server looks for
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            kept = {name: value for name, value in self.headers.items() if name in {"Content-Type", "Git-Protocol"}}
+            request = Request(scene.server + self.path, body or None, kept, method=self.command)  # noqa: S310 our own
+            with urlopen(request) as answer:  # noqa: S310 likewise
+                # As long as the name that was there, since a line begins with its length.
+                content = answer.read().replace(named + b"refs/heads/main", named + b"--no-such-thing")
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET  # noqa: N815 likewise
+
+    with serving(Handler) as server:
+        told = Repository(scene.repository.folder).git("ls-remote", "--symref", f"{server}/wine", "HEAD")
+        found = scene.fetch(f"{server}/wine")
+    assert told.startswith("ref: --no-such-thing"), "git itself does not mind"
+    assert (found.commit, found.branch) == (scene.repository.git("rev-parse", "main"), None)
+    assert scene.text() == "second"
+    assert scene.there.git("rev-list", "--count", "HEAD") == "1", "git did not stumble over an option"
 
 
 @pytest.mark.parametrize(

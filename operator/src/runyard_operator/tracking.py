@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from runyard.api.addresses import without_logins
 from runyard.api.model import JsonObject
 from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus
 
@@ -323,7 +324,8 @@ class Tracking:
                 return found
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             what = str(error) or type(error).__name__
-            raise TrackingError(f"MLflow at {self._uri} did not answer {method} {path}: {what}") from error
+            said = f"MLflow at {self._uri} did not answer {method} {path}: {what}"
+            raise TrackingError(without_logins(said)) from error
 
 
 def _refusal(method: str, path: str, status: int, text: str) -> TrackingError:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runyard import clusterless, local, manifest
+from runyard.api.addresses import without_logins
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import TRACKED
 from runyard.api.trainingrun import TrainingRun
@@ -116,7 +117,7 @@ def _row(attempt: Attempt) -> tuple[str, ...]:
 
 def _ui(tracking: local.Tracking) -> str:
     if isinstance(tracking, local.Server):
-        return tracking.uri
+        return without_logins(tracking.uri)
     program = Path(sys.executable).parent / "mlflow"
     return f"{_short(program)} ui --backend-store-uri sqlite:///{_short(tracking.database)}"
 

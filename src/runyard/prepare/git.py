@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runyard.api.addresses import without_logins
 from runyard.api.outcome import Reason
 from runyard.api.source import COMMIT, ResolvedSource, Source
 from runyard.prepare.failures import Unprepared
@@ -29,7 +30,6 @@ _PERMANENT = re.compile(
 _SAYS_NOTHING = re.compile(r"^(hint:|warning:|remote:\s*$|Please make sure|and the repository exists|Cloning into)")
 _PREFIX = re.compile(r"^(fatal|error|ERROR): ")
 _GENERIC = "Could not read from remote repository"
-_LOGIN = re.compile(r"://[^/@\s]*@")
 _SETTINGS = (
     # A server that falls silent is left, and asked again.
     *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"),
@@ -105,7 +105,7 @@ class _Repository:
             raise _unavailable("there is no program git here: install it", is_permanent=True) from None
         except ValueError as error:  # a name with a zero byte in it is no argument
             raise _unavailable(str(error), is_permanent=True) from error
-        said = _LOGIN.sub("://", done.stderr)
+        said = without_logins(done.stderr)
         sys.stderr.write(said)
         if done.returncode:
             raise _unavailable(_sentence(said), is_permanent=bool(_PERMANENT.search(said)))
@@ -121,9 +121,9 @@ class _Repository:
         there: dict[str, str] = {}
         for line in self.git("ls-remote", "--symref", "origin", *names).splitlines():
             what, _, name = line.partition("\t")
-            if what.startswith("ref: ") and name == "HEAD":
+            if what.startswith("ref: refs/") and name == "HEAD":
                 names = [what.removeprefix("ref: "), "HEAD"]
-            else:
+            elif not what.startswith("ref: "):  # a name of the server's that is no ref could be one of git's options
                 there[name] = what
         if revision is None and "HEAD" in there:
             there.setdefault(names[0], there["HEAD"])
