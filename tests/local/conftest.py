@@ -39,8 +39,10 @@ def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
     found.project.mkdir()
     found.here.mkdir()
     shutil.copytree(new_store, found.store)
-    # A shell that runs the tests in the background has them ignore interruptions, and what they start inherits that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell that runs the tests in the background, or nohup, has them ignore signals, and what they start inherits that.
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield found
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     assert not list(tmp_path.rglob("mlruns")), "MLflow kept artifacts where it happened to be"

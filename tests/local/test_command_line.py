@@ -180,12 +180,12 @@ def test_stopping_the_command_line_kills_the_run(
     with laptop.command("run", file, "-o", "text") as process:
         assert process.stdout is not None
         # A script that never gets there must not hold up the tests.
-        timer = threading.Timer(60, process.kill)
+        timer = threading.Timer(150, process.kill)
         timer.start()
         for line, number in {"ready\n": first, **signals}.items():
             assert process.stdout.readline() == line
             process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=150)
         timer.cancel()
     assert process.returncode == 130
     assert statuses(laptop.runs()) == ["KILLED"]

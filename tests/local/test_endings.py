@@ -32,7 +32,7 @@ def test_what_leaves_its_session_and_holds_the_output_is_not_waited_for(laptop: 
     file = laptop.write(LEAVES_A_STRAY)
     with laptop.command("run", file, "-o", "json") as process:
         try:
-            out, error = process.communicate(timeout=40)
+            out, error = process.communicate(timeout=150)
         finally:
             os.kill(int((laptop.project / "pid").read_text()), signal.SIGKILL)
     assert (process.returncode, error) == (1, "trained\n")
@@ -123,7 +123,7 @@ def test_an_interruption_after_the_end_is_no_way_to_lose_the_outcome(
 @contextmanager
 def killed_when_late(process: subprocess.Popen[str]) -> Iterator[None]:
     """Keep a script that never gets where it should from holding up the tests."""
-    timer = threading.Timer(60, process.kill)
+    timer = threading.Timer(150, process.kill)
     timer.start()
     yield
     timer.cancel()
@@ -135,7 +135,7 @@ def test_a_terminal_that_is_closed_says_so_more_than_once(laptop: Laptop) -> Non
         import pathlib, signal, time
         signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
         print("ready", flush=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not pathlib.Path("told").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         print("saved", flush=True)
@@ -147,7 +147,7 @@ def test_a_terminal_that_is_closed_says_so_more_than_once(laptop: Laptop) -> Non
             process.send_signal(signal.SIGHUP)
         (laptop.project / "told").touch()
         assert process.stdout.readline() == "saved\n"
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
     assert process.returncode == 130
     assert statuses(laptop.runs()) == ["KILLED"]
 
@@ -156,7 +156,7 @@ def test_under_nohup_a_closed_terminal_is_no_interruption(laptop: Laptop) -> Non
     script = """
         import pathlib, time
         print("ready", flush=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not pathlib.Path("told").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
     """
@@ -167,5 +167,5 @@ def test_under_nohup_a_closed_terminal_is_no_interruption(laptop: Laptop) -> Non
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGHUP)
         (laptop.project / "told").touch()
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
     assert process.returncode == 0
