@@ -39,10 +39,10 @@ def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
     found.project.mkdir()
     found.here.mkdir()
     shutil.copytree(new_store, found.store)
-    # A shell that runs the tests in the background, or nohup, has them ignore signals, and what they start inherits that.
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    # In the background of a shell, or under nohup, tests ignore signals, and what they start inherits that.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield found
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGHUP, hung_up)
     assert not list(tmp_path.rglob("mlruns")), "MLflow kept artifacts where it happened to be"
