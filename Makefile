@@ -52,7 +52,7 @@ fuzz: .venv/ready ## Give the operator 2,000 TrainingRuns that nobody would writ
 matrix: .venv/ready ## Show the faults on the cluster that is there, three times in a row; write the times into docs/fault-matrix.md.
 	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix $(MATRIX)
 
-chaos: .venv/ready ## Ten minutes of random faults on the cluster that is there, then the verdict. CHAOS="--seed 7" repeats one.
+chaos: .venv/ready ## Six minutes of random faults on the cluster that is there, four of rest, then the verdict. CHAOS="--seed 7" repeats one.
 	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.chaos $(CHAOS)
 
 tools: ## Make the programs that tests need besides the cluster's: API server, etcd, kubectl, helm, Chromium.
