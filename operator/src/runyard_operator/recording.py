@@ -339,7 +339,7 @@ class Recorder:
                 metrics_now = status_metrics(chief.metrics, run.spec.tracking)
                 recording.facts = replace(recording.facts, metrics=metrics_now)
                 runs = [*runs, chief]
-            lacks = missing(run.spec.tracking, runs) or recording.facts.missing
+            lacks = recording.facts.missing or missing(run.spec.tracking, runs)
             recording.facts = replace(recording.facts, missing=lacks)
         recording.facts = replace(recording.facts, is_closed=True)
 
@@ -361,7 +361,8 @@ def _standing_for(run: TrainingRun, ended: Decision) -> Attempt:
     wanted = {Outcome.SUCCEEDED} if is_complete else {Outcome.FAILED, Outcome.CANCELLED}
     if found := deciding([found for found in ended.attempts if found.outcome in wanted], ended.job.state):
         return found
-    outcome = Outcome.SUCCEEDED if is_complete else Outcome.FAILED
+    failed = Outcome.CANCELLED if ended.job.reason == Reason.CANCELLED else Outcome.FAILED
+    outcome = Outcome.SUCCEEDED if is_complete else failed
     ended_at = ended.job.finished_at
     return Attempt(pod=run.metadata.name, uid="", outcome=outcome, reason=ended.job.reason, finished_at=ended_at)
 

@@ -352,3 +352,11 @@ def test_a_log_that_was_stored_before_a_crash_is_not_replaced_by_a_sentence(worl
     conclude(world)
     [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
     assert kept == f"log of {pod}".encode()
+
+
+def test_a_run_that_was_assigned_to_what_never_began_is_killed_with_its_resource(world: World) -> None:
+    world.apply("a", suspend=True, tracking={"run": "Assigned"})
+    world.flow(5)
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["SCHEDULED"]
+    delete(world)
+    assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED"]
