@@ -27,15 +27,15 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 
 test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory static
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line on-the-cluster beside-it
+	$(MAKE) --no-print-directory --jobs=2 on-the-cluster beside-it
 
 # Side by side: the one mostly waits, and the other is work for both processors.
 .PHONY: on-the-cluster beside-it
 on-the-cluster: .venv/ready
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "(cluster or browser) and not outage"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "(cluster or browser) and not outage" | sed --unbuffered "s/^/cluster | /"
 
 beside-it: .venv/ready
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests -m "not (cluster or browser)" -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static
