@@ -11,7 +11,7 @@ from runyard.api.outcome import Attempt, Reason, TrainingRunStatus
 from runyard.api.trainingrun import TRAINING_CONTAINER
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.mirror import Mirror, View
-from runyard_operator.objects import Key
+from runyard_operator.objects import Key, Pod
 
 log = logging.getLogger(__name__)
 
@@ -74,22 +74,17 @@ class ContainerLogs:
 
     async def _keep(self, key: Key, view: View, uids: set[str]) -> None:
         pods = [view.pods[uid] for uid in uids if uid in view.pods]
-        await asyncio.gather(
-            *(
-                self._keep_one(key, view, pod.metadata.uid, pod.metadata.name, container)
-                for pod in pods
-                for container in pod.container_names
-            )
-        )
+        reads = [self._keep_one(key, view, pod, container) for pod in pods for container in pod.container_names]
+        await asyncio.gather(*reads)
 
-    async def _keep_one(self, key: Key, view: View, uid: str, pod: str, container: str) -> None:
+    async def _keep_one(self, key: Key, view: View, pod: Pod, container: str) -> None:
         limit = min(self.limit_bytes, self.mirror.room_for_logs)
         try:
-            tail = await self._read(key.namespace, pod, container, limit)
+            tail = await self._read(key.namespace, pod.metadata.name, container, limit)
         except ClusterError as error:
-            log.warning("%s: no log of %s: %s", key, pod, error)
+            log.warning("%s: no log of %s: %s", key, pod.metadata.name, error)
             return
-        kept = view.logs.setdefault(uid, {})
+        kept = view.logs.setdefault(pod.metadata.uid, {})
         if tail is not None and len(tail) >= len(kept.get(container, b"")):
             kept[container] = tail
 

@@ -7,9 +7,9 @@ import kopf
 
 from runyard.api.model import JsonObject, as_object
 from runyard.api.status import is_settled
-from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
+from runyard.api.trainingrun import GROUP, PLURAL, VERSION
 from runyard_operator.mirror import Mirror
-from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Key, Pod
+from runyard_operator.objects import NAME_ANNOTATION, UID_LABEL, Job, Key, Pod, lenient
 from runyard_operator.queue import ReconcileQueue
 
 # The plurals of what is watched, each of which must show signs of life.
@@ -58,7 +58,7 @@ def _show(mirror: Mirror, key: Key, body: JsonObject, *, is_gone: bool) -> bool:
     """Show a resource to the mirror; return whether there is something to do about it."""
     if is_gone:
         return mirror.see_departure(key, body)
-    run = _lenient(body)
+    run = lenient(body)
     # A restart with thousands of finished resources looks at none of them again. One that is being worked on is
     # settled by that work, which has things of its own to forget.
     if is_settled(run) and not mirror.knows(key):
@@ -71,10 +71,3 @@ def _key(child: Job | Pod) -> Key | None:
     name = child.metadata.annotations.get(NAME_ANNOTATION)
     key = Key(child.metadata.namespace, name, child.metadata.labels[UID_LABEL]) if name else None
     return key if key and child.is_of(key) else None
-
-
-def _lenient(body: JsonObject) -> TrainingRun:
-    """Read what tells whether a resource is settled, whatever else its spec says."""
-    ttl = as_object(body.get("spec")).get("ttlSecondsAfterFinished")
-    spec = {"ttlSecondsAfterFinished": ttl}
-    return TrainingRun.model_validate({"metadata": body["metadata"], "spec": spec, "status": body.get("status") or {}})

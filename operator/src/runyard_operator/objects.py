@@ -7,8 +7,8 @@ from typing import NamedTuple
 from pydantic import Field
 
 from runyard.api import preparation
-from runyard.api.model import Model, Time
-from runyard.api.trainingrun import MOST_SECONDS, TRAINING_CONTAINER
+from runyard.api.model import JsonObject, Model, Time, as_object
+from runyard.api.trainingrun import MOST_SECONDS, TRAINING_CONTAINER, TrainingRun
 
 # Written on a Job together with the deadline that ends it, so that its reason and its end are one step.
 FAILED_BECAUSE = "runyard.dev/failed-because"
@@ -249,3 +249,9 @@ class Pod(Model):
     def condition(self, kind: str, status: str = "True") -> ObjectCondition | None:
         """Return the condition of that type if it has that status."""
         return next((c for c in self.status.conditions if c.type == kind and c.status == status), None)
+
+
+def lenient(body: JsonObject) -> TrainingRun:
+    """Read a TrainingRun of which little more than metadata and status is needed, whatever its spec says."""
+    ttl = as_object(body.get("spec")).get("ttlSecondsAfterFinished")
+    return TrainingRun.model_validate({**body, "spec": {"ttlSecondsAfterFinished": ttl}})

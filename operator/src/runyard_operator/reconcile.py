@@ -20,7 +20,7 @@ from runyard_operator.cluster import Cluster, ClusterError, JobRefused
 from runyard_operator.decide import Decision, Observed, decide
 from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror, View
-from runyard_operator.objects import Job, Key
+from runyard_operator.objects import Job, Key, lenient
 from runyard_operator.recording import Recorder, open_attempts
 from runyard_operator.settings import Settings
 
@@ -77,31 +77,26 @@ class Reconciler:
                 await self._read(key, view)
         if view.is_deleted:
             return await self._bury(key, view)
-        run = _lenient(view.body or {})
+        run, problems = _parsed(view.body or {})
         if is_told(run.status):
             return await self._leave(key, run, view)
-        try:
-            run = TrainingRun.model_validate(view.body)
-        except ValidationError as error:
-            return await self._refuse(key, run, view, _problems(error))
+        if problems:
+            return await self._refuse(key, run, view, problems)
         if run.metadata.deletion_timestamp:
             return None
         # What was begun is seen to its end, whatever its specification was changed to since.
-        if not await self._has_begun(key, run, view) and (problems := _problems_of(run.spec)):
+        has_begun = run.status.job or view.job
+        if not has_begun and (problems := _problems_of(run.spec)) and not await self._finds_job(key, view):
             return await self._refuse(key, run, view, [*problems, *await self.launcher.refused_besides(key, run)])
         return await self._advance(key, run, view)
 
-    async def _has_begun(self, key: Key, run: TrainingRun, view: View) -> bool:
-        """Whether the resource has a Job, which its status may not say yet."""
-        if run.status.job or view.job or not _problems_of(run.spec):
-            return bool(run.status.job or view.job)
-        if found := await self._own_job(key):
-            view.see_job(found)
-        return found is not None
-
-    async def _own_job(self, key: Key) -> Job | None:
+    async def _finds_job(self, key: Key, view: View) -> bool:
+        """Whether the resource has a Job all the same, made just before its status could say so."""
         found = await self.cluster.job(key.namespace, key.job_name)
-        return found if found and found.is_of(key) else None
+        if found is None or not found.is_of(key):
+            return False
+        view.see_job(found)
+        return True
 
     def _may_be_behind(self, view: View) -> bool:
         """Whether a Job is about to be created on a look that may be from before it was written down and deleted.
@@ -303,17 +298,16 @@ def _buried(key: Key, view: View) -> TrainingRun:
     """Return what is known of a deleted resource; of one whose deletion was not seen, no more than its name."""
     if view.body is None:
         metadata = {"namespace": key.namespace, "name": key.name, "uid": key.uid}
-        return _lenient({"metadata": metadata})  # type: ignore[dict-item]
+        return lenient({"metadata": metadata})  # type: ignore[dict-item]
+    return _parsed(view.body)[0]
+
+
+def _parsed(body: JsonObject) -> tuple[TrainingRun, list[Problem]]:
+    """Read a resource, and what is wrong with it; then as far as metadata and status go."""
     try:
-        return TrainingRun.model_validate(view.body)
-    except ValidationError:
-        return _lenient(view.body)
-
-
-def _lenient(body: JsonObject) -> TrainingRun:
-    """Read a resource of which little more than metadata and status is needed, whatever its spec says."""
-    ttl = as_object(body.get("spec")).get("ttlSecondsAfterFinished")
-    return TrainingRun.model_validate({**body, "spec": {"ttlSecondsAfterFinished": ttl}})
+        return TrainingRun.model_validate(body), []
+    except ValidationError as error:
+        return lenient(body), [Problem(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
 
 
 def _problems_of(spec: TrainingRunSpec) -> list[Problem]:
@@ -327,7 +321,3 @@ def _uid(body: JsonObject) -> str:
 
 def _names_job(body: JsonObject) -> bool:
     return "job" in as_object(body.get("status"))
-
-
-def _problems(error: ValidationError) -> list[Problem]:
-    return [Problem(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]

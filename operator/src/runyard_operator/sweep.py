@@ -47,11 +47,11 @@ class Sweeper:
         """Sweep until cancelled; what fails is reported, and the next sweep comes in its time."""
         await asyncio.sleep(min(pause, _FIRST_AFTER).total_seconds())
         while True:
-            await self._guarded("the sweep", self.sweep())
+            await self.sweep()
             await asyncio.sleep(pause.total_seconds())
 
     async def sweep(self) -> None:
-        """Close runs that nobody will close, and find runs that are gone."""
+        """Close runs that nobody will close, and find runs that are gone; each part is guarded by itself."""
         await self._guarded("closing runs", self._close_all())
         for namespace in self.namespaces or [""]:
             await self._guarded("looking for deleted runs", self._find_all_deleted(namespace))
