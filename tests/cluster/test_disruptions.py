@@ -236,7 +236,7 @@ def _assert_gone(trainings: Trainings, *uids: str) -> None:
 def test_deleting_what_had_ended_leaves_its_record_alone(trainings: Trainings) -> None:
     for phase in ENDED_AS:
         trainings.finish(f"in-{phase}")
-    records = {uid: trainings.record(uid) for uid in (trainings.uid(f"in-{phase}") for phase in ENDED_AS)}
+    records = {uid: trainings.mlflow.record(uid) for uid in (trainings.uid(f"in-{phase}") for phase in ENDED_AS)}
     for record in records.values():
         [(_, _, files)] = record.values()
         assert sorted(Path(path).suffix for path in files) == [".txt", ".yaml"]

@@ -302,7 +302,7 @@ def test_what_had_ended_is_deleted_while_the_operator_is_away(trainings: Trainin
         of_shell("ended", "echo so far"), of_shell("ended-assigned", "echo so far", tracking={"run": "Assigned"})
     )
     ended = [trainings.finish(name) for name in names]
-    records = {done.uid: trainings.record(done.uid) for done in ended}
+    records = {done.uid: trainings.mlflow.record(done.uid) for done in ended}
     pods = [pod["metadata"]["name"] for done in ended for pod in done.pods]
     _hold(trainings, pods, ["runyard.dev/held"])
     try:

@@ -124,15 +124,6 @@ class Trainings:
         found = self.mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'")
         return sorted(found, key=lambda run: int(run["info"]["start_time"]))
 
-    def record(self, uid: str) -> dict[str, Any]:
-        """Return all that MLflow has of a TrainingRun, by run: how it ended, its tags, its files."""
-        return {run["info"]["run_id"]: (run["info"], tags_of(run), self._files(run)) for run in self.runs(uid)}
-
-    def _files(self, run: dict[str, Any]) -> dict[str, bytes]:
-        place = f"mlflow/artifacts/list?run_id={run['info']['run_id']}&path=runyard"
-        paths = [file["path"] for file in self.mlflow.call(place).get("files", [])]
-        return {path: self.mlflow.artifact(run, path) for path in paths}
-
     def assert_kept(self, records: dict[str, dict[str, Any]], seconds: float = 15) -> None:
         """Assert that what MLflow has of TrainingRuns, by UID, stays as it was for a while.
 
@@ -142,7 +133,7 @@ class Trainings:
 
         def is_over() -> bool:
             for uid, before in records.items():
-                after = self.record(uid)
+                after = self.mlflow.record(uid)
                 assert after.keys() == before.keys(), f"no run more of {uid}, and none less"
                 assert after == before
             return time.monotonic() > end

@@ -7,13 +7,18 @@ from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
 
 
+def succeed(actors: Actors, pod: dict[str, Any]) -> None:
+    """Bring the TrainingRun `a` to its end."""
+    actors.end_pod(pod, 0)
+    actors.end_job(actors.wait_for_job("a"), "Complete")
+    actors.wait_for_phase("a", "Succeeded")
+
+
 def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:
     run_id = start_run(mlflow, pod)
-    actors.end_pod(pod, 0)
-    actors.end_job(actors.wait_for_job("a"), "Complete")
-    actors.wait_for_phase("a", "Succeeded")
+    succeed(actors, pod)
     late = start_run(mlflow, pod, installation=installation_of(actors.wait_for_job("a")))
 
     wait_for("the late run is closed", lambda: mlflow.run(late)["info"]["status"] == "FINISHED")
@@ -24,9 +29,7 @@ def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
 def test_a_run_of_a_pod_that_nobody_saw_is_closed_by_a_sweep(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:
-    actors.end_pod(pod, 0)
-    actors.end_job(actors.wait_for_job("a"), "Complete")
-    actors.wait_for_phase("a", "Succeeded")
+    succeed(actors, pod)
     unseen = {**pod, "metadata": {**pod["metadata"], "uid": "came-and-went"}}
     run_id = start_run(mlflow, unseen, installation=installation_of(actors.wait_for_job("a")))
 
@@ -39,9 +42,7 @@ def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:
     run_id = start_run(mlflow, pod)
-    actors.end_pod(pod, 0)
-    actors.end_job(actors.wait_for_job("a"), "Complete")
-    actors.wait_for_phase("a", "Succeeded")
+    succeed(actors, pod)
 
     def tracked() -> str:
         found: str = condition(actors.get("trainingrun", "a")["status"], "Tracked")["reason"]

@@ -48,6 +48,16 @@ class MlflowRest:
         root = run["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
         return self._read(f"api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(f'{root}/{path}')}")
 
+    def record(self, uid: str) -> dict[str, Any]:
+        """Return all that there is of a TrainingRun, by run: how it ended, its tags, its files."""
+        found = self.runs(f"tags.`runyard.dev/uid` = '{uid}'")
+        return {run["info"]["run_id"]: (run["info"], tags_of(run), self._files(run)) for run in found}
+
+    def _files(self, run: dict[str, Any]) -> dict[str, bytes]:
+        place = f"mlflow/artifacts/list?run_id={run['info']['run_id']}&path=runyard"
+        paths = [file["path"] for file in self.call(place).get("files", [])]
+        return {path: self.artifact(run, path) for path in paths}
+
     def is_up(self) -> bool:
         """Whether the server answers."""
         try:

@@ -7,19 +7,8 @@ import pytest
 
 from tests.operator.actors import Actors, installation_of, start_run
 from tests.operator.operations.process import Operator, Operators
-from tests.support.mlflow_server import MlflowRest, tags_of
+from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
-
-
-def record_of(mlflow: MlflowRest, uid: str) -> dict[str, Any]:
-    """Return all that MLflow has of a TrainingRun: runs, tags, files."""
-    found = {}
-    for run in mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'"):
-        run_id = run["info"]["run_id"]
-        files = mlflow.call(f"mlflow/artifacts/list?run_id={run_id}&path=runyard").get("files", [])
-        texts = {file["path"]: mlflow.artifact(run, file["path"]) for file in files}
-        found[run_id] = (run["info"], tags_of(run), texts)
-    return found
 
 
 def delete_with_children(actors: Actors, *pods: dict[str, Any]) -> None:
@@ -51,7 +40,7 @@ def test_it_is_left_alone(
         actors.wait_for_phase("b", "Running")
         open_run = start_run(mlflow, goes_on, installation=installation_of(other))
         uid = ended["metadata"]["labels"]["runyard.dev/uid"]
-        before = record_of(mlflow, uid)
+        before = mlflow.record(uid)
         [(_, _, files)] = before.values()
         assert files.keys() == {f"runyard/log-{ended['metadata']['name']}.txt", "runyard/trainingrun.yaml"}
         if not is_away:
@@ -66,7 +55,7 @@ def test_it_is_left_alone(
             delete_with_children(actors, ended, goes_on)
             stop(operator)
 
-    after = record_of(mlflow, uid)
+    after = mlflow.record(uid)
     assert after.keys() == before.keys(), "no run more, and none less"
     assert after == before
 
