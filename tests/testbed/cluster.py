@@ -165,10 +165,21 @@ def complete(way: Route) -> None:
 
 
 def pods() -> dict[str, Any]:
-    """Return the list of all pods."""
-    return read_json(
-        [_found("kubectl"), f"--kubeconfig={KUBECONFIG}", "get", "pods", "--all-namespaces", "--output=json"]
-    )
+    """Return the list of all pods, once the API server gives it: a node that writes images answers late, or not.
+
+    Raises:
+        TestbedError: it did not in READY_SECONDS.
+
+    """
+    command = [_found("kubectl"), f"--kubeconfig={KUBECONFIG}", "get", "pods", "--all-namespaces", "--output=json"]
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return read_json(command)
+        except TestbedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> None:

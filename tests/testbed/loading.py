@@ -6,7 +6,8 @@ from typing import Any
 from tests.testbed import cluster
 from tests.testbed.shell import read_json, run_piped
 
-# A digest beside each tag, as a pull would have left it: pods then say by digest what they run.
+# A digest beside each tag, as a pull would have left it: pods then say by digest what they run. What was written is on
+# the disk at the end, or the cluster's database waits for it, and the API server gives up meanwhile.
 _IMPORT = """
 set -e
 ctr --namespace k8s.io images import --snapshotter overlayfs - >/dev/null
@@ -14,6 +15,7 @@ for tag; do
   digest=$(ctr --namespace k8s.io images list "name==$tag" | awk 'NR == 2 { print $3 }')
   ctr --namespace k8s.io images tag --force "$tag" "${tag%:*}@$digest" >/dev/null
 done
+sync
 """
 
 

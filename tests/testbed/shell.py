@@ -123,17 +123,31 @@ def run_piped(source: Sequence[str], sink: Sequence[str]) -> None:
 def answer(command: Sequence[str | Path], timeout_seconds: float = 30) -> str | None:
     """Return what a program prints, or None if it is not there, fails, or takes too long."""
     try:
-        done = subprocess.run(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return demand(command, timeout_seconds)
+    except TestbedError:
         return None
-    return done.stdout if done.returncode == 0 else None
+
+
+def demand(command: Sequence[str | Path], timeout_seconds: float = 30) -> str:
+    """Return what a program prints.
+
+    Raises:
+        TestbedError: it is not there, failed, or took too long; the message says which, in its own last words.
+
+    """
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_seconds, check=False
+        )
+    except FileNotFoundError as error:
+        raise TestbedError(f"{words[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise TestbedError(f"{' '.join(words[:4])} … did not end in {timeout_seconds:.0f} s") from error
+    if done.returncode:
+        tail = "\n".join(done.stderr.splitlines()[-TAIL_LINES:])
+        raise TestbedError(f"{' '.join(words[:4])} … ended with {done.returncode}:\n{tail}")
+    return done.stdout
 
 
 def read_json(command: Sequence[str]) -> dict[str, Any]:
@@ -143,10 +157,7 @@ def read_json(command: Sequence[str]) -> dict[str, Any]:
         TestbedError: it failed.
 
     """
-    text = answer(command)
-    if text is None:
-        raise TestbedError(f"{' '.join(command[:4])} … gave no answer: is the cluster up?")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(demand(command))
     return found
 
 

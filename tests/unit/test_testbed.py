@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_for
-from tests.testbed import debian, own, parts, programs, runc_bounded, shell
+from tests.testbed import cluster, debian, own, parts, programs, runc_bounded, shell
 from tests.testbed.cluster import Node, Route, farewell, manifests, node_state, route_of
 from tests.testbed.loading import absent, outdated
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
@@ -303,6 +303,26 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(shell.TestbedError, match="runyard-nowhere is not installed"):
         shell.run(["runyard-nowhere"])
+
+
+def test_a_program_that_fails_is_quoted() -> None:
+    with pytest.raises(shell.TestbedError, match=r"^sh -c echo no such pod >&2; exit 3 … ended with 3:\nno such pod$"):
+        shell.read_json(["sh", "-c", "echo no such pod >&2; exit 3"])
+
+
+def test_a_program_that_does_not_end_is_told_with_the_seconds() -> None:
+    with pytest.raises(shell.TestbedError, match=r"^sleep 60 … did not end in 0 s$"):
+        shell.demand(["sleep", "60"], timeout_seconds=0.1)
+
+
+def test_a_cluster_that_is_late_with_its_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl, asked = tmp_path / "kubectl", tmp_path / "asked"
+    kubectl.write_text(f"""#!/bin/sh
+test -e {asked} && echo '{{"items": []}}' || {{ touch {asked}; echo "etcdserver: request timed out" >&2; exit 1; }}
+""")
+    kubectl.chmod(0o755)
+    monkeypatch.setattr(cluster, "_found", lambda _program: str(kubectl))
+    assert cluster.pods() == {"items": []}
 
 
 def test_kubernetes_programs_are_stamped_as_kubeadm_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
