@@ -111,8 +111,8 @@ def exists(way: Route) -> bool:
     """Whether the cluster runs, on the node image that it should have."""
     if node_state(_inspected(), _wanted_image(way)) is not Node.RUNNING:
         return False
-    if not KUBECONFIG.exists():  # as after the cache was emptied: that is no reason to make the cluster anew
-        run(["kind", "export", "kubeconfig", f"--name={NAME}", f"--kubeconfig={KUBECONFIG}"], env=environment())
+    # One that is lost, or of another cluster, as after the cache was emptied, is no reason to make the cluster anew.
+    _write_kubeconfig()
     return _is_ready(READY_SECONDS)
 
 
@@ -147,8 +147,7 @@ def delete() -> None:
 
 
 def complete(way: Route) -> None:
-    """Bring everything beside the bare cluster into its state: closed off, ingress, network policies, kubeconfig."""
-    _write_kubeconfig()
+    """Bring everything beside the bare cluster into its state: closed off, ingress, network policies."""
     if way is Route.PACKAGES:
         _close_off()
     for manifest in manifests(way):
