@@ -10,6 +10,8 @@ from tests.support.mlflow_server import tags_of
 
 _OPEN = {"RUNNING", "SCHEDULED"}
 _ENDS = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}
+# Of a run that all attempts share: it ends as the resource does.
+_SHARED_ENDS = {"Succeeded": {"FINISHED"}, "Failed": {"FAILED", "KILLED"}}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Afterwards:
             *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
             *self._duplicates(),
             *self._lost_pods(uids),
+            *self._finished_of_deleted(uids),
         ]
 
     def _open_runs(self) -> list[str]:
@@ -62,14 +65,23 @@ class Afterwards:
         ]
 
     def _duplicates(self) -> list[str]:
-        """Return the attempts with two records of the operator's making; a script's own repetitions are its own."""
+        """Return the attempts with two records, one of them of the operator's making; a script's own are its own."""
         made = Counter(tags_of(run)["runyard.dev/pod"] for run in self.runs if is_stand_in(run))
+        of_pod = Counter(tags_of(run).get("runyard.dev/pod") for run in self.runs)
         assigned = Counter(
             tags_of(run)["runyard.dev/uid"] for run in self.runs if tags_of(run).get("runyard.dev/made") == "assigned"
         )
         return [
-            *(f"{count} records of pod {uid}" for uid, count in made.items() if count > 1),
+            *(f"{of_pod[uid]} records of pod {uid}" for uid in made if of_pod[uid] > 1),
             *(f"{count} runs assigned to TrainingRun {uid}" for uid, count in assigned.items() if count > 1),
+        ]
+
+    def _finished_of_deleted(self, uids: set[str]) -> list[str]:
+        """Return the runs that say that they finished, of trainings that go on until they are deleted."""
+        return [
+            f"run {run['info']['run_id']} of {tags_of(run)['runyard.dev/name']}, which was deleted, has finished"
+            for run in self.runs
+            if tags_of(run)["runyard.dev/uid"] not in uids and run["info"]["status"] == "FINISHED"
         ]
 
     def _lost_pods(self, uids: set[str]) -> list[str]:
@@ -115,3 +127,6 @@ def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[st
         yield f"{name}: runs of pods that are no attempts of it: {unlisted}"
     if is_one_run and attempts and len(by_id) != 1:
         yield f"{name}: {len(by_id)} runs, where one was assigned"
+    for run in runs if is_one_run else []:
+        if run["info"]["status"] not in _SHARED_ENDS.get(status.get("phase", ""), set()):
+            yield f"{name} is {status.get('phase')}, the run of all its attempts {run['info']['status']}"

@@ -1,6 +1,8 @@
 """What keeps a training from its Job or its pod: it is said, and it passes or it is the end."""
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from tests.operator.actors import Actors, condition, start_run
 from tests.support.mlflow_server import MlflowRest
@@ -115,28 +117,47 @@ def test_a_job_that_a_quota_forbids_is_made_once_there_is_room(actors: Actors) -
     actors.wait_for_job("a")
 
 
+def warn(actors: Actors, about: dict[str, Any], reason: str, message: str, at: str | None = None) -> None:
+    """Write a warning about an object, as a controller or the kubelet would."""
+    metadata = about["metadata"]
+    kind = {"kind": about["kind"], "apiVersion": about["apiVersion"]}
+    regarding = kind | {key: metadata[key] for key in ("name", "namespace", "uid")}
+    named = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": f"warning-{uuid4().hex[:8]}"}}
+    told_at = at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = {"reason": reason, "message": message, "type": "Warning", "lastTimestamp": told_at}
+    actors.create({**named, "involvedObject": regarding, **told})
+
+
+def says(actors: Actors, name: str, words: str) -> None:
+    wait_for("the status says why", lambda: words in (actors.get("trainingrun", name)["status"].get("message") or ""))
+
+
 def test_a_job_whose_pods_are_refused_says_why(actors: Actors) -> None:
     actors.apply("a")
-    job = actors.wait_for_job("a")["metadata"]
-    regarding = {"kind": "Job", "apiVersion": "batch/v1"} | {key: job[key] for key in ("name", "namespace", "uid")}
-    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "refused"}, "involvedObject": regarding}
-    told = {"reason": "FailedCreate", "message": "pods are forbidden: no such account", "type": "Warning"}
-    actors.create({**event, **told, "lastTimestamp": "2026-01-02T03:04:05Z"})
-    actors.patch_spec("trainingrun", "a", {"backoffLimit": 1})
-    wait_for(
-        "the status says why",
-        lambda: actors.get("trainingrun", "a")["status"].get("message") == "pods are forbidden: no such account",
-    )
+    warn(actors, actors.wait_for_job("a"), "FailedCreate", "pods are forbidden: no such account")
+    says(actors, "a", "pods are forbidden: no such account")
 
 
 def test_a_pod_that_waits_for_a_volume_says_so(actors: Actors) -> None:
     actors.apply("a")
-    pod = actors.create_pod(actors.wait_for_job("a"), "one")["metadata"]
-    regarding = {"kind": "Pod", "apiVersion": "v1"} | {key: pod[key] for key in ("name", "namespace", "uid")}
-    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "waits"}, "involvedObject": regarding}
-    told = {"reason": "FailedMount", "message": 'configmap "missing" not found', "type": "Warning"}
-    actors.create({**event, **told, "lastTimestamp": "2026-01-02T03:04:05Z"})
-    wait_for(
-        "the status says why",
-        lambda: actors.get("trainingrun", "a")["status"].get("message") == 'configmap "missing" not found',
-    )
+    pod = actors.create_pod(actors.wait_for_job("a"), "one")
+    warn(actors, pod, "FailedMount", 'configmap "missing" not found')
+    says(actors, "a", 'configmap "missing" not found')
+
+
+def test_a_retry_whose_pod_is_refused_says_why(actors: Actors) -> None:
+    actors.apply("a", backoffLimit=3)
+    job = actors.wait_for_job("a")
+    warn(actors, job, "FailedCreate", "long ago: no such account", at="2026-01-02T03:04:05Z")
+    actors.end_pod(actors.create_pod(job, "one"), 1)
+    warn(actors, job, "FailedCreate", "exceeded quota: pods")
+    says(actors, "a", "ended: Error, and no other begins: exceeded quota: pods")
+
+
+def test_workers_whose_pods_are_refused_say_why_though_others_train(actors: Actors) -> None:
+    actors.apply("a", workers=2)
+    job = actors.wait_for_job("a")
+    one = actors.create_pod(job, "one", worker=0)
+    actors.set_pod(one, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
+    warn(actors, job, "FailedCreate", "exceeded quota: pods")
+    says(actors, "a", "exceeded quota: pods")

@@ -477,3 +477,58 @@ def test_nothing_begins_before_it_is_made_whatever_a_node_says() -> None:
     retry = pod("wine-2", "Running", created=at(60), containers=[running(-100)])
     found = observed([retry], before, job(), at(120))
     assert [(each.pod, each.started_at) for each in found] == [("wine-1", at(5)), ("wine-2", at(60))]
+
+
+def other(name: str, exit_code: int, reason: str = "Error", *, ended: float = 50, message: str = "") -> dict[str, Any]:
+    return {**terminated(exit_code, reason, message, ended=ended), "name": name}
+
+
+def test_a_container_that_fails_beside_a_training_that_succeeded_is_named() -> None:
+    found = seen(pod(phase="Failed", containers=[terminated(0), other("proxy", 7, message="no route")]))
+    assert (found.outcome, found.reason, found.exit_code, found.container) == (FAILED, "Error", 7, "proxy")
+    assert found.message == "no route"
+
+
+def test_memory_that_another_container_lacked_is_told_of_it() -> None:
+    found = seen(pod(phase="Failed", containers=[terminated(0), other("proxy", 137, "OOMKilled")]))
+    assert (found.reason, found.exit_code, found.container) == ("OOMKilled", 137, "proxy")
+
+
+def test_an_init_container_that_fails_is_why_nothing_was_trained() -> None:
+    init = [other("fetch", 0, "Completed", ended=10), other("unpack", 2, ended=20)]
+    found = seen(pod(phase="Failed", containers=[waiting("PodInitializing")], initContainerStatuses=init))
+    assert (found.outcome, found.reason, found.exit_code, found.container) == (FAILED, "Error", 2, "unpack")
+    assert found.finished_at == at(20)
+
+
+def test_of_several_containers_the_first_that_failed_is_named() -> None:
+    later = [other("a", 1, ended=70), other("b", 3, ended=65)]
+    assert seen(pod(phase="Failed", containers=[terminated(0), *later])).container == "b"
+
+
+def test_a_training_that_failed_is_the_cause_whatever_failed_besides() -> None:
+    found = seen(pod(phase="Failed", containers=[terminated(5, ended=90), other("proxy", 1, ended=10)]))
+    assert (found.exit_code, found.container) == (5, None)
+
+
+def test_a_pod_that_was_taken_away_does_not_blame_a_container() -> None:
+    containers = [running(), other("proxy", 143)]
+    found = seen(pod(phase="Failed", containers=containers, conditions=disrupted("EvictionByEvictionAPI")))
+    assert (found.outcome, found.reason, found.container) == (CANCELLED, "Evicted", None)
+
+
+def test_a_pod_that_was_suspended_stays_so_when_it_is_resumed_before_its_end() -> None:
+    leaving = pod(phase="Running", containers=[running()], deleted=at(130))
+    first = seen(leaving, job(suspend=True))
+    assert (first.outcome, first.reason) == (RUNNING, "Suspended")
+    still = seen(leaving, job(), first)
+    assert still.reason == "Suspended"
+    ended = pod(phase="Failed", containers=[terminated(143, ended=125)], deleted=at(130))
+    found = seen(ended, job(), still)
+    assert (found.outcome, found.reason) == (CANCELLED, "Suspended")
+
+
+def test_a_training_that_fails_by_itself_while_it_is_suspended_has_failed() -> None:
+    earlier = attempt(reason="Suspended")
+    found = seen(pod(phase="Failed", containers=[terminated(1, ended=60)], deleted=at(130)), job(), earlier)
+    assert (found.outcome, found.reason) == (FAILED, "Error")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runyard.api.outcome import Outcome, TrainingRunStatus
 from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
 from runyard.api.trainingrun import TrainingRun
-from runyard_operator.decide import Decision, Observed, decide, job_facts
+from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted, job_facts
 from runyard_operator.jobs import job_name
 from runyard_operator.objects import Job, Pod
 from tests.support.factories import JOB_NAME, at, attempt, job, pod, running, terminated, training_run, waiting
@@ -19,8 +19,10 @@ GRACE = timedelta(seconds=300)
 FAILED_BECAUSE = "runyard.dev/failed-because"
 
 
-def look(run: TrainingRun, of: Job | None = None, *pods: Pod, seconds: float = 120) -> Decision:
-    return decide(Observed(run, of, pods, at(seconds)), GRACE)
+def look(run: TrainingRun, of: Job | None = None, *pods: Pod, seconds: float = 120, **since: float) -> Decision:
+    """Decide; `since` names pods that wait for an image, each with the second at which that was first seen."""
+    waits = {f"uid-of-{name}": at(second) for name, second in since.items()}
+    return decide(Observed(run, of, pods, at(seconds), waits), GRACE)
 
 
 def started(**spec: Any) -> TrainingRun:
@@ -103,13 +105,13 @@ def test_a_job_that_ended_is_left_alone(ended: dict[str, str]) -> None:
     [(0, False, 300), (299, False, 1), (300, True, None), (3000, True, None)],
 )
 def test_an_image_is_waited_for_for_the_grace_time(seconds: float, is_over: bool, again_seconds: float | None) -> None:  # noqa: FBT001
-    decision = look(started(), job(), pod(containers=[waiting("ErrImagePull", "no")]), seconds=seconds)
+    decision = look(started(), job(), pod("a", containers=[waiting("ErrImagePull", "no")]), seconds=seconds, a=0)
     assert (decision.patch_job is not None) is is_over
     assert decision.look_again_after == (timedelta(seconds=again_seconds) if again_seconds else None)
 
 
 def test_the_job_whose_image_cannot_be_had_ends_with_its_reason() -> None:
-    decision = look(started(), job(), pod(containers=[waiting("ErrImagePull", "no")]), seconds=300)
+    decision = look(started(), job(), pod("a", containers=[waiting("ErrImagePull", "no")]), seconds=300, a=0)
     assert decision.patch_job == {
         "metadata": {"annotations": {FAILED_BECAUSE: "ImagePull"}},
         "spec": {"activeDeadlineSeconds": 1},
@@ -122,8 +124,14 @@ def test_a_job_is_ended_once() -> None:
 
 
 def test_the_longest_wait_counts() -> None:
-    pods = [pod(f"wine-{n}", created=at(n * 100), containers=[waiting("ErrImagePull", "no")]) for n in (2, 0, 1)]
-    assert look(started(), job(), *pods, seconds=299).look_again_after == timedelta(seconds=1)
+    pods = [pod(name, containers=[waiting("ErrImagePull", "no")]) for name in "abc"]
+    assert look(started(), job(), *pods, seconds=299, a=200, b=0, c=100).look_again_after == timedelta(seconds=1)
+
+
+def test_what_a_pod_waited_for_before_its_image_does_not_count() -> None:
+    late = pod("a", created=at(0), containers=[waiting("ErrImagePull", "no")])
+    assert look(started(), job(), late, seconds=9000, a=8999).look_again_after == timedelta(seconds=299)
+    assert look(started(), job(), late, seconds=9000).look_again_after == timedelta(seconds=300)
 
 
 def test_other_waits_have_no_end() -> None:
@@ -309,3 +317,62 @@ def test_workers_that_were_all_done_when_their_job_went_succeeded(ends: tuple[in
     ]
     run = training_run(workers=2, status=TrainingRunStatus(job="wine-0", attempts=attempts, attempt_count=2))
     assert decide(Observed(run, None, (), at(120)), timedelta(seconds=300)).job.state is state
+
+
+def deleted(run: TrainingRun, of: Job | None = None, *pods: Pod) -> Decision:
+    return decide_on_deleted(Observed(run, of, pods, at(500)))
+
+
+@pytest.mark.parametrize(
+    ("of", "pods", "state", "reason"),
+    [
+        pytest.param(job(), [], JobState.FAILED, "Cancelled", id="going on"),
+        pytest.param(
+            None, [pod(phase="Failed", containers=[terminated(1)])], JobState.FAILED, "Cancelled", id="its pod failed"
+        ),
+        pytest.param(job(conditions={"Complete": ""}), [], JobState.COMPLETE, None, id="complete"),
+        pytest.param(
+            None, [pod(phase="Succeeded", containers=[terminated(0)])], JobState.COMPLETE, None, id="its pod succeeded"
+        ),
+        pytest.param(
+            job(conditions={"Failed": "DeadlineExceeded"}), [], JobState.FAILED, "DeadlineExceeded", id="deadline"
+        ),
+    ],
+)
+def test_what_was_so_before_a_resource_was_deleted_stays(
+    of: Job | None, pods: list[Pod], state: JobState, reason: str | None
+) -> None:
+    found = deleted(started(), of, *pods).job
+    assert (found.state, found.reason) == (state, reason)
+
+
+@pytest.mark.parametrize("ended", [{"Complete": ""}, {"Failed": "BackoffLimitExceeded"}])
+def test_the_verdict_of_a_resource_that_was_deleted_stays(ended: dict[str, str]) -> None:
+    run = started()
+    known = written(run, look(run, job(conditions=ended)))
+    found = deleted(known).job
+    assert found.state is (JobState.COMPLETE if "Complete" in ended else JobState.FAILED)
+    assert found.reason != "Cancelled"
+
+
+def test_a_deleted_resource_of_which_one_worker_of_two_succeeded_has_not() -> None:
+    pods = [worker_pod(0, "Succeeded", terminated(0)), worker_pod(1, "Failed", terminated(1))]
+    assert deleted(started(workers=2), None, *pods).job.state is JobState.FAILED
+    # Unseen, it has no spec any more: its workers are those that had pods.
+    assert deleted(started(), None, *pods).job.state is JobState.FAILED
+    assert deleted(started(), None, pods[0]).job.state is JobState.COMPLETE
+
+
+def worker_pod(index: int, phase: str, *containers: dict[str, Any]) -> Pod:
+    found = pod(f"wine-{index}", phase, containers=containers)
+    annotations = {"batch.kubernetes.io/job-completion-index": str(index)}
+    return found.model_copy(update={"metadata": found.metadata.model_copy(update={"annotations": annotations})})
+
+
+def test_a_resource_that_is_being_deleted_has_no_job_made() -> None:
+    leaving = {"deletion_timestamp": at(10)}
+    new = training_run()
+    assert change(look(new.model_copy(update={"metadata": new.metadata.model_copy(update=leaving)}))) == (False, None)
+    run = started()
+    found = look(run.model_copy(update={"metadata": run.metadata.model_copy(update=leaving)}))
+    assert (found.job.state, found.job.reason, change(found)) == (JobState.FAILED, "Cancelled", (False, None))

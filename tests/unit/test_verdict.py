@@ -62,3 +62,29 @@ def test_a_true_story_has_no_offenders() -> None:
 )
 def test_what_is_untrue_is_found(found: Afterwards, offence: str) -> None:
     assert offence in found.offenders()
+
+
+def by(maker: str | None, found: dict[str, Any], uid: str = UID) -> dict[str, Any]:
+    """Return a run as somebody else made it: `None` for the script itself."""
+    tags = {tag["key"]: tag["value"] for tag in found["data"]["tags"]}
+    changed = tags | {"runyard.dev/made": maker, "runyard.dev/uid": uid}
+    kept = [{"key": key, "value": value} for key, value in changed.items() if value]
+    return {**found, "data": {"tags": kept}}
+
+
+def test_a_stand_in_beside_the_scripts_own_run_is_one_too_many() -> None:
+    found = Afterwards([resource()], [job()], [], [run(), by(None, run(run_id="run-2"))])
+    assert found.offenders() == ["2 records of pod uid-of-pod"]
+
+
+def test_a_shared_run_ends_as_its_resource_does() -> None:
+    assigned = resource(tracking={"run": "Assigned"})
+    assert Afterwards([assigned], [job()], [], [by("assigned", run("KILLED"))]).offenders() == []
+    [offence] = Afterwards([assigned], [job()], [], [by("assigned", run("FINISHED"))]).offenders()
+    assert offence == "a is Failed, the run of all its attempts FINISHED"
+
+
+def test_a_run_of_a_deleted_training_has_not_finished() -> None:
+    gone = by(None, run("FINISHED", pod="other", run_id="run-2"), uid="uid-gone")
+    [offence] = Afterwards([resource()], [job()], [], [run(), gone]).offenders()
+    assert offence == "run run-2 of a, which was deleted, has finished"

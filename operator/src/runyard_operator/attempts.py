@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard.api.trainingrun import TRAINING_CONTAINER
 from runyard_operator import preparing
-from runyard_operator.objects import FAILED_BECAUSE, Job, ObjectCondition, Pod, Terminated
+from runyard_operator.objects import FAILED_BECAUSE, ContainerStatus, Job, ObjectCondition, Pod, Terminated
 
 _IMAGE_WAITS = {
     "ErrImagePull",
@@ -128,18 +129,11 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         datasets=(prepared.datasets if prepared else None) or (earlier.datasets if earlier else None),
         run_id=earlier.run_id if earlier else None,
     )
-    disruption = pod.condition("DisruptionTarget")
     if pod.status.phase == "Succeeded":
         return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
     if pod.status.phase == "Failed":
-        unprepared = preparing.failed(pod)
-        outcome, reason = _cause(pod, unprepared.end if unprepared else terminated, job)
-        if unprepared and outcome is Outcome.FAILED and reason in _OF_A_CONTAINER:
-            return _ended(base, outcome, unprepared.reason, None, unprepared.end.finished_at or now, unprepared.message)
-        told = disruption.message if disruption and outcome is Outcome.CANCELLED else ""
-        return _ended(base, outcome, reason, terminated, now, pod.status.message or told)
-    if disruption:  # of a node that is lost, this may be the last that is heard
-        base = base.model_copy(update={"reason": str(_disrupted_by(disruption)), "message": disruption.message or None})
+        return _failed(base, pod, earlier, job, now)
+    base = base.model_copy(update=_why_leaving(pod, earlier, job))
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
     if terminated and pod.others_running:
@@ -150,10 +144,50 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     return base.model_copy(update={"message": _waits_for(pod) or kept})
 
 
+def _failed(base: Attempt, pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
+    terminated, unprepared = _end_of_training(pod), preparing.failed(pod)
+    is_training = terminated is not None and terminated.exit_code != 0
+    other = None if unprepared or is_training else _other_failure(pod)
+    guilty = unprepared.end if unprepared else other.state.terminated if other else terminated
+    outcome, reason = _cause(pod, guilty, job)
+    is_of_container = outcome is Outcome.FAILED and reason in _OF_A_CONTAINER
+    if unprepared and is_of_container:
+        return _ended(base, outcome, unprepared.reason, None, unprepared.end.finished_at or now, unprepared.message)
+    if other and is_of_container:
+        return _ended(base.model_copy(update={"container": other.name}), outcome, reason, guilty, now)
+    if outcome is Outcome.CANCELLED and earlier and earlier.reason == Reason.SUSPENDED:
+        reason = Reason.SUSPENDED  # as it was when the pod was told to go, though it may have been resumed since
+    disruption = pod.condition("DisruptionTarget")
+    told = disruption.message if disruption and outcome is Outcome.CANCELLED else ""
+    return _ended(base, outcome, reason, terminated, now, pod.status.message or told)
+
+
+def _why_leaving(pod: Pod, earlier: Attempt | None, job: Job | None) -> dict[str, str | None]:
+    """Return what is known, before its end, of why a pod is to go: this may be the last that is heard of it."""
+    if disruption := pod.condition("DisruptionTarget"):
+        return {"reason": str(_disrupted_by(disruption)), "message": disruption.message or None}
+    was_suspended = earlier is not None and earlier.reason == Reason.SUSPENDED
+    if was_suspended or (pod.metadata.deletion_timestamp and job and job.spec.suspend):
+        return {"reason": str(Reason.SUSPENDED)}
+    return {}
+
+
 def _end_of_training(pod: Pod) -> Terminated | None:
     """Return how the training container ended; of one that it cannot find, the kubelet only makes up a code."""
     found = pod.training.state.terminated if pod.training else None
     return None if found and found.reason == "ContainerStatusUnknown" else found
+
+
+def _other_failure(pod: Pod) -> ContainerStatus | None:
+    """Return the container besides the training's that failed first: it is why the pod has failed."""
+    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    failed = [
+        (found.state.terminated.finished_at, place, found)
+        for place, found in enumerate(statuses)
+        if found.name != TRAINING_CONTAINER and found.state.terminated and found.state.terminated.exit_code
+    ]
+    dated = [(at, place, found) for at, place, found in failed if at]
+    return min(dated, key=lambda item: item[:2])[2] if dated else failed[0][2] if failed else None
 
 
 def _still(pod: Pod) -> str:

@@ -6,7 +6,7 @@ are, since its models would be built only to be taken apart again.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
@@ -30,6 +30,7 @@ _PAGE = 500
 # What a kubelet answers, as if it were the log, where it has just removed the file.
 _NO_LOG = (b'failed to try resolving symlinks in path "/var/log/pods/', b"unable to retrieve container logs for ")
 _NOTE_BYTES = 1024
+_SECOND = "%Y-%m-%dT%H:%M:%S"
 
 
 class ClusterError(Exception):
@@ -153,7 +154,7 @@ class Cluster:
         """Read the last bytes of a container's log; None where the kubelet has no log of it."""
         # A log can be cut at its beginning by bytes, or at its end by lines alone, and a kubelet gives no more than
         # 20,000 lines a second: ask for lines of a common length, and for more where they are shorter.
-        lines = limit_bytes // _LINE_BYTES + 1
+        lines = min(limit_bytes // _LINE_BYTES + 1, _MOST_LINES)
         while True:
             found = await self._last_lines(namespace, pod, container, lines, limit_bytes)
             if found is None:
@@ -174,20 +175,24 @@ class Cluster:
             if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
                 return None
             await _raise_for_status(answer)
-            tail, count = b"", 0
+            found, count = bytearray(), 0
             async for chunk in answer.content.iter_chunked(_READ_BYTES):
-                tail = (tail + chunk)[-limit_bytes:]
+                found += chunk
                 count += chunk.count(b"\n")
+                del found[: max(0, len(found) - limit_bytes)]
+            tail = bytes(found)
             is_log = count > 1 or not tail.startswith(_NO_LOG)
             return (tail, count) if is_log else None
 
-    async def last_warning(self, namespace: str, uid: str) -> str | None:
-        """Return what the last warning about an object says."""
+    async def last_warning(self, namespace: str, uid: str, since: datetime) -> str | None:
+        """Return what the last warning about an object says, if it is not from before."""
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
         found = await self._read(f"/api/v1/namespaces/{namespace}/events", query) or {}
         events = [as_object(item) for item in cast("list[JsonObject]", found.get("items", []))]
-        last = max(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")), default=None)
-        return str(last["message"]) if last else None
+        # Times are UTC, and in whole seconds or with a fraction: compared as text, to the second.
+        told = {_told_at(event): str(event["message"]) for event in sorted(events, key=_told_at)}
+        last = max(told, default="")
+        return told[last] if last >= since.astimezone(UTC).strftime(_SECOND) else None
 
     async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
         """Write an event on the resource."""
@@ -310,3 +315,7 @@ def _problems(text: str) -> list[Problem]:
     refusal = _Refusal.model_validate_json(text)
     causes = refusal.details.causes if refusal.details else []
     return [Problem(cause.field, cause.message) for cause in causes] or [Problem("spec", refusal.message)]
+
+
+def _told_at(event: JsonObject) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

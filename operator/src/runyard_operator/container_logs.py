@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ log = logging.getLogger(__name__)
 # A kubelet that restarts answers soon.
 _PATIENCE = timedelta(minutes=2)
 # A kubelet whose machine is gone is waited for to the end of a request; meanwhile others' logs are to be read.
-_READS_AT_ONCE = 16
-# Of logs that are being stored, in memory at any time; at least one, however long it may be.
-_BYTES_AT_ONCE = 32 << 20
+_READS_AT_ONCE, _READS_OF_A_NODE = 16, 4
+# What is in memory at any time of logs of pods that are leaving, and of logs that are being stored; at least one, and
+# a little of each, however long they may be.
+_KEPT_BYTES, _STORED_BYTES, _LEAST_BYTES = 32 << 20, 16 << 20, 16 << 10
 _MOST_AT_ONCE = 16
 
 
@@ -37,6 +39,8 @@ class Tail:
         # Of a pod without a node, the API server gives an empty log.
         if self.text is None or (not self.text and attempt.node is None):
             why = attempt.message or "the pod was gone before it could be read"
+            if attempt.container:
+                why = f"the container {attempt.container} failed"
             sentence = f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n"
         elif not self.text:
             sentence = f"The log of pod {attempt.pod} is empty.\n"
@@ -54,18 +58,24 @@ class ContainerLogs:
     limit_bytes: int
     now: Callable[[], datetime]
     _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READS_AT_ONCE))
+    _of_node: dict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(_READS_OF_A_NODE))
+    )
+    _being_read: int = 0
     _stores: asyncio.Semaphore = field(init=False)
     _keeping: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """See how many logs may be in memory at once."""
-        self._stores = asyncio.Semaphore(max(1, min(_MOST_AT_ONCE, _BYTES_AT_ONCE // max(self.limit_bytes, 1))))
+        self._stores = asyncio.Semaphore(max(1, min(_MOST_AT_ONCE, _STORED_BYTES // max(self.limit_bytes, 1))))
 
     def keep(self, key: Key, view: View, status: TrainingRunStatus) -> None:
         """Begin to read the logs of each pod that is about to go, while there is something to read."""
         recorded = {attempt.uid for attempt in status.attempts if attempt.recorded_at}
         leaving = {uid for uid, pod in view.pods.items() if pod.metadata.deletion_timestamp} - recorded
-        for uid in view.logs.keys() - leaving:
+        # What was kept of a pod that is gone by now is all that there is, until it is on record.
+        unrecorded = {attempt.uid for attempt in status.attempts} - recorded
+        for uid in view.logs.keys() - leaving - unrecorded:
             del view.logs[uid]
         if leaving and key not in self._keeping:
             task = asyncio.create_task(self._keep(key, view, leaving))
@@ -78,9 +88,15 @@ class ContainerLogs:
         await asyncio.gather(*reads)
 
     async def _keep_one(self, key: Key, view: View, pod: Pod, container: str) -> None:
-        limit = min(self.limit_bytes, self.mirror.room_for_logs)
         try:
-            tail = await self._read(key.namespace, pod.metadata.name, container, limit)
+            async with self._turn(pod.spec.node_name):
+                # Only now is it known what the others have taken.
+                limit = min(self.limit_bytes, max(_KEPT_BYTES - self.mirror.log_bytes - self._being_read, _LEAST_BYTES))
+                self._being_read += limit
+                try:
+                    tail = await self.cluster.log_tail(key.namespace, pod.metadata.name, container, limit)
+                finally:
+                    self._being_read -= limit
         except ClusterError as error:
             log.warning("%s: no log of %s: %s", key, pod.metadata.name, error)
             return
@@ -110,13 +126,16 @@ class ContainerLogs:
 
     async def _end(self, namespace: str, attempt: Attempt, container: str, kept: bytes | None) -> Tail:
         """Return the longer of what was kept and what is there now; what was kept, where nobody answers."""
+        if attempt.reason == Reason.NODE_LOST:  # nobody will
+            return Tail(container, kept)
         try:
-            read = await self._read(namespace, attempt.pod, container, self.limit_bytes)
+            async with self._turn(attempt.node):
+                read = await self.cluster.log_tail(namespace, attempt.pod, container, self.limit_bytes)
         except ClusterError as error:
             if kept is not None:
                 return Tail(container, kept)
             is_recent = attempt.finished_at and self.now() - attempt.finished_at < _PATIENCE
-            if is_recent and attempt.reason != Reason.NODE_LOST:
+            if is_recent:
                 raise
             log.warning("the log of pod %s is given up: %s", attempt.pod, error)
             return Tail(
@@ -124,6 +143,8 @@ class ContainerLogs:
             )
         return Tail(container, max((text for text in (read, kept) if text is not None), key=len, default=None))
 
-    async def _read(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
-        async with self._reads:
-            return await self.cluster.log_tail(namespace, pod, container, limit_bytes)
+    @asynccontextmanager
+    async def _turn(self, node: str | None) -> AsyncIterator[None]:
+        """Wait for a kubelet's turn: one that does not answer takes no more than its share of all reads."""
+        async with self._of_node[node or ""], self._reads:
+            yield

@@ -1,11 +1,12 @@
 """What to do about a TrainingRun, given all that was observed: a function from values to values."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
 from runyard.api.outcome import Attempt, Outcome, Reason
-from runyard.api.status import SUCCEEDED, JobFacts, JobState, is_final
+from runyard.api.status import SUCCEEDED, JobFacts, JobState, deciding, is_final
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator import attempts, jobs
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod
@@ -19,6 +20,8 @@ class Observed:
     job: Job | None
     pods: tuple[Pod, ...]
     now: datetime
+    image_waits: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when each pod, by its UID, is known to wait for an image that cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
     """Return what to do. The same observation gives the same decision, and none once the Job has ended."""
     found = tuple(attempts.observed(seen.pods, seen.run.status, seen.job, seen.now))
     if is_final(seen.run.status):
-        return Decision(_remembered(seen.run), found)
+        return Decision(remembered(seen.run), found)
     if seen.job is None:
         return _without_job(seen, found)
     facts = replace(
@@ -47,6 +50,35 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
     if drift := jobs.drift(seen.run, seen.job):
         return Decision(facts, found, patch_job={"spec": drift})
     return _about_images(seen, facts, found, image_pull_grace)
+
+
+def decide_on_deleted(seen: Observed) -> Decision:
+    """Return what came of a resource that is gone, once all its pods have ended.
+
+    What was so before stays: that a training had succeeded is not undone by its resource's deletion.
+    """
+    run = seen.run
+    found = tuple(attempts.observed(seen.pods, run.status, None, seen.now))
+    if is_final(run.status):
+        return Decision(remembered(run), found)
+    if seen.job and (facts := job_facts(seen.job, seen.pods)).state.is_final:
+        return Decision(facts, found)
+    # Of one whose deletion went unseen, the number of workers is not known: each that is known had a pod.
+    workers = max([run.spec.workers, *(attempt.worker + 1 for attempt in found if attempt.worker is not None)])
+    if _have_succeeded(found, workers):
+        return Decision(JobFacts(state=JobState.COMPLETE, finished_at=found[-1].finished_at), found)
+    return Decision(JobFacts(state=JobState.FAILED, reason=Reason.CANCELLED, finished_at=seen.now), found)
+
+
+def standing_for(name: str, found: Sequence[Attempt], job: JobFacts) -> Attempt:
+    """Return the attempt that says how a whole resource ended."""
+    is_complete = job.state is JobState.COMPLETE
+    wanted = {Outcome.SUCCEEDED} if is_complete else {Outcome.FAILED, Outcome.CANCELLED}
+    if last := deciding([attempt for attempt in found if attempt.outcome in wanted], job.state):
+        return last
+    failed = Outcome.CANCELLED if job.reason == Reason.CANCELLED else Outcome.FAILED
+    outcome = Outcome.SUCCEEDED if is_complete else failed
+    return Attempt(pod=name, uid="", outcome=outcome, reason=job.reason, finished_at=job.finished_at)
 
 
 def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) -> JobFacts:
@@ -77,7 +109,7 @@ def _note(run: TrainingRun, job: Job) -> str | None:
     return "spec.parameters was changed after the Job was made, which has no effect: create a new TrainingRun"
 
 
-def _remembered(run: TrainingRun) -> JobFacts:
+def remembered(run: TrainingRun) -> JobFacts:
     """Return the facts that a final status was made from: what happens to the Job later changes nothing."""
     status = run.status
     verdict = status.condition(SUCCEEDED)
@@ -93,6 +125,9 @@ def _remembered(run: TrainingRun) -> JobFacts:
 
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
+    is_leaving = seen.run.metadata.deletion_timestamp is not None
+    if seen.run.status.job is None and is_leaving:
+        return Decision(JobFacts(state=JobState.WAITING, message="the TrainingRun is being deleted"), found)
     if seen.run.status.job is None:
         # What the Job will say of itself, so that its first event changes nothing.
         waits = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
@@ -109,8 +144,10 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     gone = JobFacts(
         state=JobState.FAILED,
         name=seen.run.status.job,
-        reason=Reason.JOB_DELETED,
-        message="the Job was deleted before it ended; to train again, create a new TrainingRun",
+        reason=Reason.CANCELLED if is_leaving else Reason.JOB_DELETED,
+        message="the TrainingRun is being deleted"
+        if is_leaving
+        else "the Job was deleted before it ended; to train again, create a new TrainingRun",
         started_at=seen.run.status.start_time,
         finished_at=seen.run.status.completion_time or seen.now,
     )
@@ -130,7 +167,8 @@ def _about_images(seen: Observed, facts: JobFacts, found: tuple[Attempt, ...], g
     is_over = FAILED_BECAUSE in (seen.job.metadata.annotations if seen.job else {})
     if not waiting or is_over or facts.state is not JobState.RUNNING:
         return Decision(facts, found)
-    since = min(pod.metadata.creation_timestamp for pod in waiting)
+    # Not since the pod was made: it may have waited for a node, or for its data, and then met a registry's hiccup.
+    since = min(seen.image_waits.get(pod.metadata.uid, seen.now) for pod in waiting)
     left = since + grace - seen.now
     if left > timedelta(0):
         return Decision(facts, found, look_again_after=left)

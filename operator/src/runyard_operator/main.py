@@ -57,10 +57,11 @@ async def _run(found: settings.Settings) -> None:
     # The requests know who leads, which is learned by requests; which installation this is, its Lease tells.
     elector: Elector
     reconciler: Reconciler
-    of_api_server = partial(requests.of_api_server, lambda: elector.require(), watches.answered)  # noqa: PLW0108
+    of_api_server = partial(requests.of_api_server, lambda: elector.require())  # noqa: PLW0108
     of_mlflow = requests.of_mlflow(lambda: elector.require())  # noqa: PLW0108
     configuration = client.Configuration.get_default_copy()
-    configuration.trace_configs = [of_api_server()]
+    # A list that was asked for is no sign of life of a watch.
+    configuration.trace_configs = [of_api_server(lambda _call, _answer: None)]
     # The client would read ~/.netrc, in a thread, and the proxies of the environment at each request. The API server
     # is reached directly, as kopf does, or by the proxy that the kubeconfig names.
     configuration.client_session_kwargs = {"trust_env": False}
@@ -73,7 +74,7 @@ async def _run(found: settings.Settings) -> None:
         elector = Elector(cluster, found.lease_namespace, found.lease_name, identity, found.lease_seconds)
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
         queue = ReconcileQueue(lambda key: _attend(reconciler, key), _report)
-        registry = watching.new_registry(of_api_server)
+        registry = watching.new_registry(partial(of_api_server, watches.answered))
         handlers.register(registry, queue, mirror)
         _measure(queue, mirror, elector)
 

@@ -11,7 +11,6 @@ from typing import NamedTuple, cast
 from runyard.api.model import JsonObject, as_object
 from runyard_operator.objects import Job, Key, Pod
 
-_LOGS_BYTES, _LEAST_LOG_BYTES = 64 << 20, 16 << 10
 # Their children are collected within minutes.
 _BURIED_KEPT = 10_000
 
@@ -39,6 +38,8 @@ class View:
     pods: dict[str, Pod] = field(default_factory=dict)
     logs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Logs of pods on their way out: by the pod's UID, then by container."""
+    image_waits: dict[str, datetime] = field(default_factory=dict)
+    """Since when each pod, by its UID, is seen to wait for an image that cannot be had."""
     small_change_since: datetime | None = None
     """Since when the status is out of date in something small."""
     confirmed_at: datetime | None = None
@@ -96,12 +97,11 @@ class Mirror:
         return len(self._views)
 
     @property
-    def room_for_logs(self) -> int:
-        """How many bytes of a log may be kept: less than asked for where many pods are on their way out at once."""
-        kept = sum(
+    def log_bytes(self) -> int:
+        """How much is kept of logs of pods that are on their way out."""
+        return sum(
             len(text) for view in self._views.values() for texts in view.logs.values() for text in texts.values()
         )
-        return max(_LOGS_BYTES - kept, _LEAST_LOG_BYTES)
 
     def __contains__(self, key: Key) -> bool:
         """Whether anything is remembered of a resource that may need work."""

@@ -13,12 +13,12 @@ _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 20.0
 
 
-def pause_after(failures: int) -> timedelta:
-    """Return how long to wait after a failure, given how many there were before it: 0.5 s, doubled, to 20 s at most.
+def pause_after(failures: int, longest_seconds: float = _LONGEST_RETRY_SECONDS) -> timedelta:
+    """Return how long to wait after a failure, given how many there were before it: 0.5 s, doubled, up to the longest.
 
     With jitter, so that many keys that failed together do not come back together.
     """
-    longest = min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LONGEST_RETRY_SECONDS)
+    longest = min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), longest_seconds)
     return timedelta(seconds=longest * random.uniform(0.5, 1))  # noqa: S311 spreading, not secrecy
 
 

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from runyard.api import datasets, parameters
 from runyard.api.model import JsonObject, as_object
-from runyard.api.outcome import Outcome, Reason, TrainingRunStatus
-from runyard.api.status import JobFacts, JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
+from runyard.api.outcome import Outcome, TrainingRunStatus
+from runyard.api.status import JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
 from runyard.api.trainingrun import TrainingRun, TrainingRunSpec
 from runyard.errors import Problem
 from runyard_operator import events, metrics
-from runyard_operator.attempts import observed
+from runyard_operator.attempts import image_wait
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
-from runyard_operator.decide import Decision, Observed, decide
+from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted
 from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror, View
 from runyard_operator.objects import Job, Key, lenient
@@ -82,8 +82,6 @@ class Reconciler:
             return await self._leave(key, run, view)
         if problems:
             return await self._refuse(key, run, view, problems)
-        if run.metadata.deletion_timestamp:
-            return None
         # What was begun is seen to its end, whatever its specification was changed to since.
         has_begun = run.status.job or view.job
         if not has_begun and (problems := _problems_of(run.spec)) and not await self._finds_job(key, view):
@@ -122,13 +120,17 @@ class Reconciler:
         with metrics.step("observe"):
             await self._confirm_absences(key, run, view)
         pods = tuple(view.pods.values())
-        decision = decide(Observed(run, view.job, pods, self.now()), self.settings.image_pull_grace)
+        view.image_waits = {
+            uid: view.image_waits.get(uid, self.now()) for uid, pod in view.pods.items() if image_wait(pod)
+        }
+        seen = Observed(run, view.job, pods, self.now(), view.image_waits)
+        decision = decide(seen, self.settings.image_pull_grace)
         try:
             with metrics.step("act"):
                 decision = await self._act(key, run, view, decision)
         except JobRefused as error:
             return await self._refuse(key, run, view, error.problems)
-        decision = await self._explain(key, view, decision)
+        decision = await self._explain(key, run, view, decision)
         self.recorder.logs.keep(key, view, run.status)
         with metrics.step("record"):
             attempts, facts, ask_again = await self.recorder.record(key, run, view, decision)
@@ -180,14 +182,17 @@ class Reconciler:
                 view.job = None
         return decision
 
-    async def _explain(self, key: Key, view: View, decision: Decision) -> Decision:
-        """Add why there is no pod, or why it does not begin: controller and kubelet say so in events alone."""
+    async def _explain(self, key: Key, run: TrainingRun, view: View, decision: Decision) -> Decision:
+        """Add why there is no pod, or too few, or why one does not begin: controller and kubelet say so in events."""
         if view.job is None or decision.job.state is not JobState.RUNNING:
             return decision
-        waiting = [found for found in decision.attempts if found.outcome is Outcome.PENDING and not found.message]
-        if decision.attempts and not waiting:
+        going_on = [found for found in decision.attempts if not found.outcome.is_final]
+        waiting = [found for found in going_on if found.outcome is Outcome.PENDING and not found.message]
+        done = [found for found in decision.attempts if found.outcome is Outcome.SUCCEEDED]
+        if not waiting and len(going_on) + len(done) >= run.spec.workers:
             return decision
-        since = view.job.status.start_time or view.job.metadata.creation_timestamp
+        ends = [found.finished_at for found in decision.attempts if found.finished_at]
+        since = max([view.job.status.start_time or view.job.metadata.creation_timestamp, *ends])
         about = view.job.metadata.uid
         if waiting:
             since, about = waiting[0].started_at or since, waiting[0].uid
@@ -198,12 +203,12 @@ class Reconciler:
         pause = min(max(waited / 4, _OBSTACLE_PAUSE), _LONGEST_OBSTACLE_PAUSE)
         try:
             with metrics.step("explain"):
-                message = await self.cluster.last_warning(key.namespace, about)
+                message = await self.cluster.last_warning(key.namespace, about, since)
         except ClusterError as error:  # a courtesy, as an event is
             log.warning("why it waits is not known: %s", error)
             message = None
         job = replace(decision.job, message=message or decision.job.message)
-        return replace(decision, job=job, look_again_after=pause)
+        return replace(decision, job=job, look_again_after=min(pause, decision.look_again_after or pause))
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close what a deleted resource left open, once its pods are gone."""
@@ -214,9 +219,7 @@ class Reconciler:
             return None  # it may be making a run just now; its end asks for another look
         if any(not pod.has_ended for pod in view.pods.values()):
             return None  # the end of each comes as an event
-        attempts = observed(view.pods.values(), run.status, None, self.now())
-        job = JobFacts(state=JobState.FAILED, reason=Reason.CANCELLED, finished_at=self.now())
-        ended = Decision(job, tuple(attempts))
+        ended = decide_on_deleted(Observed(run, view.job, tuple(view.pods.values()), self.now()))
         recorded, facts, ask_again = await self.recorder.record(key, run, view, ended)
         if self.recorder.is_busy(key):
             return None

@@ -30,12 +30,12 @@ from runyard.api.records import (
     status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import JobState, Missing, TrackingFacts, deciding
+from runyard.api.status import Missing, TrackingFacts
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard_operator import metrics
 from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
-from runyard_operator.decide import Decision
+from runyard_operator.decide import Decision, standing_for
 from runyard_operator.jobs import parameters_of
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 # How long a status waits for MLflow's part, so that one write says both.
 _PATIENCE_SECONDS = 1.0
+# With a request that hangs before it, this keeps what MLflow missed within half a minute of its return.
+_LONGEST_PAUSE_SECONDS = 10.0
 _FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(minutes=2)
 # How long a request may be on its way through whatever lies before MLflow.
 _MAY_STILL_COME = timedelta(seconds=15)
@@ -207,7 +209,7 @@ class Recorder:
         reason = Reason.EXPERIMENT_DELETED if isinstance(error, ExperimentDeleted) else Reason.TRACKING_UNAVAILABLE
         problem = str(error) or type(error).__name__
         recording.facts = replace(recording.facts, problem=problem, problem_reason=reason)
-        recording.not_before = self.now() + pause_after(recording.failures)
+        recording.not_before = self.now() + pause_after(recording.failures, _LONGEST_PAUSE_SECONDS)
         recording.failures += 1
 
     async def _attend(
@@ -220,13 +222,21 @@ class Recorder:
         ended: Decision | None,
     ) -> None:
         problems: list[TrackingError | ClusterError] = []
+        to_store: list[tuple[Attempt, Run]] = []
         for attempt in wanted:
             try:
-                await self._attend_to(recording, key, run, view, attempt)
+                if chief := await self._attend_to(recording, key, run, view, attempt):
+                    to_store.append((attempt, chief))
             except (TrackingError, ClusterError) as error:  # the others may be had all the same
                 problems.append(error)
+        # What is true comes before what is stored: a run must not stay open because an artifact cannot be kept.
         if ended and not problems:
             await self._close(recording, key, run, view, ended)
+        for attempt, chief in to_store:
+            try:
+                await self._store(recording, run, view, attempt, chief)
+            except (TrackingError, ClusterError) as error:
+                problems.append(error)
         if problems:
             raise problems[0]
         recording.not_before = self._next_search(recording, wanted)
@@ -239,17 +249,22 @@ class Recorder:
         recording.searches += 1
         return self.now() + pause
 
-    async def _attend_to(self, recording: Recording, key: Key, run: TrainingRun, view: View, attempt: Attempt) -> None:
+    async def _attend_to(
+        self, recording: Recording, key: Key, run: TrainingRun, view: View, attempt: Attempt
+    ) -> Run | None:
+        """Bring an attempt's runs to agree with it; return the one that its logs are still to be stored with."""
         runs = await self.tracking.runs_of_pod(attempt.uid)
         if view.body is None and (told := await self._told(key, runs)):
-            # The resource went unseen, and all may have been on record: nothing of that is changed.
-            await self.tracking.apply(corrections([found for found in told if found.status.is_open], attempt, None))
-            recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
-            return
+            # The resource went unseen, and all may have been on record: nothing of that is changed. A run that all
+            # attempts share ends with the last.
+            its_own = [found for found in told if found.status.is_open and found.tags.get(MADE_TAG) != ASSIGNED]
+            await self.tracking.apply(corrections(its_own, attempt, None))
+            self._is_recorded(recording, attempt)
+            return None
         is_assigned = run.spec.run_mode is RunMode.ASSIGNED
         chief = await self._assigned(run, recording, key) if is_assigned else primary(runs)
         if chief is None and not attempt.outcome.is_final:
-            return
+            return None
         if chief is None:
             tags = {**identity_tags(run, attempt.uid, self.installation), MADE_TAG: STAND_IN}
             chief = await self._made(recording, run, attempt.pod, tags, attempt.started_at or self.now())
@@ -261,17 +276,14 @@ class Recorder:
         if not attempt.outcome.is_final:
             await self.tracking.apply(source_correction(chief, attempt))
             await self.tracking.log_inputs(chief, inputs)
-            return
-        # An assigned run goes on with the next attempt, and ends as the resource does. What is true comes before
-        # what is stored: a run must not stay open because an artifact cannot be kept.
+            return None
+        # An assigned run goes on with the next attempt, and ends as the resource does.
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
         await self.tracking.log_inputs(chief, inputs)
-        try:
-            await self._store(run, view, attempt, chief)
-        except ArtifactsUnreachable as error:
-            lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
-            recording.facts = replace(recording.facts, missing=lost)
         recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
+        return chief
+
+    def _is_recorded(self, recording: Recording, attempt: Attempt) -> None:
         recording.recorded[attempt.uid] = attempt.model_copy(update={"recorded_at": self.now()})
 
     async def _told(self, key: Key, runs: Sequence[Run]) -> Sequence[Run]:
@@ -280,15 +292,21 @@ class Recorder:
             return runs
         return [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
 
-    async def _store(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
-        async with self.logs.of_attempt(run.metadata.namespace, view, attempt) as found:
-            async for tail in found:
-                where = log_artifact(attempt.pod, tail.container)
-                # What was stored before a crash is better than why there is nothing any more.
-                if tail.is_log or not await self.tracking.has_artifact(chief, where):
-                    await self.tracking.upload(chief, where, tail.text or b"")
-        if view.body is not None:
-            await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
+    async def _store(self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
+        """Store an attempt's logs and its manifest, which is the last thing that is recorded of it."""
+        try:
+            async with self.logs.of_attempt(run.metadata.namespace, view, attempt) as found:
+                async for tail in found:
+                    where = log_artifact(attempt.pod, tail.container)
+                    # What was stored before a crash is better than why there is nothing any more.
+                    if tail.is_log or not await self.tracking.has_artifact(chief, where):
+                        await self.tracking.upload(chief, where, tail.text or b"")
+            if view.body is not None:
+                await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
+        except ArtifactsUnreachable as error:
+            lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
+            recording.facts = replace(recording.facts, missing=recording.facts.missing or lost)
+        self._is_recorded(recording, attempt)
 
     async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
@@ -326,12 +344,20 @@ class Recorder:
 
     async def _close(self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision) -> None:
         """Look at what a resource that has ended should have logged, and end the run assigned to it."""
+        unseen: list[tuple[Attempt, Run]] = []
+        last = standing_for(run.metadata.name, ended.attempts, ended.job)
         if view.is_deleted and not recording.is_swept:
-            for attempt in await self._unseen(key, {attempt.uid for attempt in ended.attempts}):
-                await self._attend_to(recording, key, run, view, attempt)
-            recording.is_swept = True
+            known = {attempt.uid for attempt in ended.attempts}
+            chiefs = [
+                (attempt, await self._attend_to(recording, key, run, view, attempt))
+                for attempt in await self._unseen(key, known)
+            ]
+            unseen = [(attempt, chief) for attempt, chief in chiefs if chief]
+            if view.body is None:
+                shared = [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
+                left_open = [found for found in shared if found.status.is_open]
+                await self.tracking.apply(corrections(left_open, last, None))
         if needs_closing(run):
-            last = _standing_for(run, ended)
             runs = await self.tracking.runs_of_pod(last.uid)
             if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
                 chief = await self._assigned(run, recording, key)
@@ -342,6 +368,9 @@ class Recorder:
             lacks = recording.facts.missing or missing(run.spec.tracking, runs)
             recording.facts = replace(recording.facts, missing=lacks)
         recording.facts = replace(recording.facts, is_closed=True)
+        for attempt, chief in unseen:
+            await self._store(recording, run, view, attempt, chief)
+        recording.is_swept = view.is_deleted
 
     async def _unseen(self, key: Key, known: set[str]) -> list[Attempt]:
         """Return the attempts of a deleted resource that only its open runs tell of."""
@@ -353,18 +382,6 @@ class Recorder:
 
 def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
     return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)
-
-
-def _standing_for(run: TrainingRun, ended: Decision) -> Attempt:
-    """Return the attempt that says how the whole resource ended."""
-    is_complete = ended.job.state is JobState.COMPLETE
-    wanted = {Outcome.SUCCEEDED} if is_complete else {Outcome.FAILED, Outcome.CANCELLED}
-    if found := deciding([found for found in ended.attempts if found.outcome in wanted], ended.job.state):
-        return found
-    failed = Outcome.CANCELLED if ended.job.reason == Reason.CANCELLED else Outcome.FAILED
-    outcome = Outcome.SUCCEEDED if is_complete else failed
-    ended_at = ended.job.finished_at
-    return Attempt(pod=run.metadata.name, uid="", outcome=outcome, reason=ended.job.reason, finished_at=ended_at)
 
 
 def as_applied(body: JsonObject, parameters: JsonObject | None) -> bytes:

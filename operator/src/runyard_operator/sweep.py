@@ -11,11 +11,12 @@ from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStatus
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
 from runyard.api.requirements import missing
-from runyard.api.status import SUCCEEDED, TRACKED, is_settled, with_tracked
+from runyard.api.status import TRACKED, is_settled, with_tracked
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator import logs, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.decide import remembered, standing_for
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
 from runyard_operator.tracking import Tracking, TrackingError
@@ -172,14 +173,7 @@ def _has_succeeded_unseen(resource: TrainingRun) -> bool:
 
 def _standing_for(resource: TrainingRun) -> Attempt:
     """Return the end of a resource whose outcome is known, as that of one attempt."""
-    verdict = resource.status.condition(SUCCEEDED)
-    return Attempt(
-        pod=resource.metadata.name,
-        uid="",
-        outcome=Outcome.SUCCEEDED if verdict and verdict.status == "True" else Outcome.FAILED,
-        reason=verdict.reason if verdict else None,
-        finished_at=resource.status.completion_time,
-    )
+    return standing_for(resource.metadata.name, resource.status.attempts, remembered(resource))
 
 
 def _lenient(body: JsonObject) -> TrainingRun:

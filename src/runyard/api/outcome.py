@@ -96,6 +96,7 @@ class Attempt(Model):
     outcome: Outcome
     reason: str | None = Field(None, description="Cause of the end, in one word.")
     exit_code: int | None = None
+    container: str | None = Field(None, description="The container that failed, where it is not the training.")
     started_at: Time | None = None
     finished_at: Time | None = None
     message: str | None = Field(None, description="What the kubelet or the Job said of it.")

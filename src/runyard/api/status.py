@@ -320,12 +320,15 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
 def _why(last: Attempt) -> str | None:
     """Return why an attempt failed, for a person: what a program says last is not always the cause."""
     said = f": {last.message}" if last.message else ""
+    if last.reason == Reason.OOM_KILLED and last.container:
+        return f"out of memory in the container {last.container}: raise its limit in podTemplate"
     if last.reason == Reason.OOM_KILLED:
         return f"out of memory: raise resources.limits.memory. Last line{said or ': none'}"
     if last.reason == Reason.ERROR and last.exit_code is not None:
         # A container runtime that is busy can miss that it was the kernel, for want of memory.
         hint = " (killed: from outside, or out of memory)" if last.exit_code == _KILLED else ""
-        return f"exit code {last.exit_code}{hint}{said}"
+        where = f" of the container {last.container}" if last.container else ""
+        return f"exit code {last.exit_code}{where}{hint}{said}"
     return last.message
 
 
@@ -339,7 +342,8 @@ def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     if last and last.outcome is Outcome.SUCCEEDED:
         return Reason.RUNNING, None
     if last and last.outcome.is_final:
-        return Reason.ATTEMPT_ENDED, f"attempt {last.pod} ended: {last.reason}"
+        but = f", and no other begins: {job.message}" if job.message else ""
+        return Reason.ATTEMPT_ENDED, f"attempt {last.pod} ended: {last.reason}{but}"
     reason = Reason.RUNNING if last and last.outcome is Outcome.RUNNING else Reason.PENDING
     return reason, job.message or (last.message if last else None)
 

@@ -22,6 +22,7 @@ class Mlflow:
         self.experiments: dict[str, str] = {}
         self.runs: dict[str, Run] = {}
         self.artifacts: dict[str, bytes] = {}
+        self.is_store_down = False
         self.changes = 0
         self.broken: list[str] = []
 
@@ -58,7 +59,7 @@ class Mlflow:
     def serve(self, path: str, asked: dict[str, Any], data: bytes | None) -> Answer:
         """Answer a request; `path` is what follows the API's root."""
         if "mlflow-artifacts" in path:
-            return self._store(path, data or b"")
+            return Answer(503, {}) if self.is_store_down else self._store(path, data or b"")
         what = "/".join(path.split("/")[-2:])
         if what.startswith("experiments/"):
             return self._serve_experiments(what, asked)

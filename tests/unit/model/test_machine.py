@@ -175,6 +175,10 @@ class Machine(RuleBasedStateMachine):
     def mlflow_outage(self, is_down: bool) -> None:  # noqa: FBT001
         self.world.set_mlflow_down(is_down)
 
+    @rule(is_down=st.booleans())
+    def artifact_outage(self, is_down: bool) -> None:  # noqa: FBT001
+        self.world.mlflow.is_store_down = is_down
+
     @precondition(lambda self: self.operators)
     @rule(which=numbers, restart=st.booleans())
     def kill_operator(self, which: int, restart: bool) -> None:  # noqa: FBT001

@@ -39,6 +39,9 @@ def check_at_rest(world: World) -> None:
         _check_attempts(world, run)
     for run_found in world.mlflow.runs.values():
         _check_not_left_open(world, run_found)
+    if not world.two_at_once:
+        for body in world.api.last.values():
+            _check_departed(world, body)
 
 
 def check_finished(world: World) -> None:
@@ -164,6 +167,21 @@ def _check_not_left_open(world: World, run: Run) -> None:
     pod = world.api.of_uid(run["tags"][POD_TAG])
     is_over = pod is None or has_ended(pod)
     assert not (is_over and RunStatus(run["info"]["status"]).is_open), f"{run} is open"
+
+
+def _check_departed(world: World, body: Object) -> None:
+    """What was on record of a resource when it was deleted stays so."""
+    status = body.get("status") or {}
+    is_gone = body["kind"] == RUNS and world.api.of_uid(body["metadata"]["uid"]) is None
+    if not is_gone or condition_of(body, "Tracked").get("status") != "True":
+        return
+    for attempt in map(Attempt.model_validate, status.get("attempts", [])):
+        run = _plain(world.mlflow.runs[str(attempt.run_id)])
+        outcome = verdict_of(status)[0]
+        wanted = {RunStatus.FINISHED} if outcome == "True" else {RunStatus.FAILED, RunStatus.KILLED}
+        if run.tags.get(MADE_TAG) != ASSIGNED:
+            wanted = {final_status(attempt.outcome)}
+        assert run.status in wanted, f"{run} of {body['metadata']['name']}, which is gone, and was {outcome}"
 
 
 def _plain(run: Run) -> PlainRun:

@@ -94,6 +94,7 @@ class World:
         if not self.living:
             self.start_operator()
         self.set_mlflow_down(False)
+        self.mlflow.is_store_down = False
         for line in (self.operator.to_api, self.operator.to_mlflow):
             line.plan.clear()
             line.is_down = False

@@ -1,0 +1,132 @@
+"""What readers of the code found, each shown by the fewest steps."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.model.apiserver import JOBS, PODS, RUNS, condition_of, verdict_of
+from tests.unit.model.test_regressions import conclude, end_job, with_pod
+from tests.unit.model.truths import check_always
+from tests.unit.model.workloads import Script
+from tests.unit.model.world import World
+
+ASSIGNED = {"tracking": {"run": "Assigned"}}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as found:
+        found.start_operator()
+        yield found
+
+
+def statuses(world: World) -> list[str]:
+    return [run["info"]["status"] for run in world.mlflow.runs.values()]
+
+
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+def test_a_success_that_mlflow_has_not_heard_of_is_one_though_its_resource_is_deleted(world: World, mode: str) -> None:
+    job, pod = with_pod(world, tracking={"run": mode})
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.set_mlflow_down(True)
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    world.flow(5)
+    assert verdict_of(world.status("a"))[0] == "True"
+    world.api.remove(RUNS, "a")
+    for _ in range(3):
+        world.flow(20)
+    world.set_mlflow_down(False)
+    world.rest()
+    assert statuses(world) == ["FINISHED"]
+    check_always(world)
+
+
+def test_a_run_that_all_pods_share_ends_though_no_artifact_can_be_stored(world: World) -> None:
+    job, pod = with_pod(world, **ASSIGNED)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.mlflow.is_store_down = True
+    world.kubelet.end(pod, 1)
+    end_job(world, job)
+    for _ in range(3):
+        world.flow(5)
+    assert statuses(world) == ["FAILED"]
+    assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["reason"] == "TrackingUnavailable"
+    conclude(world)
+    assert any(path.endswith(f"log-{pod}.txt") for path in world.mlflow.artifacts)
+
+
+def test_a_shared_run_of_a_resource_deleted_unseen_says_what_the_last_attempt_does(world: World) -> None:
+    job, pod = with_pod(world, backoffLimit=1, **ASSIGNED)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.operator.die()
+    world.kubelet.end(pod, 1)
+    world.controller.sync(job)
+    world.clock.run_for(30)
+    world.controller.sync(job)
+    [second] = [name for name in world.names(PODS) if name != pod]
+    world.kubelet.start(second, Script.SILENT)
+    world.kubelet.end(second, 0)
+    world.api.remove(RUNS, "a")
+    restarted = world.start_operator()
+    for kind in (PODS, JOBS, RUNS):
+        restarted.deliver(kind)
+    world.clock.run_for(5)
+    world.rest()
+    assert statuses(world) == ["FINISHED"]
+
+
+def test_a_pod_that_waited_for_a_node_has_its_whole_time_to_wait_for_its_image(world: World) -> None:
+    _, pod = with_pod(world)
+    for _ in range(10):
+        world.flow(60)
+    world.kubelet.wait_for_image(pod)
+    world.flow(5)
+    world.flow(20)
+    assert verdict_of(world.status("a"))[0] == "Unknown"
+    for _ in range(4):
+        world.flow(30)
+    conclude(world)
+    assert verdict_of(world.status("a"))[:2] == ("False", "ImagePull")
+
+
+def test_a_log_that_was_kept_is_there_when_mlflow_is_though_its_pod_vanished_meanwhile(world: World) -> None:
+    _, pod = with_pod(world, backoffLimit=3)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.set_mlflow_down(True)
+    world.api.ask_to_delete(pod)
+    world.deliver()
+    world.clock.run_for(2)
+    world.api.remove(PODS, pod)
+    for _ in range(5):
+        world.deliver()
+        world.clock.run_for(10)
+    conclude(world)
+    [kept] = [found for path, found in world.mlflow.artifacts.items() if path.endswith(f"log-{pod}.txt")]
+    assert kept == f"log of {pod}".encode()
+
+
+def test_a_resource_with_somebodys_finalizer_is_followed_to_its_end(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.api.update(RUNS, "a", {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]}})
+    world.flow()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    for _ in range(3):
+        world.flow(5)
+    assert statuses(world) == ["FINISHED"]
+    assert verdict_of(world.status("a"))[0] == "True"
+
+
+def test_of_the_longest_log_that_may_be_kept_no_more_lines_are_asked_for_than_a_request_gives(world: World) -> None:
+    _, pod = with_pod(world)
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.clock.run(world.operator.recorder.logs.cluster.log_tail("team", pod, "training", 16 << 20))
+    assert max(world.api.lines_read) <= 262_144

@@ -1,0 +1,111 @@
+"""What is in memory of logs has a bound, however many pods leave at once, and a dead kubelet holds up few."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runyard.api.outcome import Outcome, Reason, TrainingRunStatus
+from runyard_operator.cluster import Cluster
+from runyard_operator.container_logs import ContainerLogs
+from runyard_operator.mirror import Mirror
+from runyard_operator.objects import Key
+from tests.support.factories import at, attempt, pod, running
+
+MEBIBYTE = 1 << 20
+
+
+class Kubelets(Cluster):
+    """Kubelets that give as much of a log as is asked for; those that are dead do not answer."""
+
+    def __init__(self, *dead: str) -> None:
+        self.dead, self.asked, self.at_once, self.most_at_once = dead, 0, 0, 0
+        self.answers = asyncio.Event()
+
+    async def log_tail(self, _namespace: str, pod: str, _container: str, limit_bytes: int) -> bytes | None:
+        self.asked += 1
+        self.at_once += limit_bytes
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        if pod.startswith(self.dead or ("-",)):
+            await self.answers.wait()
+        await asyncio.sleep(0)
+        self.at_once -= limit_bytes
+        return b"x" * limit_bytes
+
+
+def of(cluster: Cluster, limit_bytes: int = MEBIBYTE) -> ContainerLogs:
+    return ContainerLogs(cluster, Mirror(), limit_bytes, lambda: datetime.now(UTC))
+
+
+def leaving(name: str, node: str) -> tuple[Key, object]:
+    found = pod(name, "Running", deleted=at(60), containers=[running()])
+    return Key("team", name, f"uid-of-{name}"), found.model_copy(
+        update={"spec": found.spec.model_copy(update={"node_name": node})}
+    )
+
+
+async def until_all_are_kept(logs: ContainerLogs) -> None:
+    while tasks := list(logs._keeping.values()):  # noqa: SLF001 the tasks have no other end to wait for
+        await asyncio.wait(tasks)
+
+
+async def test_four_hundred_pods_that_leave_at_once_take_no_more_memory_than_is_stated() -> None:
+    kubelets = Kubelets()
+    logs = of(kubelets)
+    for number in range(400):
+        key, found = leaving(f"p{number}", f"node-{number % 50}")
+        view = logs.mirror.view(key)
+        view.see_pod(found)  # type: ignore[arg-type]
+        logs.keep(key, view, TrainingRunStatus())
+    await until_all_are_kept(logs)
+    assert kubelets.asked == 400
+    for number in range(400):
+        key, _ = leaving(f"p{number}", "any")
+        assert logs.mirror.view(key).logs[key.uid]["training"], "of each there is something"
+    assert logs.mirror.log_bytes <= 32 * MEBIBYTE + 400 * 16 * 1024
+    assert kubelets.most_at_once <= 16 * MEBIBYTE
+
+
+async def test_a_node_that_does_not_answer_leaves_room_for_the_logs_of_others() -> None:
+    kubelets = Kubelets("dead")
+    logs = of(kubelets)
+    for number in range(100):
+        key, found = leaving(f"dead-{number}", "dead")
+        logs.mirror.view(key).see_pod(found)  # type: ignore[arg-type]
+        logs.keep(key, logs.mirror.view(key), TrainingRunStatus())
+    key, found = leaving("well", "well")
+    view = logs.mirror.view(key)
+    view.see_pod(found)  # type: ignore[arg-type]
+    logs.keep(key, view, TrainingRunStatus())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert view.logs["uid-of-well"]["training"]
+    kubelets.answers.set()
+    await until_all_are_kept(logs)
+
+
+async def test_a_lost_node_is_not_asked_for_a_log() -> None:
+    kubelets = Kubelets()
+    logs = of(kubelets)
+    view = logs.mirror.view(Key("team", "a", "a"))
+    lost = attempt(outcome=Outcome.CANCELLED, reason=str(Reason.NODE_LOST), message="the node does not answer")
+    async with logs.of_attempt("team", view, lost) as found:
+        [tail] = [tail async for tail in found]
+    assert kubelets.asked == 0
+    assert tail.text == f"There is no log of pod {lost.pod} (NodeLost): {lost.message}\n".encode()
+    assert not tail.is_log
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), timedelta(hours=1)])
+async def test_of_an_init_container_that_failed_the_sentence_names_it(ago: timedelta) -> None:
+    class Gone(Kubelets):
+        async def log_tail(self, *_: object) -> bytes | None:
+            return None
+
+    logs = of(Gone())
+    view = logs.mirror.view(Key("team", "a", "a"))
+    failed = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=2, finished_at=datetime.now(UTC) - ago)
+    failed = failed.model_copy(update={"container": "unpack"})
+    async with logs.of_attempt("team", view, failed) as found:
+        [tail] = [tail async for tail in found]
+    assert tail.text == f"There is no log of pod {failed.pod} (Error): the container unpack failed\n".encode()
