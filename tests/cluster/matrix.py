@@ -60,7 +60,8 @@ def percentile(values: list[float], share: float) -> float:
 
 def calm(notes: list[Note]) -> list[float]:
     """Return the times from a Job's end to its outcome without a fault of the platform."""
-    return [found.seconds for found in notes if found.what == JOB_END and found.test not in OTHER_CLOCKS]
+    rows = [(found, found.test.partition("[")[0]) for found in notes if found.what == JOB_END]
+    return [found.seconds for found, row in rows if row not in OTHER_CLOCKS]
 
 
 def verdict(notes: list[Note]) -> str | None:

@@ -209,22 +209,24 @@ def test_postgres_restarted(trainings: Trainings, installation: Installation) ->
     assert corrected < _CORRECTED_WITHIN_SECONDS
 
 
-def test_minio_down(trainings: Trainings, installation: Installation) -> None:
-    uid = trainings.start("stored", "leaves_run_open.py", "6")
-    trainings.wait_until_running("stored")
+@pytest.mark.parametrize("mode", ["Discover", "Assigned"])
+def test_minio_down(trainings: Trainings, installation: Installation, mode: str) -> None:
+    name = f"stored-{mode.lower()}"
+    uid = trainings.start(name, "leaves_run_open.py", "6", tracking={"run": mode})
+    trainings.wait_until_running(name)
     with installation.without("minio"):
-        wait_for("the Job ends", lambda: trainings.status("stored")["phase"] == "Succeeded", 60)
+        wait_for("the Job ends", lambda: trainings.status(name)["phase"] == "Succeeded", 60)
 
         def is_corrected() -> bool:
             [run] = trainings.runs(uid)
             return bool(run["info"]["status"] == "FINISHED")
 
         wait_for("what is true comes before what is stored", is_corrected)
-        _wait_for_tracked(trainings, "stored", "TrackingUnavailable")
+        _wait_for_tracked(trainings, name, "TrackingUnavailable")
     back = time.time()
-    done = trainings.finish("stored")
+    done = trainings.finish(name)
     done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "done")
-    corrected = _agreed_after(trainings, "stored", back)
+    corrected = _agreed_after(trainings, name, back)
     matrix.note(f"MinIO: {_BACK}", corrected)
     assert corrected < _CORRECTED_WITHIN_SECONDS
 
