@@ -11,9 +11,10 @@ from tests.support.mlflow_server import tags_of
 LONG = "a" * 199 + "." + "b" * 53
 _MIB = 1 << 20
 _LINES = "yes 'a line of a log that is much too long' | head -c"
-_LONG_LOG = f"{_LINES} {9 * _MIB}; echo the last line"
-# A kubelet rotates what is longer than 10 MiB, every ten seconds, and gives only what came after. What is written in
-# the last moment before can be had from nobody, so this one has more to say.
+# A kubelet rotates a file of more than 10 MiB, every ten seconds, and gives only what came after; in the file each line
+# has a time of its own, as long as the line. What is written in the last moment before can be had from nobody, so the
+# first is short enough, and the second has more to say.
+_LONG_LOG = f"{_LINES} {3 * _MIB}; echo the last line"
 _HUGE_LOG = f"{_LINES} {100 * _MIB}; for i in $(seq 15); do echo tick; sleep 1; done; echo the last line"
 _GARBLED = r"printf 'caf\351 \377\376\200 \303\n\000 binary\n'; exit 1"
 _NAME = "Ünïcødé 模型 🧪 $(params.NAME) 'quoted' \"twice\" \\ back"

@@ -151,7 +151,7 @@ def test_a_retry_whose_pod_is_refused_says_why(actors: Actors) -> None:
     warn(actors, job, "FailedCreate", "long ago: no such account", at="2026-01-02T03:04:05Z")
     actors.end_pod(actors.create_pod(job, "one"), 1)
     warn(actors, job, "FailedCreate", "exceeded quota: pods")
-    says(actors, "a", "ended: Error, and no other begins: exceeded quota: pods")
+    says(actors, "a", "ended: Error; no further pod begins: exceeded quota: pods")
 
 
 def test_workers_whose_pods_are_refused_say_why_though_others_train(actors: Actors) -> None:
@@ -159,5 +159,7 @@ def test_workers_whose_pods_are_refused_say_why_though_others_train(actors: Acto
     job = actors.wait_for_job("a")
     one = actors.create_pod(job, "one", worker=0)
     actors.set_pod(one, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
-    warn(actors, job, "FailedCreate", "exceeded quota: pods")
-    says(actors, "a", "exceeded quota: pods")
+    # The name is another at each try.
+    refused = '(combined from similar events): Error creating: pods "a-1-x7k2p" is forbidden: exceeded quota: pods'
+    warn(actors, job, "FailedCreate", refused)
+    says(actors, "a", 'no further pod begins: Error creating: pods "a-1" is forbidden: exceeded quota: pods')

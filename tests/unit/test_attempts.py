@@ -532,3 +532,43 @@ def test_a_training_that_fails_by_itself_while_it_is_suspended_has_failed() -> N
     earlier = attempt(reason="Suspended")
     found = seen(pod(phase="Failed", containers=[terminated(1, ended=60)], deleted=at(130)), job(), earlier)
     assert (found.outcome, found.reason) == (FAILED, "Error")
+
+
+GOING, ASKED = at(130), at(100)  # told to go 30 s before it is to be gone
+
+
+@pytest.mark.parametrize(
+    ("of", "ended", "outcome", "reason"),
+    [
+        pytest.param(job(suspend=True), 110, CANCELLED, "Suspended", id="suspended"),
+        pytest.param(job(deleted=ASKED), 110, CANCELLED, "Cancelled", id="its Job is deleted"),
+        pytest.param(None, 110, CANCELLED, "Cancelled", id="its Job is gone"),
+        pytest.param(job(), 110, SUCCEEDED, "Completed", id="deleted by hand"),
+        pytest.param(job(suspend=True), 100, SUCCEEDED, "Completed", id="ended in that second"),
+        pytest.param(None, 60, SUCCEEDED, "Completed", id="ended before"),
+    ],
+)
+def test_a_training_that_stops_well_because_it_was_told_to_has_not_succeeded(
+    of: Job | None, ended: float, outcome: Outcome, reason: str
+) -> None:
+    stopped = pod(phase="Succeeded", containers=[terminated(0, ended=ended)], deleted=GOING)
+    [found] = observed([stopped], [], of, at(140))
+    assert (found.outcome, found.reason, found.exit_code) == (outcome, reason, 0)
+
+
+def test_one_that_was_suspended_and_stops_well_after_it_was_resumed_has_not_succeeded() -> None:
+    stopped = pod(phase="Succeeded", containers=[terminated(0, ended=110)], deleted=GOING)
+    found = seen(stopped, job(), attempt(reason="Suspended"))
+    assert (found.outcome, found.reason) == (CANCELLED, "Suspended")
+
+
+def test_an_exit_code_that_a_kubelet_made_up_blames_no_container() -> None:
+    lost = [terminated(137, "ContainerStatusUnknown"), other("proxy", 137, "ContainerStatusUnknown")]
+    found = seen(pod(phase="Failed", containers=lost))
+    assert (found.outcome, found.exit_code, found.container) == (FAILED, None, None)
+
+
+def test_a_pod_that_was_evicted_succeeded_and_vanished_has_succeeded_if_the_job_counts_it() -> None:
+    evicted = attempt(reason="Evicted")
+    [found] = observed([], [evicted], job(conditions={"Complete": ""}), at(140))
+    assert (found.outcome, found.reason) == (SUCCEEDED, "Completed")

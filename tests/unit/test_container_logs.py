@@ -84,6 +84,50 @@ async def test_a_node_that_does_not_answer_leaves_room_for_the_logs_of_others() 
     await until_all_are_kept(logs)
 
 
+async def test_a_pod_that_leaves_later_is_read_while_another_of_its_training_hangs() -> None:
+    kubelets = Kubelets("dead")
+    logs = of(kubelets)
+    key, dead = leaving("dead", "dead")
+    view = logs.mirror.view(key)
+    view.see_pod(dead)  # type: ignore[arg-type]
+    logs.keep(key, view, TrainingRunStatus())
+    await asyncio.sleep(0)
+    _, well = leaving("well", "well")
+    view.see_pod(well)  # type: ignore[arg-type]
+    logs.keep(key, view, TrainingRunStatus())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert view.logs["uid-of-well"]["training"]
+    assert kubelets.asked == 2, "what is being read is not read again"
+    kubelets.answers.set()
+    await until_all_are_kept(logs)
+
+
+async def test_a_dead_node_leaves_room_to_store_the_logs_of_others() -> None:
+    kubelets = Kubelets("dead")
+    logs = of(kubelets, limit_bytes=1000)
+    view = logs.mirror.view(Key("team", "a", "a"))
+
+    async def store(name: str, node: str) -> bytes | None:
+        ended = attempt(name, Outcome.FAILED, reason="Error", node=node, finished_at=datetime.now(UTC))
+        async with logs.of_attempt("team", view, ended) as found:
+            [tail] = [tail async for tail in found]
+            return tail.text
+
+    waiting = [asyncio.create_task(store(f"dead-{number}", "dead")) for number in range(50)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(store("well", "well"), timeout=5) == b"x" * 1000
+    kubelets.answers.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_node_called_lost_whose_kubelet_told_the_end_is_asked() -> None:
+    logs = of(Kubelets(), limit_bytes=10)
+    tainted = attempt(outcome=Outcome.CANCELLED, reason=str(Reason.NODE_LOST), exit_code=143)
+    async with logs.of_attempt("team", logs.mirror.view(Key("team", "a", "a")), tainted) as found:
+        assert [tail.text async for tail in found] == [b"x" * 10]
+
+
 async def test_a_lost_node_is_not_asked_for_a_log() -> None:
     kubelets = Kubelets()
     logs = of(kubelets)

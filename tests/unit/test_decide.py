@@ -369,10 +369,21 @@ def worker_pod(index: int, phase: str, *containers: dict[str, Any]) -> Pod:
     return found.model_copy(update={"metadata": found.metadata.model_copy(update={"annotations": annotations})})
 
 
-def test_a_resource_that_is_being_deleted_has_no_job_made() -> None:
+def test_a_deleted_resource_whose_pod_stopped_well_when_told_to_has_not_succeeded() -> None:
+    stopped = pod(phase="Succeeded", containers=[terminated(0, ended=110)], deleted=at(130))
+    found = deleted(started(), None, stopped)
+    assert (found.job.state, found.job.reason, found.attempts[0].reason) == (JobState.FAILED, "Cancelled", "Cancelled")
+
+
+def test_what_an_ended_job_says_of_its_pods_is_said_of_a_deleted_resources_too() -> None:
+    run = started().model_copy(update={"status": TrainingRunStatus(job=JOB_NAME, attempts=[attempt()])})
+    assert deleted(run, job(conditions={"Complete": ""})).attempts[0].outcome is Outcome.SUCCEEDED
+    overdue = deleted(run, job(conditions={"Failed": "DeadlineExceeded"})).attempts[0]
+    assert (overdue.outcome, overdue.reason) == (Outcome.FAILED, "DeadlineExceeded")
+
+
+def test_a_resource_that_is_being_deleted_has_no_job_made_and_has_ended() -> None:
     leaving = {"deletion_timestamp": at(10)}
-    new = training_run()
-    assert change(look(new.model_copy(update={"metadata": new.metadata.model_copy(update=leaving)}))) == (False, None)
-    run = started()
-    found = look(run.model_copy(update={"metadata": run.metadata.model_copy(update=leaving)}))
-    assert (found.job.state, found.job.reason, change(found)) == (JobState.FAILED, "Cancelled", (False, None))
+    for run in (training_run(), started()):
+        found = look(run.model_copy(update={"metadata": run.metadata.model_copy(update=leaving)}))
+        assert (found.job.state, found.job.reason, change(found)) == (JobState.FAILED, "Cancelled", (False, None))

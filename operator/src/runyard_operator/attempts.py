@@ -22,6 +22,8 @@ _DISRUPTIONS = {
     "DeletionByTaintManager": Reason.NODE_LOST,
     "DeletionByPodGC": Reason.NODE_LOST,
 }
+# Of a container that a kubelet does not find any more: its exit code is made up.
+_UNKNOWN = "ContainerStatusUnknown"
 # How a container ends that is told to, and how far its node's clock may be behind the API server's.
 _SIGNALLED = {128 + 9, 128 + 15}
 _CLOCK_SKEW = timedelta(seconds=10)
@@ -100,10 +102,10 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
 
 
 def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:
-    if attempt.reason:  # it was being disrupted when it was last seen
-        return Outcome.CANCELLED, attempt.reason
     if job and is_last and job.has_completed(attempt.worker):
         return Outcome.SUCCEEDED, Reason.COMPLETED
+    if attempt.reason:  # it was being disrupted when it was last seen
+        return Outcome.CANCELLED, attempt.reason
     # A Job starts no pod after one that it has ended for a reason of its own.
     return _why_stopped(job, now, attempt.worker) if is_last else (Outcome.CANCELLED, Reason.POD_DELETED)
 
@@ -130,7 +132,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":
-        return _ended(base, Outcome.SUCCEEDED, Reason.COMPLETED, terminated, now)
+        return _ended(base, *_of_success(pod, earlier, job), terminated, now)
     if pod.status.phase == "Failed":
         return _failed(base, pod, earlier, job, now)
     base = base.model_copy(update=_why_leaving(pod, earlier, job))
@@ -142,6 +144,21 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
     kept = base.message if pod.metadata.deletion_timestamp else None
     return base.model_copy(update={"message": _waits_for(pod) or kept})
+
+
+def _of_success(pod: Pod, earlier: Attempt | None, job: Job | None) -> tuple[Outcome, Reason | str]:
+    """Return what a pod's success is: told to go with its Job, it has stopped well, and not trained to the end.
+
+    A Job that is suspended or deleted does not count it. Of one that was deleted by hand the Job does.
+    """
+    end, asked_at = _end_of_training(pod), pod.deletion_asked_at
+    if asked_at and end and end.finished_at and end.finished_at > asked_at:
+        if earlier and earlier.reason == Reason.SUSPENDED:
+            return Outcome.CANCELLED, Reason.SUSPENDED
+        outcome, reason = _why_stopped(job, asked_at, pod.worker)
+        if reason in {Reason.CANCELLED, Reason.SUSPENDED}:
+            return outcome, reason
+    return Outcome.SUCCEEDED, Reason.COMPLETED
 
 
 def _failed(base: Attempt, pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
@@ -175,7 +192,7 @@ def _why_leaving(pod: Pod, earlier: Attempt | None, job: Job | None) -> dict[str
 def _end_of_training(pod: Pod) -> Terminated | None:
     """Return how the training container ended; of one that it cannot find, the kubelet only makes up a code."""
     found = pod.training.state.terminated if pod.training else None
-    return None if found and found.reason == "ContainerStatusUnknown" else found
+    return None if found and found.reason == _UNKNOWN else found
 
 
 def _other_failure(pod: Pod) -> ContainerStatus | None:
@@ -184,7 +201,10 @@ def _other_failure(pod: Pod) -> ContainerStatus | None:
     failed = [
         (found.state.terminated.finished_at, place, found)
         for place, found in enumerate(statuses)
-        if found.name != TRAINING_CONTAINER and found.state.terminated and found.state.terminated.exit_code
+        if found.name != TRAINING_CONTAINER
+        and found.state.terminated
+        and found.state.terminated.exit_code
+        and found.state.terminated.reason != _UNKNOWN
     ]
     dated = [(at, place, found) for at, place, found in failed if at]
     return min(dated, key=lambda item: item[:2])[2] if dated else failed[0][2] if failed else None

@@ -4,6 +4,7 @@ The official client is used for what is hard (credentials, TLS, token rotation);
 are, since its models would be built only to be taken apart again.
 """
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _PAGE = 500
 _NO_LOG = (b'failed to try resolving symlinks in path "/var/log/pods/', b"unable to retrieve container logs for ")
 _NOTE_BYTES = 1024
 _SECOND = "%Y-%m-%dT%H:%M:%S"
+_GENERATED_NAME = re.compile(r'(pods "[^"]*)-[a-z0-9]{5}"')
 
 
 class ClusterError(Exception):
@@ -190,9 +192,9 @@ class Cluster:
         found = await self._read(f"/api/v1/namespaces/{namespace}/events", query) or {}
         events = [as_object(item) for item in cast("list[JsonObject]", found.get("items", []))]
         # Times are UTC, and in whole seconds or with a fraction: compared as text, to the second.
-        told = {_told_at(event): str(event["message"]) for event in sorted(events, key=_told_at)}
-        last = max(told, default="")
-        return told[last] if last >= since.astimezone(UTC).strftime(_SECOND) else None
+        last = max((event for event in events if event.get("message")), key=_told_at, default=None)
+        is_news = last is not None and _told_at(last) >= since.astimezone(UTC).strftime(_SECOND)
+        return _plain(str(last["message"])) if last and is_news else None
 
     async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
         """Write an event on the resource."""
@@ -315,6 +317,11 @@ def _problems(text: str) -> list[Problem]:
     refusal = _Refusal.model_validate_json(text)
     causes = refusal.details.causes if refusal.details else []
     return [Problem(cause.field, cause.message) for cause in causes] or [Problem("spec", refusal.message)]
+
+
+def _plain(warning: str) -> str:
+    """Leave out what is another at each try: a status that says so would be written for each."""
+    return _GENERATED_NAME.sub(r'\1"', warning.removeprefix("(combined from similar events): "))
 
 
 def _told_at(event: JsonObject) -> str:

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 from runyard.api.outcome import Attempt, Reason, TrainingRunStatus
 from runyard.api.trainingrun import TRAINING_CONTAINER
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # A kubelet that restarts answers soon.
 _PATIENCE = timedelta(minutes=2)
 # A kubelet whose machine is gone is waited for to the end of a request; meanwhile others' logs are to be read.
-_READS_AT_ONCE, _READS_OF_A_NODE = 16, 4
+_READS_AT_ONCE, _OF_A_NODE = 16, 4
 # What is in memory at any time of logs of pods that are leaving, and of logs that are being stored; at least one, and
 # a little of each, however long they may be.
 _KEPT_BYTES, _STORED_BYTES, _LEAST_BYTES = 32 << 20, 16 << 20, 16 << 10
@@ -49,6 +49,20 @@ class Tail:
         return Tail(self.container, sentence.encode(), is_log=False)
 
 
+class _Turns:
+    """A semaphore for each node, for as long as anybody waits for it."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def node(self, name: str | None) -> AsyncIterator[None]:
+        turn = self._of.setdefault(name or "", asyncio.Semaphore(self._at_once))
+        async with turn:
+            yield
+
+
 @dataclass
 class ContainerLogs:
     """Reads logs, so many at a time; what of them is in memory has a limit."""
@@ -58,12 +72,11 @@ class ContainerLogs:
     limit_bytes: int
     now: Callable[[], datetime]
     _reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READS_AT_ONCE))
-    _of_node: dict[str, asyncio.Semaphore] = field(
-        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(_READS_OF_A_NODE))
-    )
+    _reads_of: _Turns = field(default_factory=lambda: _Turns(_OF_A_NODE))
+    _stores_of: _Turns = field(default_factory=lambda: _Turns(_OF_A_NODE))
     _being_read: int = 0
     _stores: asyncio.Semaphore = field(init=False)
-    _keeping: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _keeping: dict[tuple[Key, str], asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """See how many logs may be in memory at once."""
@@ -77,15 +90,12 @@ class ContainerLogs:
         unrecorded = {attempt.uid for attempt in status.attempts} - recorded
         for uid in view.logs.keys() - leaving - unrecorded:
             del view.logs[uid]
-        if leaving and key not in self._keeping:
-            task = asyncio.create_task(self._keep(key, view, leaving))
-            self._keeping[key] = task
-            task.add_done_callback(lambda _: self._keeping.pop(key))
+        for which in ((key, uid) for uid in leaving if (key, uid) not in self._keeping):
+            task = self._keeping[which] = asyncio.create_task(self._keep(key, view, view.pods[which[1]]))
+            task.add_done_callback(lambda _, which=which: self._keeping.pop(which))  # type: ignore[misc]
 
-    async def _keep(self, key: Key, view: View, uids: set[str]) -> None:
-        pods = [view.pods[uid] for uid in uids if uid in view.pods]
-        reads = [self._keep_one(key, view, pod, container) for pod in pods for container in pod.container_names]
-        await asyncio.gather(*reads)
+    async def _keep(self, key: Key, view: View, pod: Pod) -> None:
+        await asyncio.gather(*(self._keep_one(key, view, pod, container) for container in pod.container_names))
 
     async def _keep_one(self, key: Key, view: View, pod: Pod, container: str) -> None:
         try:
@@ -107,7 +117,7 @@ class ContainerLogs:
     @asynccontextmanager
     async def of_attempt(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[AsyncIterator[Tail]]:
         """Give each container's log in turn, and for the training a sentence where there is none."""
-        async with self._stores:
+        async with self._stores_of.node(attempt.node), self._stores:
             yield self._each(namespace, view, attempt)
 
     async def _each(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[Tail]:
@@ -126,7 +136,7 @@ class ContainerLogs:
 
     async def _end(self, namespace: str, attempt: Attempt, container: str, kept: bytes | None) -> Tail:
         """Return the longer of what was kept and what is there now; what was kept, where nobody answers."""
-        if attempt.reason == Reason.NODE_LOST:  # nobody will
+        if attempt.reason == Reason.NODE_LOST and attempt.exit_code is None:  # nobody will: its kubelet told no end
             return Tail(container, kept)
         try:
             async with self._turn(attempt.node):
@@ -146,5 +156,5 @@ class ContainerLogs:
     @asynccontextmanager
     async def _turn(self, node: str | None) -> AsyncIterator[None]:
         """Wait for a kubelet's turn: one that does not answer takes no more than its share of all reads."""
-        async with self._of_node[node or ""], self._reads:
+        async with self._reads_of.node(node), self._reads:
             yield

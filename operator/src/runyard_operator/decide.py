@@ -58,7 +58,9 @@ def decide_on_deleted(seen: Observed) -> Decision:
     What was so before stays: that a training had succeeded is not undone by its resource's deletion.
     """
     run = seen.run
-    found = tuple(attempts.observed(seen.pods, run.status, None, seen.now))
+    # A Job that goes with its resource says nothing of why its pods do, but one that had ended does.
+    ended = seen.job if seen.job and seen.job.has_ended else None
+    found = tuple(attempts.observed(seen.pods, run.status, ended, seen.now))
     if is_final(run.status):
         return Decision(remembered(run), found)
     if seen.job and (facts := job_facts(seen.job, seen.pods)).state.is_final:
@@ -126,9 +128,7 @@ def remembered(run: TrainingRun) -> JobFacts:
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     is_leaving = seen.run.metadata.deletion_timestamp is not None
-    if seen.run.status.job is None and is_leaving:
-        return Decision(JobFacts(state=JobState.WAITING, message="the TrainingRun is being deleted"), found)
-    if seen.run.status.job is None:
+    if seen.run.status.job is None and not is_leaving:
         # What the Job will say of itself, so that its first event changes nothing.
         waits = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
         state = JobState.QUEUED if seen.run.spec.queue_name else waits

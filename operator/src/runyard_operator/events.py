@@ -29,7 +29,8 @@ def between(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Eve
         earlier = known.get(attempt.uid)
         if not (earlier and earlier.outcome.is_final) and attempt.outcome in {Outcome.FAILED, Outcome.CANCELLED}:
             code = "" if attempt.exit_code is None else f", exit code {attempt.exit_code}"
-            yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}")
+            whose = f" of the container {attempt.container}" if code and attempt.container else ""
+            yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}{whose}")
     if after.phase is Phase.SUSPENDED and before.phase not in {None, Phase.SUSPENDED}:
         yield Event(NORMAL, "Suspended", "Suspend", "No pod runs until spec.suspend is false")
     if (verdict := after.condition(SUCCEEDED)) and verdict.status != condition_status(before, SUCCEEDED):

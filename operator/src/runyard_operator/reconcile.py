@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _SMALL_CHANGE_WAITS = timedelta(seconds=2)
 # How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
 _PODS_COME_WITHIN, _OBSTACLE_PAUSE, _LONGEST_OBSTACLE_PAUSE = (timedelta(seconds=pause) for pause in (4, 10, 120))
+# A Job's own pause before it tries again: doubled with each pod that failed.
+_FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(seconds=10), timedelta(minutes=10)
 # What the watches showed of a resource that is not settled is compared with the API server this often.
 _CONFIRM_EVERY = timedelta(minutes=5)
 
@@ -119,6 +121,8 @@ class Reconciler:
     async def _advance(self, key: Key, run: TrainingRun, view: View) -> timedelta | None:
         with metrics.step("observe"):
             await self._confirm_absences(key, run, view)
+            if run.metadata.deletion_timestamp and not run.status.job and view.job is None:
+                await self._finds_job(key, view)
         pods = tuple(view.pods.values())
         view.image_waits = {
             uid: view.image_waits.get(uid, self.now()) for uid, pod in view.pods.items() if image_wait(pod)
@@ -191,14 +195,16 @@ class Reconciler:
         done = [found for found in decision.attempts if found.outcome is Outcome.SUCCEEDED]
         if not waiting and len(going_on) + len(done) >= run.spec.workers:
             return decision
-        ends = [found.finished_at for found in decision.attempts if found.finished_at]
+        ends = [found.finished_at for found in decision.attempts if found.finished_at and found not in done]
         since = max([view.job.status.start_time or view.job.metadata.creation_timestamp, *ends])
-        about = view.job.metadata.uid
+        about, comes_within = view.job.metadata.uid, _PODS_COME_WITHIN
         if waiting:
             since, about = waiting[0].started_at or since, waiting[0].uid
+        elif failures := sum(found.outcome is Outcome.FAILED for found in decision.attempts):
+            comes_within += min(_FIRST_BACKOFF * (1 << min(failures - 1, 10)), _LONGEST_BACKOFF)
         waited = self.now() - since
-        if waited < _PODS_COME_WITHIN:
-            return replace(decision, look_again_after=_PODS_COME_WITHIN)
+        if waited < comes_within:
+            return replace(decision, look_again_after=comes_within - waited)
         # Each look has the API server read all events of a namespace: what has waited long is looked at seldom.
         pause = min(max(waited / 4, _OBSTACLE_PAUSE), _LONGEST_OBSTACLE_PAUSE)
         try:
@@ -207,6 +213,8 @@ class Reconciler:
         except ClusterError as error:  # a courtesy, as an event is
             log.warning("why it waits is not known: %s", error)
             message = None
+        if message and not waiting and decision.attempts:
+            message = f"no further pod begins: {message}"
         job = replace(decision.job, message=message or decision.job.message)
         return replace(decision, job=job, look_again_after=min(pause, decision.look_again_after or pause))
 

@@ -30,7 +30,7 @@ from runyard.api.records import (
     status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import Missing, TrackingFacts
+from runyard.api.status import JobState, Missing, TrackingFacts
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard_operator import metrics
 from runyard_operator.cluster import ClusterError
@@ -305,7 +305,7 @@ class Recorder:
                 await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
         except ArtifactsUnreachable as error:
             lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
-            recording.facts = replace(recording.facts, missing=recording.facts.missing or lost)
+            recording.facts = replace(recording.facts, missing=lost)
         self._is_recorded(recording, attempt)
 
     async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
@@ -344,13 +344,14 @@ class Recorder:
 
     async def _close(self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision) -> None:
         """Look at what a resource that has ended should have logged, and end the run assigned to it."""
-        unseen: list[tuple[Attempt, Run]] = []
+        # It may be deleted while MLflow is asked; the next task is then for that.
+        is_deleted, unseen = view.is_deleted, list[tuple[Attempt, Run]]()
         last = standing_for(run.metadata.name, ended.attempts, ended.job)
-        if view.is_deleted and not recording.is_swept:
+        if is_deleted and not recording.is_swept:
             known = {attempt.uid for attempt in ended.attempts}
             chiefs = [
                 (attempt, await self._attend_to(recording, key, run, view, attempt))
-                for attempt in await self._unseen(key, known)
+                for attempt in await self._unseen(key, known, last)
             ]
             unseen = [(attempt, chief) for attempt, chief in chiefs if chief]
             if view.body is None:
@@ -365,19 +366,22 @@ class Recorder:
                 metrics_now = status_metrics(chief.metrics, run.spec.tracking)
                 recording.facts = replace(recording.facts, metrics=metrics_now)
                 runs = [*runs, chief]
-            lacks = recording.facts.missing or missing(run.spec.tracking, runs)
-            recording.facts = replace(recording.facts, missing=lacks)
+            if ended.job.state is JobState.COMPLETE:
+                lacks = recording.facts.missing or missing(run.spec.tracking, runs)
+                recording.facts = replace(recording.facts, missing=lacks)
         recording.facts = replace(recording.facts, is_closed=True)
         for attempt, chief in unseen:
             await self._store(recording, run, view, attempt, chief)
-        recording.is_swept = view.is_deleted
+        recording.is_swept = is_deleted
 
-    async def _unseen(self, key: Key, known: set[str]) -> list[Attempt]:
-        """Return the attempts of a deleted resource that only its open runs tell of."""
+    async def _unseen(self, key: Key, known: set[str], last: Attempt) -> list[Attempt]:
+        """Return the attempts of a deleted resource that only its open runs tell of; `last` says how that ended."""
         pods = {found.tags.get(POD_TAG, "") for found in await self._runs_of(key) if found.status.is_open}
-        cancelled = {"outcome": Outcome.CANCELLED, "reason": Reason.CANCELLED, "finished_at": self.now()}
-        said = "the TrainingRun was deleted"
-        return [Attempt(pod=uid, uid=uid, message=said, **cancelled) for uid in sorted(pods - known - {""})]
+        end = Attempt(pod="", uid="", outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished_at=self.now())
+        end = end.model_copy(update={"message": "the TrainingRun was deleted"})
+        if last.outcome is Outcome.SUCCEEDED and not last.uid:  # no attempt that is known has succeeded
+            end = last
+        return [end.model_copy(update={"pod": uid, "uid": uid}) for uid in sorted(pods - known - {""})]
 
 
 def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:

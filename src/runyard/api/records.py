@@ -20,6 +20,8 @@ INSTALLATION_TAG = "runyard.dev/installation"
 OUTCOME_TAG = "runyard.dev/outcome"
 REASON_TAG = "runyard.dev/reason"
 EXIT_CODE_TAG = "runyard.dev/exit-code"
+# Of an exit code that is not the training's.
+CONTAINER_TAG = "runyard.dev/container"
 PARENT_TAG = "mlflow.parentRunId"
 # On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
 MADE_TAG = "runyard.dev/made"
@@ -135,6 +137,8 @@ def outcome_tags(attempt: Attempt) -> dict[str, str]:
         tags[REASON_TAG] = attempt.reason
     if attempt.exit_code is not None:
         tags[EXIT_CODE_TAG] = str(attempt.exit_code)
+    if attempt.container:
+        tags[CONTAINER_TAG] = attempt.container
     return tags
 
 

@@ -342,7 +342,7 @@ def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     if last and last.outcome is Outcome.SUCCEEDED:
         return Reason.RUNNING, None
     if last and last.outcome.is_final:
-        but = f", and no other begins: {job.message}" if job.message else ""
+        but = f"; {job.message}" if job.message else ""
         return Reason.ATTEMPT_ENDED, f"attempt {last.pod} ended: {last.reason}{but}"
     reason = Reason.RUNNING if last and last.outcome is Outcome.RUNNING else Reason.PENDING
     return reason, job.message or (last.message if last else None)

@@ -23,6 +23,7 @@ class Mlflow:
         self.runs: dict[str, Run] = {}
         self.artifacts: dict[str, bytes] = {}
         self.is_store_down = False
+        self.artifact_root = "mlflow-artifacts:"
         self.changes = 0
         self.broken: list[str] = []
 
@@ -36,7 +37,7 @@ class Mlflow:
                 "experiment_id": experiment_id,
                 "status": "RUNNING",
                 "start_time": int(self._clock.now().timestamp() * 1000) if start_ms is None else start_ms,
-                "artifact_uri": f"mlflow-artifacts:/{experiment_id}/{run_id}/artifacts",
+                "artifact_uri": f"{self.artifact_root}/{experiment_id}/{run_id}/artifacts",
             },
             "tags": dict(tags),
             "maker": maker,

@@ -130,3 +130,18 @@ def test_of_the_longest_log_that_may_be_kept_no_more_lines_are_asked_for_than_a_
     world.flow()
     world.clock.run(world.operator.recorder.logs.cluster.log_tail("team", pod, "training", 16 << 20))
     assert max(world.api.lines_read) <= 262_144
+
+
+def test_a_training_that_failed_is_told_of_artifacts_that_can_never_be_stored(world: World) -> None:
+    job, pod = with_pod(world, tracking={"requireMetrics": ["loss"]})
+    world.mlflow.artifact_root = "s3://a-bucket-that-only-scripts-reach"
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.set_mlflow_down(True)
+    world.kubelet.end(pod, 1)
+    end_job(world, job)
+    world.flow(5)
+    world.set_mlflow_down(False)
+    for _ in range(5):
+        world.flow(20)
+    assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["reason"] == "ArtifactsUnreachable"
