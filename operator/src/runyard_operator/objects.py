@@ -92,12 +92,20 @@ class JobSpec(Model):
     ttl_seconds_after_finished: int | None = None
 
 
+class UncountedPods(Model):
+    """Pods that have ended, by UID, which the Job is about to count; until then their finalizer keeps them."""
+
+    succeeded: list[str] = Field(default_factory=list)
+
+
 class JobStatus(Model):
     """How a Job stands."""
 
     conditions: list[ObjectCondition] = Field(default_factory=list)
     start_time: Time | None = None
     completion_time: Time | None = None
+    succeeded: int = 0
+    uncounted_terminated_pods: UncountedPods = Field(default_factory=UncountedPods)
     completed_indexes: str = ""
     """Which workers are done: numbers and ranges, as in 0,2-4."""
 
@@ -114,9 +122,13 @@ class Job(Model):
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
 
     def has_completed(self, worker: int | None) -> bool:
-        """Whether a worker's training has succeeded; None is that of a Job with one."""
+        """Whether a worker's training has succeeded; None is that of a Job with one.
+
+        A pod is counted before it can be gone, and the Job says that it is complete only after that.
+        """
         if worker is None:
-            return self.condition("Complete") is not None
+            counted = self.status.succeeded or self.status.uncounted_terminated_pods.succeeded
+            return bool(counted) or self.condition("Complete") is not None
         spans = [span.split("-") for span in self.status.completed_indexes.split(",") if span]
         return any(int(span[0]) <= worker <= int(span[-1]) for span in spans)
 

@@ -166,6 +166,10 @@ class Reconciler:
         )
         if is_verdict or is_any_missing:
             await self._list_pods(key, view)
+        # How a pod ended that went unseen its Job knows, and knew before the pod could go.
+        is_asked = is_any_missing and view.job and not view.job.has_ended
+        if is_asked and view.job and (now := await self.cluster.job(key.namespace, view.job.metadata.name)):
+            view.see_job(now)
 
     async def _list_pods(self, key: Key, view: View) -> None:
         known = frozenset(view.pods)

@@ -145,3 +145,18 @@ def test_a_training_that_failed_is_told_of_artifacts_that_can_never_be_stored(wo
     for _ in range(5):
         world.flow(20)
     assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["reason"] == "ArtifactsUnreachable"
+
+
+def test_a_pod_that_succeeded_and_vanished_before_its_job_said_so_has_succeeded(world: World) -> None:
+    job, pod = with_pod(world, backoffLimit=2)
+    world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.kubelet.end(pod, 0)
+    world.api.ask_to_delete(pod)
+    world.kubelet.go_on_deleting(pod, 0)
+    world.operator.list_anew(PODS)
+    world.clock.run_for(400)
+    assert verdict_of(world.status("a"))[0] == "Unknown"
+    end_job(world, job)
+    conclude(world)
+    assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Succeeded"]

@@ -38,7 +38,12 @@ class JobController:
     def count(self, pod: Object) -> None:
         if has_ended(pod):
             how = "ignored" if condition_of(pod, "DisruptionTarget") else pod["status"]["phase"]
-            self.counted.setdefault(str(owner_of(pod)), {})[pod["metadata"]["uid"]] = how
+            before = self.counted.setdefault(str(owner_of(pod)), {})
+            job = self.api.of_uid(str(owner_of(pod)))
+            if how == "Succeeded" and pod["metadata"]["uid"] not in before and job:
+                # As in uncountedTerminatedPods, before the finalizer is taken away.
+                self.api.update(JOBS, job["metadata"]["name"], {"status": {"succeeded": 1}})
+            before[pod["metadata"]["uid"]] = how
 
     def sync(self, name: str) -> None:
         """Take one look at a Job, and do at most one thing about it."""
