@@ -49,7 +49,7 @@ class View:
 
     def see_job(self, job: Job, *, is_gone: bool = False) -> None:
         """Take a Job as it was seen. How it ended is kept when the Job is gone."""
-        if not self._is_news(job):
+        if not self._is_news(job) or self._is_earlier(job):
             return
         if job.has_ended or not is_gone:
             self.job = job
@@ -71,6 +71,12 @@ class View:
         for uid in known - {pod.metadata.uid for pod in found}:
             if uid in self.pods and not self.pods[uid].has_ended:
                 del self.pods[uid]
+
+    def _is_earlier(self, job: Job) -> bool:
+        """Whether this is what was heard last of a Job that was deleted, and for which another was made."""
+        if self.job is None or self.job.metadata.uid == job.metadata.uid:
+            return False
+        return job.metadata.version < self.job.metadata.version
 
     def _is_news(self, child: Job | Pod) -> bool:
         uid, version = child.metadata.uid, child.metadata.version

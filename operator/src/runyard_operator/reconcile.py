@@ -268,7 +268,9 @@ class Reconciler:
                 raise
             return timedelta(0)
         if body is None:
-            return None  # gone; its deletion comes as an event
+            # Gone, and the event of that may be lost: nothing more is to be made for it.
+            view.is_in_doubt = True
+            return timedelta(0)
         self.mirror.see_resource(key, body)
         metrics.count_outcome(run.status, status)
         await self._tell(run, status)

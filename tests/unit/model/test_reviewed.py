@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from runyard_operator.mirror import View
+from runyard_operator.objects import Job
 from tests.unit.model.apiserver import JOBS, PODS, RUNS, condition_of, verdict_of
 from tests.unit.model.test_regressions import conclude, end_job, with_pod
 from tests.unit.model.truths import check_always
+from tests.unit.model.wire import Fault
 from tests.unit.model.workloads import Script
 from tests.unit.model.world import World
 
@@ -160,3 +163,33 @@ def test_a_pod_that_succeeded_and_vanished_before_its_job_said_so_has_succeeded(
     end_job(world, job)
     conclude(world)
     assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Succeeded"]
+
+
+def test_for_a_resource_that_is_gone_no_second_job_is_made_though_its_deletion_was_not_heard_of(world: World) -> None:
+    world.apply("a", backoffLimit=0, **ASSIGNED)
+    line = world.operator.to_mlflow
+    line.expect(2, Fault.TIMED_OUT)
+    world.clock.run_for(45)
+    world.operator.deliver(RUNS)
+    world.api.remove(RUNS, "a")
+    world.api.collect_garbage()
+    world.lose_watch(world.operator, RUNS)
+    for _ in range(5):
+        world.flow(20)
+    check_always(world)
+
+
+def test_what_comes_late_of_a_job_that_was_deleted_is_not_taken_for_its_successor(world: World) -> None:
+    job, pod = with_pod(world)
+    earlier = world.api.last[world.api.get(JOBS, job)["metadata"]["uid"]]  # type: ignore[index]
+    world.kubelet.start(pod, Script.SILENT)
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    ended = Job.model_validate(world.api.get(JOBS, job))
+    view = View()
+    later = {**earlier, "metadata": {**earlier["metadata"], "uid": "another", "resourceVersion": "9999"}}
+    view.see_job(Job.model_validate(later))
+    view.see_job(ended)
+    view.see_job(ended, is_gone=True)
+    assert view.job
+    assert (view.job.metadata.uid, view.job.has_ended) == ("another", False)
