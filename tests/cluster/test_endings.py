@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.cluster.training import Trainings, of_script, of_shell
+from tests.cluster.training import NO_LOG, RUNTIME, Trainings, of_script, of_shell
 
 CODES = (1, 2, 137, 143)
 _SMALL = {"limits": {"memory": "300Mi"}}
+_BESIDE = {"image": RUNTIME}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,6 +26,20 @@ def begun(trainings: Trainings) -> None:
         ),
         of_shell("hears-sigterm", "echo process $$; sleep 3600", activeDeadlineSeconds=8),
         of_script("done-early", "exits_0_in_run.py"),
+        of_shell(
+            "not-unpacked",
+            "echo never",
+            podTemplate={
+                "spec": {"initContainers": [{**_BESIDE, "name": "unpack", "command": ["sh", "-c", "exit 2"]}]}
+            },
+        ),
+        of_shell(
+            "beside",
+            "echo trained",
+            podTemplate={
+                "spec": {"containers": [{**_BESIDE, "name": "proxy", "command": ["sh", "-c", "sleep 3; exit 7"]}]}
+            },
+        ),
         of_script("oom-in-child", "oom_in_child.py", resources={"limits": {"memory": "450Mi"}}),
         of_shell(
             "oom-of-pod", "echo allocating; head -c 600m /dev/zero | tail", podTemplate={"spec": {"resources": _SMALL}}
@@ -50,6 +65,23 @@ def test_exit_0_in_the_middle_of_a_run(trainings: Trainings) -> None:
     done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "done early")
     [run] = done.runs
     assert run["info"]["status"] == "FINISHED"
+
+
+def test_an_init_container_that_fails_is_the_cause(trainings: Trainings) -> None:
+    done = trainings.finish("not-unpacked")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 2)], NO_LOG)
+    [attempt] = done.status["attempts"]
+    assert attempt["container"] == "unpack"
+    assert done.status["message"] == "exit code 2 of the container unpack"
+    assert "the container unpack failed" in done.log(attempt)
+
+
+def test_a_container_beside_the_training_that_fails_is_the_cause(trainings: Trainings) -> None:
+    done = trainings.finish("beside")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 7)], "trained")
+    [attempt] = done.status["attempts"]
+    assert attempt["container"] == "proxy"
+    assert done.status["message"] == "exit code 7 of the container proxy"
 
 
 def test_sigterm_ignored(trainings: Trainings) -> None:
