@@ -544,7 +544,9 @@ GOING, ASKED = at(130), at(100)  # told to go 30 s before it is to be gone
         pytest.param(job(deleted=ASKED), 110, CANCELLED, "Cancelled", id="its Job is deleted"),
         pytest.param(None, 110, CANCELLED, "Cancelled", id="its Job is gone"),
         pytest.param(job(), 110, SUCCEEDED, "Completed", id="deleted by hand"),
-        pytest.param(job(suspend=True), 100, SUCCEEDED, "Completed", id="ended in that second"),
+        pytest.param(job(suspend=True), 100, CANCELLED, "Suspended", id="ended in that second"),
+        pytest.param(job(suspend=True), 99, SUCCEEDED, "Completed", id="ended in the second before"),
+        pytest.param(job(deleted=ASKED, conditions={"Complete": ""}), 110, SUCCEEDED, "Completed", id="it was counted"),
         pytest.param(None, 60, SUCCEEDED, "Completed", id="ended before"),
     ],
 )

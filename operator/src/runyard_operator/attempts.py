@@ -151,8 +151,11 @@ def _of_success(pod: Pod, earlier: Attempt | None, job: Job | None) -> tuple[Out
 
     A Job that is suspended or deleted does not count it. Of one that was deleted by hand the Job does.
     """
+    if job and job.has_completed(pod.worker):
+        return Outcome.SUCCEEDED, Reason.COMPLETED
     end, asked_at = _end_of_training(pod), pod.deletion_asked_at
-    if asked_at and end and end.finished_at and end.finished_at > asked_at:
+    # Times are whole seconds; within one it is likelier that a training heard the signal than that it was just done.
+    if asked_at and end and end.finished_at and end.finished_at >= asked_at:
         if earlier and earlier.reason == Reason.SUSPENDED:
             return Outcome.CANCELLED, Reason.SUSPENDED
         outcome, reason = _why_stopped(job, asked_at, pod.worker)

@@ -164,7 +164,7 @@ class Team:
         """Say of a Job that it can have no pods, as its controller would."""
         regarding = {key: job["metadata"][key] for key in ("name", "namespace", "uid")}
         event = {"reason": "FailedCreate", "message": REFUSAL, "type": "Warning", "metadata": {"name": "refused"}}
-        body = {**event, "involvedObject": {"kind": "Job", **regarding}, "lastTimestamp": "2026-01-02T03:04:05Z"}
+        body = {**event, "involvedObject": {"kind": "Job", **regarding}, "lastTimestamp": stamp(datetime.now(UTC))}
         self.api.create(self.step(PODS, "events"), body)
 
     def work(self) -> Iterator[None]:
