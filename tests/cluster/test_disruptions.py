@@ -81,7 +81,6 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
             ],
         ),
         of_shell("in-suspended", "true", suspend=True),
-        of_shell("stops-well", "trap 'echo stopping; exit 0' TERM; echo working; while true; do sleep 1; done"),
         of_shell("in-queued", "true", queueName="nobody-lets-in"),
         of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
         of_shell("in-failed", "echo so far; exit 1"),
@@ -178,24 +177,6 @@ def test_a_training_that_runs_is_suspended_and_resumed(trainings: Trainings) -> 
     done = _assert_retried(trainings, "suspended", "Suspended")
     assert "waiting" in done.log(done.status["attempts"][0]), "all that it had printed"
     assert len(done.runs) == 2
-
-
-def test_a_training_that_stops_well_when_it_is_suspended_has_not_succeeded(trainings: Trainings) -> None:
-    trainings.wait_until_running("stops-well", in_mlflow=False)
-    _suspend(trainings, "stops-well", suspend=True)
-
-    def has_stopped() -> dict[str, Any] | None:
-        [attempt] = trainings.status("stops-well")["attempts"]
-        return attempt if attempt.get("recordedAt") else None
-
-    stopped = wait_for("its attempt is recorded", has_stopped, 60)
-    assert (stopped["outcome"], stopped["reason"]) == ("Cancelled", "Suspended")
-    assert stopped.get("exitCode") in {None, 0}, "a pod that is deleted need not say"
-    run = trainings.mlflow.run(stopped["runId"])
-    assert run["info"]["status"] == "KILLED"
-    assert trainings.status("stops-well")["phase"] == "Suspended"
-    trainings.kubectl("delete", "trainingrun", "stops-well")
-    assert trainings.mlflow.run(stopped["runId"])["info"]["status"] == "KILLED"
 
 
 def _suspend(trainings: Trainings, name: str, *, suspend: bool) -> None:
