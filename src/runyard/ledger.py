@@ -19,7 +19,6 @@ from runyard.api.records import (
     corrections,
     log_artifact,
     primary,
-    status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import TrackingFacts
@@ -100,8 +99,8 @@ class Ledger:
         self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
         told = self.attempts[index] = attempt.model_copy(update={"run_id": chief.id})
         if told is self.attempts[-1]:
-            metrics = status_metrics(chief.metrics, self.resource.spec.tracking)
-            self.facts = replace(self.facts, experiment_id=chief.experiment_id, metrics=metrics)
+            facts = replace(self.facts, experiment_id=chief.experiment_id)
+            self.facts = facts.with_results(chief, self.resource.spec.tracking)
         self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
         for container, log in self._logs[attempt.uid].items():
             self.store.upload(chief, log_artifact(attempt.pod, container), log)
@@ -116,7 +115,7 @@ class Ledger:
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             chief = self._assigned()
             self.store.apply(corrections([chief], last, chief))
-            self.facts = replace(self.facts, metrics=status_metrics(chief.metrics, self.resource.spec.tracking))
+            self.facts = self.facts.with_results(chief, self.resource.spec.tracking)
             runs = [*runs, chief]
         self.facts = replace(self.facts, missing=missing(self.resource.spec.tracking, runs), is_closed=True)
 

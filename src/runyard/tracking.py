@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runyard.api.addresses import without_logins
 from runyard.api.environment import REQUEST_RETRIES
 from runyard.api.model import JsonObject, as_list, as_object
-from runyard.api.records import POD_TAG, Correction, Run, RunStatus
+from runyard.api.records import POD_TAG, Correction, Run, RunStatus, model_address
 from runyard.errors import TrackingUnavailable
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ def _plain(run: MlflowRun) -> Run:
         info.artifact_uri,
         tags,
         dict(run.data.metrics),
-        # Clients before MLflow 3 leave only the tag.
-        has_model=bool(run.outputs and run.outputs.model_outputs) or "mlflow.log-model.history" in tags,
+        model=model_address(
+            info.run_id,
+            {found.model_id: found.step for found in run.outputs.model_outputs} if run.outputs else {},
+            tags,
+        ),
         is_deleted=info.lifecycle_stage == _DELETED,
     )

@@ -80,6 +80,13 @@ def begun(trainings: Trainings, api: ClusterApi) -> Iterator[None]:
                 },
             ],
         ),
+        of_shell(
+            "wrote-too-much",
+            "echo so far; head -c 8M /dev/zero > /scratch/zeros; sleep 86400",
+            volumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}],
+            volumeMounts=[{"name": "scratch", "mountPath": "/scratch"}],
+            **stays,
+        ),
         of_shell("in-suspended", "true", suspend=True),
         of_shell("in-queued", "true", queueName="nobody-lets-in"),
         of_shell("in-unschedulable", "true", nodeSelector={"runyard.dev/never": "true"}),
@@ -111,6 +118,13 @@ def test_eviction_is_not_counted(trainings: Trainings, api: ClusterApi) -> None:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
     api.call("POST", f"/api/v1/namespaces/{trainings.kubectl.namespace}/pods/{pod}/eviction", body)
     _assert_retried(trainings, "evicted", "Evicted")
+
+
+def test_an_eviction_for_what_it_wrote_itself_is_its_own_failure_and_its_log_is_kept(trainings: Trainings) -> None:
+    done = trainings.finish("wrote-too-much")
+    [attempt] = done.status["attempts"]
+    done.assert_agreement("Failed", "Evicted", [("Failed", "Evicted", attempt.get("exitCode"))], "so far")
+    assert 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi"' in done.status["message"]
 
 
 def test_a_drain_waits_for_a_node_and_is_not_counted(trainings: Trainings) -> None:

@@ -1,12 +1,17 @@
 """Each way in which a training can end, on its own or by the kernel."""
 
+from typing import Any
+
 import pytest
 
 from tests.cluster.training import NO_LOG, RUNTIME, Trainings, of_script, of_shell
 
 CODES = (1, 2, 137, 143)
 _SMALL = {"limits": {"memory": "300Mi"}}
-_BESIDE = {"image": RUNTIME}
+
+
+def _beside(name: str, script: str) -> dict[str, Any]:
+    return {"name": name, "image": RUNTIME, "command": ["sh", "-c", script]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,16 +34,12 @@ def begun(trainings: Trainings) -> None:
         of_shell(
             "not-unpacked",
             "echo never",
-            podTemplate={
-                "spec": {"initContainers": [{**_BESIDE, "name": "unpack", "command": ["sh", "-c", "exit 2"]}]}
-            },
+            podTemplate={"spec": {"initContainers": [_beside("unpack", "echo no archive; exit 2")]}},
         ),
         of_shell(
             "beside",
             "echo trained",
-            podTemplate={
-                "spec": {"containers": [{**_BESIDE, "name": "proxy", "command": ["sh", "-c", "sleep 3; exit 7"]}]}
-            },
+            podTemplate={"spec": {"containers": [_beside("proxy", "sleep 3; echo no route; exit 7")]}},
         ),
         of_script("oom-in-child", "oom_in_child.py", resources={"limits": {"memory": "450Mi"}}),
         of_shell(
@@ -72,8 +73,9 @@ def test_an_init_container_that_fails_is_the_cause(trainings: Trainings) -> None
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 2)], NO_LOG)
     [attempt] = done.status["attempts"]
     assert attempt["container"] == "unpack"
-    assert done.status["message"] == "exit code 2 of the container unpack"
+    assert done.status["message"].startswith("exit code 2 of the container unpack")
     assert "the container unpack failed" in done.log(attempt)
+    assert done.log(attempt, "unpack") == "no archive\n"
 
 
 def test_a_container_beside_the_training_that_fails_is_the_cause(trainings: Trainings) -> None:
@@ -81,7 +83,8 @@ def test_a_container_beside_the_training_that_fails_is_the_cause(trainings: Trai
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 7)], "trained")
     [attempt] = done.status["attempts"]
     assert attempt["container"] == "proxy"
-    assert done.status["message"] == "exit code 7 of the container proxy"
+    assert done.status["message"].startswith("exit code 7 of the container proxy")
+    assert done.log(attempt, "proxy") == "no route\n"
 
 
 def test_sigterm_ignored(trainings: Trainings) -> None:

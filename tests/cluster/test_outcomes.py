@@ -55,6 +55,8 @@ def test_success(trainings: Trainings) -> None:
     assert float(done.status["metrics"]["accuracy"]) == run["data"]["metrics"][0]["value"]
     assert done.status["tracking"]["url"].startswith(trainings.mlflow.url)
     assert done.status["imageDigest"]
+    [model] = run["outputs"]["model_outputs"]
+    assert done.status["tracking"]["model"] == f"models:/{model['model_id']}"
 
 
 def test_an_experiment_of_the_scripts_own_naming(trainings: Trainings) -> None:

@@ -26,6 +26,10 @@ def begun(trainings: Trainings) -> None:
             volumes=[{"name": "marker", "persistentVolumeClaim": {"claimName": "marker"}}],
             volumeMounts=[{"name": "marker", "mountPath": "/marker"}],
         ),
+        *(
+            of_script(name, "quickstart_log.py", experiment=experiment, tracking={"run": "Assigned"})
+            for name, experiment in (("named-alike", "Quickstart log"), ("named-otherwise", "Another"))
+        ),
         of_shell("no-model", "true", tracking={"requireModel": True}),
         of_script("no-metric", "two_runs.py", tracking={"requireMetrics": ["number", "f1"]}),
         of_shell("short-lived", "echo short", ttlSecondsAfterFinished=3),
@@ -72,6 +76,19 @@ def test_an_assigned_run_outlasts_a_retry(trainings: Trainings) -> None:
         True,
     ]
     assert done.status["metrics"] == {"attempt": "2.0"}
+
+
+def test_an_assigned_run_is_of_the_experiment_that_the_script_names(trainings: Trainings) -> None:
+    done = trainings.finish("named-alike")
+    done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "accuracy ")
+    [run] = done.runs
+    assert tags_of(run)["runyard.dev/made"] == "assigned"
+
+
+def test_an_assigned_run_and_a_script_that_names_another_experiment(trainings: Trainings) -> None:
+    done = trainings.finish("named-otherwise")
+    done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)], "Cannot start run with ID")
+    assert "active experiment ID does not match environment run ID" in done.status["message"]
 
 
 def test_a_model_that_should_have_been_logged(trainings: Trainings) -> None:

@@ -178,10 +178,11 @@ class Finished:
             "Error": f"exit code {exit_code}{hint}: {last}",
         }.get(reason)
 
-    def log(self, attempt: dict[str, Any]) -> str:
-        """Return the log artifact of an attempt."""
+    def log(self, attempt: dict[str, Any], container: str = "") -> str:
+        """Return the log artifact of an attempt's training, or of another container of its pod."""
         run = self.mlflow.run(attempt["runId"])
-        return self.mlflow.artifact(run, f"runyard/log-{attempt['pod']}.txt").decode()
+        name = "-".join(filter(None, (attempt["pod"], container)))
+        return self.mlflow.artifact(run, f"runyard/log-{name}.txt").decode()
 
     def assert_agreement(
         self, phase: str, reason: str, attempts: Sequence[tuple[str, str, int | None]], *printed: str

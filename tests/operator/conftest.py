@@ -1,5 +1,6 @@
 """One API server, one MLflow and one operator process for all tests of this folder."""
 
+import json
 import sys
 import uuid
 from collections.abc import Iterator
@@ -21,15 +22,36 @@ ROOT = Path(__file__).parents[2]
 def with_definition() -> Iterator[ApiServer]:
     """Run an API server that knows TrainingRuns."""
     with api_server() as found:
-        applied = found.kubectl(
-            "apply", "--server-side", "-f", str(ROOT / "charts/runyard/files/crds/trainingruns.yaml")
-        )
+        applied = found.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/runyard/files/crds"))
         assert applied.returncode == 0, applied.stderr
         wait_for(
             "the CRD is served",
             lambda: found.kubectl("get", "trainingruns").returncode == 0,
         )
+        _wait_for_the_policy(found)
         yield found
+
+
+def _wait_for_the_policy(server: ApiServer) -> None:
+    """Wait until changed parameters are refused: the API server takes policies up a moment after it has them."""
+    manifest: dict[str, Any] = {
+        "apiVersion": "runyard.dev/v1alpha1",
+        "kind": "TrainingRun",
+        "metadata": {"name": "policy"},
+        "spec": {"image": "x"},
+    }
+    server.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    change = (
+        "patch",
+        "trainingrun",
+        "policy",
+        "--type=merge",
+        "--dry-run=server",
+        "-p",
+        '{"spec":{"parameters":{"a":1}}}',
+    )
+    wait_for("the policy is in force", lambda: server.kubectl(*change).returncode != 0)
+    server.kubectl("delete", "trainingrun", "policy")
 
 
 @pytest.fixture(scope="session")

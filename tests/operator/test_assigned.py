@@ -133,3 +133,27 @@ def test_what_should_have_been_logged(
 
     assert (found["reason"], found["message"]) == (reason, message)
     assert condition(actors.get("trainingrun", "a")["status"], "Succeeded")["status"] == "True"
+
+
+def test_the_model_that_was_logged_last_is_named(actors: Actors, mlflow: MlflowRest) -> None:
+    actors.apply("a", tracking={"requireModel": True})
+    job = actors.wait_for_job("a")
+    pod = actors.create_pod(job, "one")
+    run_id = start_run(mlflow, pod)
+    experiment = mlflow.run(run_id)["info"]["experiment_id"]
+    for step in (1, 2):
+        body = {"experiment_id": experiment, "name": "forest", "source_run_id": run_id}
+        model = mlflow.call("mlflow/logged-models", body)["model"]["info"]["model_id"]
+        mlflow.call("mlflow/runs/outputs", {"run_id": run_id, "models": [{"model_id": model, "step": step}]})
+    actors.end_pod(pod, 0)
+    actors.end_job(job, "Complete")
+    status = actors.wait_for_phase("a", "Succeeded")
+    status = wait_for(
+        "MLflow agrees",
+        lambda: (
+            found
+            if condition(found := actors.get("trainingrun", "a")["status"], "Tracked")["status"] == "True"
+            else None
+        ),
+    )
+    assert status["tracking"]["model"] == f"models:/{model}"

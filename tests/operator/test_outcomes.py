@@ -145,22 +145,6 @@ def test_a_job_that_is_gone_after_its_pod_succeeded_succeeded(actors: Actors, po
     assert actors.wait_for_phase("a", "Succeeded")["attempts"][0]["outcome"] == "Succeeded"
 
 
-def test_parameters_that_are_changed_while_it_trains_change_nothing(
-    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
-) -> None:
-    actors.patch_spec("trainingrun", "a", {"parameters": {"late": 1}})
-    note = wait_for(
-        "the resource says so",
-        lambda: condition(actors.get("trainingrun", "a")["status"], "Accepted").get("message") or None,
-    )
-    assert note.startswith("spec.parameters was changed after the Job was made, which has no effect")
-    actors.end_pod(pod, 0)
-    actors.end_job(actors.wait_for_job("a"), "Complete")
-    status = actors.wait_for_phase("a", "Succeeded")
-    manifest = mlflow.artifact(mlflow.run(status["tracking"]["runId"]), "runyard/trainingrun.yaml").decode()
-    assert "late" not in manifest, "it is the manifest that ran"
-
-
 def test_events_tell_the_story_once(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
     actors.end_pod(pod, 1)
     job = actors.wait_for_job("a")

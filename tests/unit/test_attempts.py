@@ -134,9 +134,19 @@ def test_a_training_that_ends_well_though_its_pod_was_told_to_go_succeeded() -> 
             id="evicted by the kubelet",
         ),
         pytest.param(
-            pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage."),
-            *(CANCELLED, "Evicted", None, "The node was low on resource: ephemeral-storage."),
-            id="evicted before its container began",
+            pod(phase="Failed", reason="Evicted", message="Pod was rejected: The node had condition: [DiskPressure]."),
+            *(CANCELLED, "Evicted", None, "Pod was rejected: The node had condition: [DiskPressure]."),
+            id="not taken in by a node in need",
+        ),
+        pytest.param(
+            pod(
+                phase="Failed",
+                containers=[terminated(137)],
+                reason="Evicted",
+                message='Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". ',
+            ),
+            *(FAILED, "Evicted", 137, 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". '),
+            id="evicted for what it wrote to the disk itself",
         ),
         pytest.param(
             pod(phase="Failed", containers=[terminated(143)], deleted=at(60)),

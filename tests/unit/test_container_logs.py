@@ -10,7 +10,7 @@ from runyard_operator.cluster import Cluster
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
-from tests.support.factories import at, attempt, pod, running
+from tests.support.factories import at, attempt, pod, running, terminated, waiting
 
 MEBIBYTE = 1 << 20
 
@@ -138,6 +138,30 @@ async def test_a_lost_node_is_not_asked_for_a_log() -> None:
     assert kubelets.asked == 0
     assert tail.text == f"There is no log of pod {lost.pod} (NodeLost): {lost.message}\n".encode()
     assert not tail.is_log
+
+
+async def test_of_each_container_that_has_run_there_is_its_log_or_why_there_is_none() -> None:
+    class OfTheTraining(Kubelets):
+        async def log_tail(self, _namespace: str, _pod: str, container: str, _limit: int) -> bytes | None:
+            return {"training": b"epoch 1", "quiet": b""}.get(container)
+
+    logs = of(OfTheTraining())
+    view = logs.mirror.view(Key("team", "a", "a"))
+    others = [
+        {**terminated(1), "name": "proxy"},
+        {**terminated(0), "name": "quiet"},
+        waiting("PodInitializing", name="late"),
+    ]
+    view.see_pod(pod("a-1", "Failed", containers=[terminated(1), *others]))
+    failed = attempt("a-1", Outcome.FAILED, reason="Error", message="exit code 1")
+    failed = failed.model_copy(update={"uid": next(iter(view.pods))})
+    async with logs.of_attempt("team", view, failed) as found:
+        tails = {tail.container: (tail.text, tail.is_log) async for tail in found}
+    assert tails == {
+        "training": (b"epoch 1", True),
+        "proxy": (b"There is no log of the container proxy of pod a-1 (Error): exit code 1\n", False),
+        "quiet": (b"", True),
+    }
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(hours=1)])

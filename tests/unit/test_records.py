@@ -204,6 +204,20 @@ def test_metrics_that_were_asked_for_come_first() -> None:
     assert list(found) == ["m18", "m19", *(f"m{number:02}" for number in range(14))]
 
 
+@pytest.mark.parametrize(
+    ("history", "address"),
+    [
+        ('[{"artifact_path": "a"}, {"artifact_path": "b"}]', "runs:/r1/b"),
+        ("[]", "runs:/r1"),
+        ("[{", "runs:/r1"),
+        ('{"artifact_path": "a"}', "runs:/r1"),
+        ('["a"]', "runs:/r1"),
+    ],
+)
+def test_a_model_of_an_older_client_has_an_address_whatever_its_tag_holds(history: str, address: str) -> None:
+    assert records.model_address("r1", {}, {"mlflow.log-model.history": history}) == address
+
+
 def test_the_log_lies_beside_the_manifest() -> None:
     assert log_artifact("wine-abc") == "runyard/log-wine-abc.txt"
 

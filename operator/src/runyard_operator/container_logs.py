@@ -41,12 +41,16 @@ class Tail:
             why = attempt.message or "the pod was gone before it could be read"
             if attempt.container:
                 why = f"the container {attempt.container} failed"
-            sentence = f"There is no log of pod {attempt.pod} ({attempt.reason}): {why}\n"
+            sentence = f"There is no log of {self._whose(attempt)} ({attempt.reason}): {why}\n"
         elif not self.text:
-            sentence = f"The log of pod {attempt.pod} is empty.\n"
+            sentence = f"The log of {self._whose(attempt)} is empty.\n"
         else:
             return self
         return Tail(self.container, sentence.encode(), is_log=False)
+
+    def _whose(self, attempt: Attempt) -> str:
+        pod = f"pod {attempt.pod}"
+        return pod if self.container == TRAINING_CONTAINER else f"the container {self.container} of {pod}"
 
 
 class _Turns:
@@ -129,7 +133,7 @@ class ContainerLogs:
             found = Tail(container, before)
             if container in begun:
                 found = await self._end(namespace, attempt, container, before)
-            if container == TRAINING_CONTAINER:
+            if container == TRAINING_CONTAINER or (container in begun and found.text is None):
                 found = found.or_reason(attempt)
             if found.text is not None:
                 yield found

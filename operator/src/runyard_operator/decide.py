@@ -42,9 +42,7 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
         return Decision(remembered(seen.run), found)
     if seen.job is None:
         return _without_job(seen, found)
-    facts = replace(
-        job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None), note=_note(seen.run, seen.job)
-    )
+    facts = job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None)
     if facts.state.is_final:
         return Decision(facts, found)
     if drift := jobs.drift(seen.run, seen.job):
@@ -103,12 +101,6 @@ def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) 
             message = "spec.activeDeadlineSeconds passed before the training ended"
             return replace(facts, reason=Reason.DEADLINE_EXCEEDED, message=message)
     return facts
-
-
-def _note(run: TrainingRun, job: Job) -> str | None:
-    if jobs.parameters_of(job) in (None, run.spec.parameters):
-        return None
-    return "spec.parameters was changed after the Job was made, which has no effect: create a new TrainingRun"
 
 
 def remembered(run: TrainingRun) -> JobFacts:

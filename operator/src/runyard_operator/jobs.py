@@ -1,7 +1,6 @@
 """The Job of a TrainingRun: a function from the resource to the object, with nothing read from a cluster."""
 
 import copy
-import json
 from typing import cast
 
 from pydantic import JsonValue
@@ -16,7 +15,6 @@ from runyard_operator.objects import (
     FAILED_BECAUSE,
     INDEX_ANNOTATION,
     NAME_ANNOTATION,
-    PARAMETERS_ANNOTATION,
     UID_LABEL,
     Job,
     Key,
@@ -66,19 +64,9 @@ def job(run: TrainingRun, platform: Platform, assigned: AssignedRun | None = Non
     if spec.active_deadline_seconds is not None:
         job_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     metadata = _metadata(run, job_name(run))
-    metadata["annotations"] = {
-        **as_object(metadata["annotations"]),
-        PARAMETERS_ANNOTATION: json.dumps(run.spec.parameters),
-    }
     if spec.queue_name is not None:
         metadata["labels"] = {**as_object(metadata["labels"]), QUEUE_LABEL: spec.queue_name}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job_spec}
-
-
-def parameters_of(found: Job | None) -> JsonObject | None:
-    """Return the parameters that a Job was made with: the API server lets a resource's be changed."""
-    text = found.metadata.annotations.get(PARAMETERS_ANNOTATION) if found else None
-    return None if text is None else as_object(json.loads(text))
 
 
 def service(run: TrainingRun) -> JsonObject:

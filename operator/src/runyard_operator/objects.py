@@ -13,7 +13,6 @@ from runyard.api.trainingrun import MOST_SECONDS, TRAINING_CONTAINER, TrainingRu
 # Written on a Job together with the deadline that ends it, so that its reason and its end are one step.
 FAILED_BECAUSE = "runyard.dev/failed-because"
 NAME_ANNOTATION = "runyard.dev/name"
-PARAMETERS_ANNOTATION = "runyard.dev/parameters"
 UID_LABEL = "runyard.dev/uid"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
@@ -239,6 +238,12 @@ class Pod(Model):
         statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
         begun = [found.name for found in statuses if found.state.waiting is None]
         return [TRAINING_CONTAINER, *(name for name in begun if name != TRAINING_CONTAINER)]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any container of it has run."""
+        statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
+        return any(found.state.running or found.state.terminated for found in statuses)
 
     @property
     def others_running(self) -> list[str]:

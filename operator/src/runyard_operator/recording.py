@@ -27,7 +27,6 @@ from runyard.api.records import (
     outcome_tags,
     primary,
     source_correction,
-    status_metrics,
 )
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import JobState, Missing, TrackingFacts
@@ -36,7 +35,6 @@ from runyard_operator import metrics
 from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.decide import Decision, standing_for
-from runyard_operator.jobs import parameters_of
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
@@ -280,7 +278,7 @@ class Recorder:
         # An assigned run goes on with the next attempt, and ends as the resource does.
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
         await self.tracking.log_inputs(chief, inputs)
-        recording.facts = replace(recording.facts, metrics=status_metrics(chief.metrics, run.spec.tracking))
+        recording.facts = recording.facts.with_results(chief, run.spec.tracking)
         return chief
 
     def _is_recorded(self, recording: Recording, attempt: Attempt) -> None:
@@ -302,7 +300,7 @@ class Recorder:
                     if tail.is_log or not await self.tracking.has_artifact(chief, where):
                         await self.tracking.upload(chief, where, tail.text or b"")
             if view.body is not None:
-                await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body, parameters_of(view.job)))
+                await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body))
         except ArtifactsUnreachable as error:
             lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
             recording.facts = replace(recording.facts, missing=lost)
@@ -363,8 +361,7 @@ class Recorder:
             if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
                 chief = await self._assigned(run, recording, key)
                 await self.tracking.apply(corrections([chief], last, chief))
-                metrics_now = status_metrics(chief.metrics, run.spec.tracking)
-                recording.facts = replace(recording.facts, metrics=metrics_now)
+                recording.facts = recording.facts.with_results(chief, run.spec.tracking)
                 runs = [*runs, chief]
             if ended.job.state is JobState.COMPLETE:
                 lacks = recording.facts.missing or missing(run.spec.tracking, runs)
@@ -388,16 +385,12 @@ def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
     return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)
 
 
-def as_applied(body: JsonObject, parameters: JsonObject | None) -> bytes:
-    """Return the manifest as a person would apply it again, with the parameters that were trained with."""
+def as_applied(body: JsonObject) -> bytes:
+    """Return the manifest as a person would apply it again."""
     metadata = as_object(body.get("metadata"))
     kept: JsonObject = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
     if annotations := as_object(kept.get("annotations")):
         ours = "kubectl.kubernetes.io/last-applied-configuration"
         kept["annotations"] = {key: value for key, value in annotations.items() if key != ours}
-    spec = {**as_object(body.get("spec"))}
-    if parameters is not None:
-        spec.pop("parameters", None)
-        spec |= {"parameters": parameters} if parameters else {}
-    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": spec}
+    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": body.get("spec")}
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()

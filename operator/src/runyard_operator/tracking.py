@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from runyard.api.addresses import without_logins
 from runyard.api.model import JsonObject
-from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus
+from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus, model_address
 
 _API = "api/2.0/mlflow"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3, sock_read=10)
@@ -70,6 +70,7 @@ class _Metric(_Lenient):
 
 class _ModelOutput(_Lenient):
     model_id: str
+    step: int = 0
 
 
 class _Outputs(_Lenient):
@@ -105,8 +106,9 @@ class _Run(_Lenient):
             artifact_uri=self.info.artifact_uri,
             tags=tags,
             metrics={metric.key: metric.value for metric in self.data.metrics},
-            # Clients before MLflow 3 leave only the tag.
-            has_model=bool(self.outputs.model_outputs) or "mlflow.log-model.history" in tags,
+            model=model_address(
+                self.info.run_id, {found.model_id: found.step for found in self.outputs.model_outputs}, tags
+            ),
             is_deleted=self.info.lifecycle_stage == "deleted",
         )
 

@@ -68,7 +68,6 @@ class Reason(StrEnum):
     POD_DELETED = "PodDeleted"
     NODE_LOST = "NodeLost"
     QUEUED = "Queued"
-    SPEC_CHANGED = "SpecChanged"
     MODEL_MISSING = "ModelMissing"
     METRICS_MISSING = "MetricsMissing"
     RUN_DELETED = "RunDeleted"
@@ -114,6 +113,7 @@ class TrackingStatus(Model):
     experiment_id: str | None = None
     run_id: str | None = None
     url: str | None = None
+    model: str | None = Field(None, description="Address by which MLflow loads the model that it logged last.")
 
 
 class TrainingRunStatus(Model):

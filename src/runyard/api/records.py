@@ -4,10 +4,12 @@ A tracking server believes what a script last told it; the pod's end is what hap
 difference between the two.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runyard.api.model import as_list, as_object
 from runyard.api.outcome import Attempt, Outcome
 from runyard.api.source import source_tags
 from runyard.api.trainingrun import TRAINING_CONTAINER, Tracking
@@ -26,6 +28,9 @@ PARENT_TAG = "mlflow.parentRunId"
 # On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
 MADE_TAG = "runyard.dev/made"
 ASSIGNED, STAND_IN = "assigned", "stand-in"
+
+# What clients before MLflow 3 leave of the models that they log.
+_MODELS_TAG = "mlflow.log-model.history"
 
 MANIFEST_ARTIFACT = "runyard/trainingrun.yaml"
 STATUS_METRICS = 16
@@ -57,7 +62,7 @@ class Run:
     artifact_uri: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    has_model: bool = False
+    model: str | None = None
     is_deleted: bool = False
 
 
@@ -140,6 +145,31 @@ def outcome_tags(attempt: Attempt) -> dict[str, str]:
     if attempt.container:
         tags[CONTAINER_TAG] = attempt.container
     return tags
+
+
+def model_address(run_id: str, steps: Mapping[str, int], tags: Mapping[str, str]) -> str | None:
+    """Return the address by which MLflow loads the model that a run logged last, if it logged any.
+
+    Args:
+        run_id: the run's.
+        steps: the steps of its models by their IDs.
+        tags: the run's.
+
+    >>> model_address("r1", {"m-7": 2, "m-8": 1}, {})
+    'models:/m-7'
+    >>> model_address("r1", {}, {"mlflow.log-model.history": '[{"artifact_path": "model"}]'})
+    'runs:/r1/model'
+    """
+    if steps:
+        return f"models:/{max(steps, key=steps.__getitem__)}"
+    if _MODELS_TAG not in tags:
+        return None
+    try:
+        listed = as_list(json.loads(tags[_MODELS_TAG]))
+    except ValueError:  # a tag is anybody's to write
+        listed = []
+    path = as_object(listed[-1]).get("artifact_path") if listed else None
+    return f"runs:/{run_id}/{path}" if path else f"runs:/{run_id}"
 
 
 def status_metrics(metrics: Mapping[str, float], asked: Tracking) -> dict[str, str]:

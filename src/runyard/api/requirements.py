@@ -24,6 +24,6 @@ def missing(wanted: Tracking, runs: Sequence[Run]) -> Missing | None:
         return Missing(
             Reason.METRICS_MISSING, f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
         )
-    if wanted.require_model and not any(run.has_model for run in runs):
+    if wanted.require_model and not any(run.model for run in runs):
         return Missing(Reason.MODEL_MISSING, "the training succeeded without logging a model")
     return None

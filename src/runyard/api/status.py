@@ -1,13 +1,14 @@
 """The status of a TrainingRun, made from what is known of its Job and its attempts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import dropwhile
 
 from runyard.api.outcome import Attempt, Condition, Outcome, Phase, Reason, TrackingStatus, TrainingRunStatus
-from runyard.api.trainingrun import TrainingRun
+from runyard.api.records import Run, status_metrics
+from runyard.api.trainingrun import Tracking, TrainingRun
 from runyard.errors import Problem
 
 ATTEMPTS_KEPT = 10
@@ -50,8 +51,6 @@ class JobFacts:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     image_digest: str | None = None
-    note: str | None = None
-    """What was asked for since, and has no effect."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,16 @@ class TrackingFacts:
     run_id: str | None = None
     """The run assigned to the whole resource."""
     metrics: dict[str, str] | None = None
+    model: str | None = None
     problem: str | None = None
     problem_reason: Reason = Reason.TRACKING_UNAVAILABLE
     missing: Missing | None = None
     is_closed: bool = True
     """Whether the run assigned to the whole resource, if any, says how it ended."""
+
+    def with_results(self, found: Run, asked: Tracking) -> "TrackingFacts":
+        """Return them with what a run has logged."""
+        return replace(self, metrics=status_metrics(found.metrics, asked), model=found.model)
 
 
 def is_final(status: TrainingRunStatus) -> bool:
@@ -161,7 +165,7 @@ def assemble(
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
-    conditions.set(ACCEPTED, "True", Reason.SPEC_CHANGED if job.note else Reason.ACCEPTED, job.note or "")
+    conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
     conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
     conditions.set(TRACKED, *_tracked(job, attempts, count, tracking))
@@ -187,6 +191,7 @@ def assemble(
             experiment_id=tracking.experiment_id or previous.experiment_id,
             run_id=run_id,
             url=tracking.url or previous.url,
+            model=previous.model if tracking.metrics is None else tracking.model,
         )
         if run_id
         else None,

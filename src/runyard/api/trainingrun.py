@@ -270,7 +270,7 @@ SPEC_RULES = (
 
 # What may be changed while a training goes on; everything else decides what it is.
 MUTABLE = ("suspend", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
-# Values of any type, which rules cannot see; the operator says that a change has no effect.
+# Values of any type, which the definition's rules cannot see: an admission policy beside it guards them.
 UNSEEN = ("parameters",)
 IMMUTABLE_MESSAGE = "cannot be changed: create a new TrainingRun"
 
