@@ -8,6 +8,7 @@ from typing import Any
 from tests.cluster.training import condition, is_stand_in
 from tests.support.mlflow_server import tags_of
 
+_DEADLINE = "DeadlineExceeded"
 _OPEN = {"RUNNING", "SCHEDULED"}
 _ENDS = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}
 # Of a run that all attempts share: it ends as the resource does.
@@ -43,14 +44,14 @@ class Afterwards:
         runs = defaultdict(list)
         for run in self.runs:
             runs[tags_of(run)["runyard.dev/uid"]].append(run)
+        pods = defaultdict(list)
+        for pod in self.pods:
+            pods[pod["metadata"]["labels"]["runyard.dev/uid"]].append(pod)
         uids = {body["metadata"]["uid"] for body in self.resources}
         return [
             *self.unsettled(),
-            *(
-                offence
-                for body in self.resources
-                for offence in _untrue(body, jobs[body["metadata"]["uid"]], runs[body["metadata"]["uid"]])
-            ),
+            *(offence for body in self.resources for offence in _untrue(body, jobs[uid_of(body)], runs[uid_of(body)])),
+            *(offence for body in self.resources for offence in _unlike_pods(body, pods[uid_of(body)])),
             *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
             *self._duplicates(),
             *self._lost_pods(uids),
@@ -104,6 +105,11 @@ class Afterwards:
         }
 
 
+def uid_of(body: dict[str, Any]) -> str:
+    """Return an object's UID."""
+    return str(body["metadata"]["uid"])
+
+
 def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[str, Any]]) -> Iterator[str]:
     name, status = body["metadata"]["name"], body.get("status", {})
     if len(jobs) != 1:
@@ -113,6 +119,7 @@ def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[st
     said = {"Succeeded": "Complete", "Failed": "Failed"}.get(status.get("phase", ""))
     if said not in ended:
         yield f"{name} is {status.get('phase')}, its Job {ended}"
+    yield from _unlike_job(body, jobs[0])
     by_id = {run["info"]["run_id"]: run for run in runs}
     attempts = status.get("attempts", [])
     is_one_run = body["spec"].get("workers", 1) > 1 or body["spec"].get("tracking", {}).get("run") == "Assigned"
@@ -130,3 +137,58 @@ def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[st
     for run in runs if is_one_run else []:
         if run["info"]["status"] not in _SHARED_ENDS.get(status.get("phase", ""), set()):
             yield f"{name} is {status.get('phase')}, the run of all its attempts {run['info']['status']}"
+
+
+def _unlike_job(body: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    """Compare why a resource ended with why its Job did, which knows of a cause of its own only its deadline."""
+    name, status = body["metadata"]["name"], body.get("status", {})
+    reason, failed = condition(status, "Succeeded")["reason"], condition(job["status"], "Failed")
+    if failed["status"] != "True":
+        if status.get("phase") == "Succeeded" and reason != "Completed":
+            yield f"{name} is Succeeded because of {reason}"
+    elif (reason == _DEADLINE) != (failed["reason"] == _DEADLINE):
+        yield f"{name} failed because of {reason}, its Job because of {failed['reason']}"
+    elif reason != _DEADLINE:
+        # Of pods that nobody saw there is no attempt, and nothing is known.
+        causes = {found.get("reason") for found in status.get("attempts", []) if found["outcome"] != "Succeeded"}
+        if reason not in (causes or {"Error"}):
+            yield f"{name} failed because of {reason}, its attempts because of {sorted(map(str, causes))}"
+
+
+def _unlike_pods(body: dict[str, Any], pods: list[dict[str, Any]]) -> Iterator[str]:
+    """Compare attempts with those of their pods that are still there: what a kubelet said, and not the operator."""
+    name, status = body["metadata"]["name"], body.get("status", {})
+    attempts = {found["uid"]: found for found in status.get("attempts", [])}
+    for pod in pods:
+        attempt = attempts.get(uid_of(pod))
+        if "deletionTimestamp" in pod["metadata"]:
+            continue  # it is about to be gone, and what the kubelet says of it then is not its last word
+        if attempt is None:
+            if status.get("attemptCount", 0) <= len(attempts):  # else it may be one that is no longer listed
+                yield f"{name}: pod {pod['metadata']['name']} is no attempt"
+        elif pod["status"]["phase"] not in {"Succeeded", "Failed"}:
+            if status.get("phase") in {"Succeeded", "Failed"}:
+                yield f"{name} is {status['phase']}, its pod {pod['metadata']['name']} {pod['status']['phase']}"
+        elif (said := _said_of(attempt)) != (seen := _end_of(pod)):
+            yield f"{name}: attempt {attempt['pod']} says {said}, its pod {seen}"
+
+
+def _said_of(attempt: dict[str, Any]) -> tuple[str, str | None, int | None]:
+    # Of what disrupts a pod there are many words, which the operator shortens to few.
+    reason = attempt.get("reason") if attempt["outcome"] != "Cancelled" else None
+    return attempt["outcome"], reason, attempt.get("exitCode")
+
+
+def _end_of(pod: dict[str, Any]) -> tuple[str, str | None, int | None]:
+    """Return outcome, reason and exit code of a pod that ended by itself, as its kubelet has them."""
+    found = {
+        entry["name"]: entry["state"].get("terminated", {}) for entry in pod["status"].get("containerStatuses", [])
+    }
+    end = found.get("training", {})
+    if pod["status"]["phase"] == "Succeeded":
+        return "Succeeded", "Completed", end.get("exitCode")
+    if end.get("reason") == "OOMKilled":
+        return "Failed", "OOMKilled", end.get("exitCode")
+    if condition(pod["status"], "DisruptionTarget")["status"] == "True":
+        return "Cancelled", None, end.get("exitCode")
+    return "Failed", "Error", end.get("exitCode")

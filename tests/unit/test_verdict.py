@@ -9,20 +9,30 @@ from tests.chaos.verdict import Afterwards
 UID, POD, RUN = "uid-1", "uid-of-pod", "run-1"
 
 
-def resource(phase: str = "Failed", **spec: Any) -> dict[str, Any]:
+def resource(phase: str = "Failed", reason: str = "Error", **spec: Any) -> dict[str, Any]:
     truth = {"Failed": "False", "Succeeded": "True"}.get(phase, "Unknown")
     conditions = [
-        {"type": "Succeeded", "status": truth, "reason": "Error"},
+        {"type": "Succeeded", "status": truth, "reason": reason},
         {"type": "Tracked", "status": "True", "reason": "Recorded"},
     ]
-    attempt = {"pod": "a-1", "uid": POD, "outcome": "Failed", "reason": "Error", "runId": RUN}
+    attempt = {"pod": "a-1", "uid": POD, "outcome": "Failed", "reason": "Error", "exitCode": 1, "runId": RUN}
     status = {"phase": phase, "conditions": conditions, "attempts": [attempt]}
     return {"metadata": {"name": "a", "uid": UID}, "spec": spec, "status": status}
 
 
-def job(kind: str = "Failed", uid: str = UID) -> dict[str, Any]:
-    metadata = {"name": "a-job", "labels": {"runyard.dev/uid": uid}}
-    return {"metadata": metadata, "status": {"conditions": [{"type": kind, "status": "True"}]}}
+def job(kind: str = "Failed", reason: str = "BackoffLimitExceeded") -> dict[str, Any]:
+    metadata = {"name": "a-job", "labels": {"runyard.dev/uid": UID}}
+    return {"metadata": metadata, "status": {"conditions": [{"type": kind, "status": "True", "reason": reason}]}}
+
+
+def pod(phase: str = "Failed", code: int = 1, reason: str = "Error", uid: str = POD, **more: Any) -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "reason": reason}} if phase in {"Failed", "Succeeded"} else {}
+    status = {"phase": phase, "containerStatuses": [{"name": "training", "state": state}], **more}
+    return {"metadata": {"name": "a-1", "uid": uid, "labels": {"runyard.dev/uid": UID}}, "status": status}
+
+
+def leaving(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "metadata": found["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
 
 
 def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN) -> dict[str, Any]:
@@ -38,7 +48,14 @@ def lost_pod() -> dict[str, Any]:
 
 
 def test_a_true_story_has_no_offenders() -> None:
-    assert Afterwards([resource()], [job()], [], [run()]).offenders() == []
+    assert Afterwards([resource()], [job()], [pod()], [run()]).offenders() == []
+    assert Afterwards([resource()], [job()], [leaving(pod("Running"))], [run()]).offenders() == []
+    overdue = Afterwards([resource(reason="DeadlineExceeded")], [job(reason="DeadlineExceeded")], [], [run()])
+    assert overdue.offenders() == []
+    evicted = pod(conditions=[{"type": "DisruptionTarget", "status": "True"}], code=137)
+    shown = resource(reason="Evicted")
+    shown["status"]["attempts"][0] |= {"outcome": "Cancelled", "reason": "Evicted", "exitCode": 137}
+    assert Afterwards([shown], [job()], [evicted], [run("KILLED")]).offenders() == []
 
 
 @pytest.mark.parametrize(
@@ -58,6 +75,36 @@ def test_a_true_story_has_no_offenders() -> None:
         ),
         (Afterwards([resource()], [job()], [lost_pod()], [run()]), "pod lost of no TrainingRun"),
         (Afterwards([], [job()], [], []), "a Job of no TrainingRun: a-job"),
+        (
+            Afterwards([resource()], [job()], [pod(code=137)], [run()]),
+            "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Failed', 'Error', 137)",
+        ),
+        (
+            Afterwards([resource()], [job()], [pod(reason="OOMKilled")], [run()]),
+            "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Failed', 'OOMKilled', 1)",
+        ),
+        (
+            Afterwards([resource()], [job()], [pod("Succeeded", 0)], [run()]),
+            "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Succeeded', 'Completed', 0)",
+        ),
+        (Afterwards([resource()], [job()], [pod("Running")], [run()]), "a is Failed, its pod a-1 Running"),
+        (Afterwards([resource()], [job()], [pod(uid="other")], [run()]), "a: pod a-1 is no attempt"),
+        (
+            Afterwards([resource()], [job(reason="DeadlineExceeded")], [], [run()]),
+            "a failed because of Error, its Job because of DeadlineExceeded",
+        ),
+        (
+            Afterwards([resource(reason="DeadlineExceeded")], [job()], [], [run()]),
+            "a failed because of DeadlineExceeded, its Job because of BackoffLimitExceeded",
+        ),
+        (
+            Afterwards([resource(reason="Evicted")], [job()], [], [run()]),
+            "a failed because of Evicted, its attempts because of ['Error']",
+        ),
+        (
+            Afterwards([resource("Succeeded")], [job("Complete", "CompletionsReached")], [], [run()]),
+            "a is Succeeded because of Error",
+        ),
     ],
 )
 def test_what_is_untrue_is_found(found: Afterwards, offence: str) -> None:
