@@ -38,6 +38,29 @@ def test_a_run_of_a_pod_that_nobody_saw_is_closed_by_a_sweep(
     assert tags_of(mlflow.run(run_id))["runyard.dev/reason"] == "PodDeleted"
 
 
+def test_a_sweep_leaves_runs_alone_that_are_not_its_installations(
+    actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
+) -> None:
+    succeed(actors, pod)
+    mine = installation_of(actors.wait_for_job("a"))
+    labels = {**pod["metadata"]["labels"], "runyard.dev/uid": "of-another"}
+    others = {**pod, "metadata": {**pod["metadata"], "uid": "pod-of-another", "labels": labels}}
+    foreign = [
+        start_run(mlflow, others, installation="another"),
+        start_run(mlflow, others),  # of a laptop, or of somebody who copied tags
+        mlflow.call("mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"],
+    ]
+    before = [mlflow.run(run_id) for run_id in foreign]
+
+    # The second is begun after the first was closed: one whole sweep lies between.
+    for _ in range(2):
+        late = start_run(mlflow, pod, installation=mine)
+        wait_for("a sweep closes what is its own", lambda late=late: mlflow.run(late)["info"]["status"] == "FINISHED")
+
+    assert [mlflow.run(run_id) for run_id in foreign] == before
+    assert {run["info"]["status"] for run in before} == {"RUNNING"}
+
+
 def test_a_run_that_is_deleted_in_mlflow_is_told_and_so_is_its_return(
     actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]
 ) -> None:
