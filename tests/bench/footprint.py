@@ -1,4 +1,4 @@
-"""What the operator needs where many resources have finished, and what it does with them when it starts."""
+"""What the operator needs where many resources have finished: when it starts, and when it sweeps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,8 +19,10 @@ from tests.bench.load import JOBS, PODS, TRAINING_RUNS, all_at_once, suspended_r
 from tests.bench.process import operator
 from tests.bench.speed import until
 from tests.support.factories import manifest
+from tests.support.mlflow_server import MlflowRest, mlflow_server
 
 _LAST = "zz-new"
+_NO_RUN = "a53c7f006c974b3699e9930336343a44"
 
 
 async def footprints(bed: Bed, program: Path, counts: list[int], idle_seconds: float) -> list[dict[str, Any]]:
@@ -65,12 +67,59 @@ async def _start(bed: Bed, program: Path, namespace: str, idle_seconds: float) -
     }
 
 
-def _finished(bed: Bed, namespace: str, numbers: range) -> Iterator[Callable[[], Awaitable[object]]]:
+async def sweep(bed: Bed, program: Path, count: int) -> dict[str, Any]:
+    """Let the operator sweep once over finished resources whose runs a real MLflow has, all but the last one's.
+
+    That one is told of at the end of the sweep, by the only write there is.
+    """
+    namespace = bed.namespace("sweep")
+    with mlflow_server() as mlflow:
+        await all_at_once(_finished(bed, namespace, range(count), partial(asyncio.to_thread, _start_run, mlflow)))
+        await _finish(bed, namespace, _LAST, _NO_RUN)
+        begun = datetime.now(UTC)
+        with operator(program, bed.operator_kubeconfig, namespace, bed.folder, mlflow.url) as found:
+
+            def told() -> bool:
+                asked = bed.audit.of("operator", namespace, begun)
+                return any((it.resource, it.name) == ("trainingruns/status", _LAST) for it in asked)
+
+            await until("the sweep has come to the last one", told)
+            cpu, memory, peak = found.cpu_seconds(), found.memory_mib(), found.peak_memory_mib()
+            assert "Traceback" not in found.log.read_text(), found.log.read_text()[-4000:]
+            ended = datetime.now(UTC)
+    requests = [request for request in bed.audit.of("operator", namespace, begun) if not request.name.startswith(_LAST)]
+    counts = counted(requests)
+    return {
+        "finished": count,
+        "swept_seconds": (ended - begun).total_seconds(),
+        "cpu_seconds": cpu,
+        "memory_mib": memory,
+        "peak_memory_mib": peak,
+        "writes_for_finished": writes({what: n for what, n in counts.items() if not what.endswith("events")}),
+        "requests": counts,
+    }
+
+
+def _start_run(mlflow: MlflowRest) -> str:
+    made = mlflow.call("mlflow/runs/create", {"experiment_id": "0"})
+    return str(made["run"]["info"]["run_id"])
+
+
+async def _no_run() -> str:
+    return _NO_RUN
+
+
+def _finished(
+    bed: Bed, namespace: str, numbers: range, run: Callable[[], Awaitable[str]] = _no_run
+) -> Iterator[Callable[[], Awaitable[object]]]:
+    async def finish(name: str) -> None:
+        await _finish(bed, namespace, name, await run())
+
     for number in numbers:
-        yield partial(_finish, bed, namespace, f"run{number:05}")
+        yield partial(finish, f"run{number:05}")
 
 
-async def _finish(bed: Bed, namespace: str, name: str) -> None:
+async def _finish(bed: Bed, namespace: str, name: str, run_id: str) -> None:
     """Leave what a training that succeeded leaves: the resource, its Job and its pod, each with its status."""
     now = format_time(datetime.now(UTC))
     body = await bed.load.create(TRAINING_RUNS, namespace, manifest(name))
@@ -101,10 +150,10 @@ async def _finish(bed: Bed, namespace: str, name: str) -> None:
         "restartCount": 0,
     }
     await bed.load.set_status(PODS, namespace, pod_name, {"phase": "Succeeded", "containerStatuses": [container]})
-    await bed.load.set_status(TRAINING_RUNS, namespace, name, _status(run, job, made))
+    await bed.load.set_status(TRAINING_RUNS, namespace, name, _status(run, job, made, run_id))
 
 
-def _status(run: TrainingRun, job: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
+def _status(run: TrainingRun, job: dict[str, Any], pod: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Return the status of a resource for which nothing is left to do."""
     now = datetime.now(UTC)
     attempt = Attempt(
@@ -116,7 +165,7 @@ def _status(run: TrainingRun, job: dict[str, Any], pod: dict[str, Any]) -> dict[
         exit_code=0,
         started_at=now,
         finished_at=now,
-        run_id="a53c7f006c974b3699e9930336343a44",
+        run_id=run_id,
         recorded_at=now,
     )
     facts = JobFacts(state=JobState.COMPLETE, name=job["metadata"]["name"], started_at=now, finished_at=now)

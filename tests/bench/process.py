@@ -29,6 +29,11 @@ class Operator:
         line = next(line for line in self._proc("status").splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / _MIB
 
+    def peak_memory_mib(self) -> float:
+        """Return the most resident memory that it ever had."""
+        line = next(line for line in self._proc("status").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / _MIB
+
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self.process_id}/{name}").read_text()
 

@@ -73,6 +73,7 @@ async def steady(bed: Bed, program: Path, count: int, per_second: float) -> dict
         "plain_p50_ms": _percentile(plain, 50),
         "plain_p99_ms": _percentile(plain, 99),
         "p50_ratio_to_plain": _percentile(latencies, 50) / _percentile(plain, 50),
+        "p99_ratio_to_plain": _percentile(latencies, 99) / _percentile(plain, 99),
         "cpu_ms_per_run": 1000 * cpu / count,
         "writes_per_run": writes(counts) / count,
         "requests": counts,

@@ -128,7 +128,10 @@ class Actors:
         ]
         status: dict[str, Any] = {"startTime": "2026-01-02T03:04:00Z", "conditions": entries}
         if kind == "Complete":
-            status |= {"completionTime": now, "succeeded": 1}
+            pods = job["spec"]["completions"]
+            status |= {"completionTime": now, "succeeded": pods}
+            if job["spec"].get("completionMode") == "Indexed":
+                status |= {"completedIndexes": f"0-{pods - 1}"}
         self._patch("job", job["metadata"]["name"], {"status": status})
 
     def create(self, manifest: dict[str, Any]) -> None:
