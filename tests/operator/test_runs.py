@@ -1,5 +1,7 @@
 """Runs that are left open, deleted or nobody's: MLflow is brought to say what is so."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.operator.actors import Actors, condition, installation_of, start_run
@@ -12,6 +14,10 @@ def succeed(actors: Actors, pod: dict[str, Any]) -> None:
     actors.end_pod(pod, 0)
     actors.end_job(actors.wait_for_job("a"), "Complete")
     actors.wait_for_phase("a", "Succeeded")
+
+
+def has_finished(run: Callable[[], dict[str, Any]]) -> bool:
+    return bool(run()["info"]["status"] == "FINISHED")
 
 
 def test_a_run_that_is_left_open_after_all_is_closed_by_a_sweep(
@@ -54,8 +60,8 @@ def test_a_sweep_leaves_runs_alone_that_are_not_its_installations(
 
     # The second is begun after the first was closed: one whole sweep lies between.
     for _ in range(2):
-        late = start_run(mlflow, pod, installation=mine)
-        wait_for("a sweep closes what is its own", lambda late=late: mlflow.run(late)["info"]["status"] == "FINISHED")
+        late = partial(mlflow.run, start_run(mlflow, pod, installation=mine))
+        wait_for("a sweep closes what is its own", partial(has_finished, late))
 
     assert [mlflow.run(run_id) for run_id in foreign] == before
     assert {run["info"]["status"] for run in before} == {"RUNNING"}
