@@ -2,14 +2,19 @@
 
 import json
 import re
+from pathlib import Path
 
 from runyard_operator import handlers
 from tests.operator.actors import Actors
 from tests.operator.operations.process import Operators
+from tests.operator.operations.proxy import proxy_of
 from tests.operator.operations.test_lease import finish_training, start_training
 from tests.support.apiserver import free_port
+from tests.support.factories import manifest
 from tests.support.mlflow_server import mlflow_server
 from tests.support.waiting import wait_for
+
+_WORKERS = 64
 
 
 def test_a_training_is_counted_and_timed(actors: Actors, operators: Operators) -> None:
@@ -48,6 +53,24 @@ def test_an_mlflow_that_is_away_is_counted(actors: Actors, operators: Operators)
         with mlflow_server(port):
             actors.wait_for_phase("a", "Succeeded")
         assert operator.metric("runyard_recordings_total", result="success") >= 1
+
+
+def test_what_waits_for_a_worker_is_counted(actors: Actors, operators: Operators, tmp_path: Path) -> None:
+    with (
+        proxy_of(actors.server, tmp_path) as proxy,
+        operators.start("first", KUBECONFIG=str(proxy.kubeconfig)) as operator,
+    ):
+        operator.wait_until_leading()
+        proxy.frozen = "writes"  # each worker is held by the Job that it makes
+        more_than_workers = [manifest(f"a-{number}", suspend=True) for number in range(_WORKERS + 3)]
+        actors.create({"apiVersion": "v1", "kind": "List", "items": more_than_workers})
+
+        wait_for("all workers are held", lambda: operator.metric("runyard_queue_in_work") == _WORKERS)
+        wait_for("the others wait", lambda: operator.metric("runyard_queue_depth") == 3)
+
+        proxy.thaw()
+        wait_for("nothing waits", lambda: operator.metric("runyard_queue_depth") == 0)
+        wait_for("each has its Job", lambda: len(actors.items("jobs")) == len(more_than_workers))
 
 
 def test_signs_of_life_are_expected_of_all_that_is_watched_and_of_nothing_else(operators: Operators) -> None:
