@@ -11,7 +11,7 @@ TESTBED := $(PYTHON) tests/testbed/testbed.py
 RUN := $(UV) run --frozen --no-sync
 export UV_NO_PROGRESS ?= 1
 
-.PHONY: help demo cluster test check tools generate format down clean bench fuzz matrix chaos charts operator docs images examples
+.PHONY: help demo cluster test check tools generate format down clean bench fuzz model matrix chaos charts operator docs images examples
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: .venv/ready ## Measure the operator's speed and size against a real API s
 fuzz: .venv/ready ## Give the operator 2,000 TrainingRuns that nobody would write, at a real API server: twenty minutes.
 	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
 	RUNYARD_FUZZ_CASES=2000 $(RUN) pytest -s tests/unit/test_fuzz.py tests/operator/operations/test_fuzz.py
+
+model: .venv/ready ## Lead the operator through 2,000 lives in the model, by chance; RUNYARD_MODEL_EXAMPLES=100 for fewer: some minutes.
+	RUNYARD_MODEL_EXAMPLES=$(or $(RUNYARD_MODEL_EXAMPLES),2000) $(RUN) pytest -s --timeout=0 tests/unit/model/test_machine.py $(MODEL)
 
 matrix: .venv/ready ## Show the faults on the cluster that is there, three times in a row; write the times into docs/fault-matrix.md.
 	eval "$$($(TESTBED) env)" && $(RUN) python -m tests.cluster.matrix $(MATRIX)

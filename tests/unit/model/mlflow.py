@@ -20,7 +20,10 @@ class Mlflow:
     def __init__(self, clock: Clock) -> None:
         self._clock, self._ids = clock, count(1)
         self.experiments: dict[str, str] = {}
+        self.deleted_experiments: set[str] = set()
         self.runs: dict[str, Run] = {}
+        self.once_deleted: set[str] = set()
+        """Runs that were deleted, restored or not."""
         self.artifacts: dict[str, bytes] = {}
         self.is_store_down = False
         self.artifact_root = "mlflow-artifacts:"
@@ -40,15 +43,35 @@ class Mlflow:
                 "artifact_uri": f"{self.artifact_root}/{experiment_id}/{run_id}/artifacts",
             },
             "tags": dict(tags),
+            "metrics": {},
             "maker": maker,
         }
         self.changes += 1
         return run_id
 
     def end(self, run_id: str, status: str) -> None:
-        """Set how a run ended."""
+        """Set how a run ended; of one that is deleted nothing changes."""
+        if not self.is_live(run_id):
+            return
         self.changes += self.runs[run_id]["info"]["status"] != status
         self.runs[run_id]["info"]["status"] = status
+
+    def is_live(self, run_id: str) -> bool:
+        return bool(self.runs[run_id]["info"].get("lifecycle_stage", "active") == "active")
+
+    def set_deleted(self, run_id: str, *, is_deleted: bool) -> None:
+        """Delete a run, or restore it."""
+        self.runs[run_id]["info"]["lifecycle_stage"] = "deleted" if is_deleted else "active"
+        self.once_deleted |= {run_id} if is_deleted else set()
+        self.changes += 1
+
+    def set_experiment_deleted(self, name: str, *, is_deleted: bool) -> None:
+        """Delete an experiment with its runs, or restore it with all of them."""
+        (self.deleted_experiments.add if is_deleted else self.deleted_experiments.discard)(name)
+        for run_id, run in self.runs.items():
+            if _experiment(run) == self.experiments[name]:
+                self.set_deleted(run_id, is_deleted=is_deleted)
+        self.changes += 1
 
     def tagged(self, tag: str, value: str) -> list[Run]:
         """Return the runs that carry a tag."""
@@ -67,14 +90,22 @@ class Mlflow:
         if what == "artifacts/list":
             inside = f"/{asked['run_id']}/artifacts/"
             return Answer(200, {"files": [{"path": it.split(inside)[1]} for it in self.artifacts if inside in it]})
+        return self._serve_runs(what, asked)
+
+    def _serve_runs(self, what: str, asked: dict[str, Any]) -> Answer:
         if what == "runs/search":
             found = [run for run in self._found(asked["filter"]) if _experiment(run) in asked["experiment_ids"]]
+            found = [run for run in found if self.is_live(run["info"]["run_id"])]
             return Answer(200, {"runs": [_wire(run) for run in found]})
         if what == "runs/create":
             name = next(name for name, found in self.experiments.items() if found == asked["experiment_id"])
+            if name in self.deleted_experiments:
+                return Answer(400, {"error_code": "INVALID_PARAMETER_VALUE"})
             tags = {tag["key"]: tag["value"] for tag in asked["tags"]}
             return Answer(200, {"run": _wire(self.runs[self.start(name, tags, asked["start_time"], _OPERATOR)])})
         run = self.runs[asked["run_id"]]
+        if what != "runs/get" and not self.is_live(asked["run_id"]):
+            return Answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "the run must be active"})
         if what == "runs/log-batch":
             self.changes += 1
             run["tags"] |= {tag["key"]: tag["value"] for tag in asked["tags"]}
@@ -102,11 +133,15 @@ class Mlflow:
 
     def _serve_experiments(self, what: str, asked: dict[str, Any]) -> Answer:
         if what == "experiments/search":
-            return Answer(200, {"experiments": [{"experiment_id": found} for found in self.experiments.values()]})
+            there = [found for name, found in self.experiments.items() if name not in self.deleted_experiments]
+            return Answer(200, {"experiments": [{"experiment_id": found} for found in there]})
         if what == "experiments/create":
             return self._create_experiment(asked["name"])
         found = self.experiments.get(asked["experiment_name"])
-        return Answer(200, {"experiment": {"experiment_id": found}}) if found else Answer(404, {})
+        stage = "deleted" if asked["experiment_name"] in self.deleted_experiments else "active"
+        if not found:
+            return Answer(404, {})
+        return Answer(200, {"experiment": {"experiment_id": found, "lifecycle_stage": stage}})
 
     def _create_experiment(self, name: str) -> Answer:
         if name in self.experiments:
@@ -122,4 +157,5 @@ def _experiment(run: Run) -> str:
 
 def _wire(run: Run) -> dict[str, Any]:
     tags = [{"key": key, "value": value} for key, value in run["tags"].items()]
-    return {"info": dict(run["info"]), "data": {"tags": tags}}
+    metrics = [{"key": key, "value": value} for key, value in run["metrics"].items()]
+    return {"info": dict(run["info"]), "data": {"tags": tags, "metrics": metrics}}

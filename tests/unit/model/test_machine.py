@@ -1,13 +1,15 @@
 """Any order of deeds and faults: the operator never contradicts itself, and in the end says what happened."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object
+from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object, verdict_of
 from tests.unit.model.process import Operator
 from tests.unit.model.truths import check_always, check_at_rest, check_finished
 from tests.unit.model.wire import Fault, Line
@@ -16,17 +18,30 @@ from tests.unit.model.world import World
 
 T = TypeVar("T")
 
+EXAMPLES = os.environ.get("RUNYARD_MODEL_EXAMPLES")
+
 numbers = st.integers(0, 7)
 faults = st.sampled_from(Fault)
+
+
+def consistent(spec: Object) -> Object:
+    """Return a spec as the API server lets it through."""
+    return {**spec, "suspend": spec["suspend"] and not spec["queueName"]}
+
+
 specs = st.fixed_dictionaries(
     {
         "backoffLimit": st.integers(0, 2),
         "activeDeadlineSeconds": st.sampled_from([None, None, 100]),
         "ttlSecondsAfterFinished": st.sampled_from([None, None, 0, 60]),
         "suspend": st.sampled_from([False, False, False, True]),
-        "tracking": st.sampled_from([{}, {}, {"run": "Assigned"}]),
+        "tracking": st.sampled_from([{}, {}, {"run": "Assigned"}, {"requireMetrics": ["loss"]}]),
+        "queueName": st.sampled_from([None, None, None, "team"]),
+        "parameters": st.sampled_from([{}, {"rate": 0.1}]),
     }
-)
+).map(consistent)
+FIXED = {"tracking", "queueName"}  # as the API server has it
+DISRUPTIONS = ("EvictionByEvictionAPI", "PreemptionByScheduler", "DeletionByTaintManager")
 scripts = st.sampled_from(Script)
 ends = st.sampled_from([(0, ""), (0, ""), (1, ""), (3, ""), (137, "OOMKilled")])
 
@@ -34,17 +49,22 @@ ends = st.sampled_from([(0, ""), (0, ""), (1, ""), (3, ""), (137, "OOMKilled")])
 class Machine(RuleBasedStateMachine):
     """Rules take numbers and choose by them from what there is, so that every one of them can nearly always be used."""
 
+    done: ClassVar[Counter[str]] = Counter()
+    """What was done in all lives so far."""
+
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.most_operators = 1
         self.endings: list[tuple[Script, tuple[int, str]]] = []
+        self.deleted_last: int | None = None
 
     @initialize(
         most_operators=st.sampled_from([1, 1, 1, 2]),
         endings=st.lists(st.tuples(scripts, ends), max_size=8),
         spec=specs,
         planned=st.lists(st.tuples(st.booleans(), st.integers(0, 12), faults), max_size=2),
+        deleted_last=st.one_of(st.none(), numbers),
     )
     def begin(
         self,
@@ -52,8 +72,10 @@ class Machine(RuleBasedStateMachine):
         endings: list[tuple[Script, tuple[int, str]]],
         spec: Object,
         planned: list[tuple[bool, int, Fault]],
+        deleted_last: int | None,
     ) -> None:
-        self.most_operators, self.endings = most_operators, endings
+        self.most_operators, self.endings, self.deleted_last = most_operators, endings, deleted_last
+        self.world.start_foreign_runs()
         operator = self.world.start_operator()
         for to_mlflow, after_calls, fault in planned:
             self._line(operator, to_mlflow=to_mlflow).expect(after_calls, fault)
@@ -71,6 +93,7 @@ class Machine(RuleBasedStateMachine):
         self._flow_with_pods(seconds, script, end)
 
     def _flow_with_pods(self, seconds: float, script: Script, end: tuple[int, str]) -> None:
+        self.world.admit()
         self.world.flow(seconds)
         for name in self.names(PODS):
             self._go_on(name, script, end)
@@ -106,14 +129,37 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["a", "b"]), spec=specs)
     def apply(self, name: str, spec: Object) -> None:
-        # Who starts the runs cannot be changed.
-        kept = {key: value for key, value in spec.items() if key != "tracking" or name not in self.names(RUNS)}
-        self.world.apply(name, **kept)
+        if name in self.names(RUNS):
+            spec = {key: value for key, value in spec.items() if key not in FIXED}
+            spec |= {"suspend": spec["suspend"] and not self._is_queued(name)}
+        self.world.apply(name, **spec)
 
     @precondition(lambda self: self.names(RUNS))
     @rule(which=numbers, suspend=st.booleans())
     def suspend(self, which: int, suspend: bool) -> None:  # noqa: FBT001
-        self.world.apply(pick(self.names(RUNS), which), suspend=suspend)
+        name = pick(self.names(RUNS), which)
+        self.world.apply(name, suspend=suspend and not self._is_queued(name))
+
+    def _is_queued(self, name: str) -> bool:
+        return bool(self.world.api.objects[RUNS, name]["spec"].get("queueName"))
+
+    @precondition(lambda self: self._runs())
+    @rule(which=numbers, is_deleted=st.booleans())
+    def delete_run(self, which: int, is_deleted: bool) -> None:  # noqa: FBT001
+        self.world.mlflow.set_deleted(pick(self._runs(), which), is_deleted=is_deleted)
+
+    def _runs(self) -> list[str]:
+        """Return the runs that somebody may delete: what is in a deleted experiment comes back with it."""
+        mlflow = self.world.mlflow
+        gone = {mlflow.experiments[name] for name in mlflow.deleted_experiments}
+        mine = mlflow.runs.keys() - self.world.foreign.keys()
+        return sorted(run_id for run_id in mine if mlflow.runs[run_id]["info"]["experiment_id"] not in gone)
+
+    @rule(which=numbers, is_deleted=st.booleans())
+    def delete_experiment(self, which: int, is_deleted: bool) -> None:  # noqa: FBT001
+        names = [name for name in self.world.mlflow.experiments if name != "foreign"]
+        if names:
+            self.world.mlflow.set_experiment_deleted(pick(names, which), is_deleted=is_deleted)
 
     @precondition(lambda self: self.names(RUNS))
     @rule(which=numbers, collect=st.booleans())
@@ -133,7 +179,7 @@ class Machine(RuleBasedStateMachine):
     # What the cluster does to pods
 
     @precondition(lambda self: self.names(PODS))
-    @rule(which=numbers, how=st.sampled_from(["image", "image", "delete", "drain", "evict", "lose"]))
+    @rule(which=numbers, how=st.sampled_from(["image", "image", "no node", "delete", "evict", "lose", *DISRUPTIONS]))
     def disturb_pod(self, which: int, how: str) -> None:
         name = pick(self.names(PODS), which)
         phase = self.world.api.objects[PODS, name]["status"]["phase"]
@@ -141,8 +187,10 @@ class Machine(RuleBasedStateMachine):
             self.world.kubelet.wait_for_image(name)
         elif how == "delete":
             self.world.api.ask_to_delete(name)
-        elif how == "drain":
-            self.world.kubelet.drain(name)
+        elif how == "no node" and phase == "Pending":
+            self.world.kubelet.find_no_node(name)
+        elif how in DISRUPTIONS:
+            self.world.kubelet.disrupt(name, how)
         elif how == "evict" and phase == "Running":
             self.world.kubelet.end(name, 137, evicted=True)
         elif how == "lose":
@@ -212,7 +260,11 @@ class Machine(RuleBasedStateMachine):
             world.rest()
             check_at_rest(world)
             world.finish()
+            if self.deleted_last is not None and self._runs():
+                self.delete_run(self.deleted_last, is_deleted=True)
+                world.rest()
             check_finished(world)
+            self.done.update(done(world))
 
     def names(self, kind: str) -> list[str]:
         return self.world.names(kind)
@@ -225,16 +277,41 @@ class Machine(RuleBasedStateMachine):
         return operator.to_mlflow if to_mlflow else operator.to_api
 
 
+def done(world: World) -> Counter[str]:
+    """Count what happened in a life that was seen to its end."""
+    found = Counter({"lives": 1, "operators": len(world.operators)})
+    for operator in world.operators:
+        found.update(f"fault: {fault.name}" for line in (operator.to_api, operator.to_mlflow) for fault in line.struck)
+    for body in world.api.last.values():
+        if body["kind"] == RUNS:
+            outcome, reason, _ = verdict_of(body.get("status") or {})
+            is_gone = world.api.of_uid(body["metadata"]["uid"]) is None
+            found[f"training: {'deleted, ' if is_gone else ''}Succeeded={outcome}, {reason or 'not begun'}"] += 1
+    found["Jobs"] = sum(world.api.jobs_created.values())
+    found["MLflow runs"] = len(world.mlflow.runs) - len(world.foreign)
+    found["MLflow runs that somebody deleted"] = len(world.mlflow.once_deleted)
+    return found
+
+
 def pick(items: Sequence[T], number: int) -> T:
     """Return one of a list."""
     return items[number % len(items)]
 
 
-TestMachine = Machine.TestCase
+class TestMachine(Machine.TestCase):  # type: ignore[valid-type,misc]
+    """The same lives each time, or as many by chance as `make model` asks for."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """Say what was done, to whoever looks."""
+        print("\n".join(f"{what}: {number}" for what, number in sorted(Machine.done.items())))  # noqa: T201
+
+
 TestMachine.settings = settings(
-    max_examples=200,
+    max_examples=int(EXAMPLES or 200),
     stateful_step_count=40,
     deadline=None,
-    derandomize=True,
+    derandomize=not EXAMPLES,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

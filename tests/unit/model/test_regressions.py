@@ -294,7 +294,7 @@ def test_a_pod_that_waited_for_its_image_does_not_end_the_one_that_trains(world:
     _, pod = with_pod(world, backoffLimit=2)
     world.kubelet.wait_for_image(pod)
     world.flow()
-    world.kubelet.drain(pod)
+    world.kubelet.disrupt(pod)
     for _ in range(3):
         world.flow(20)
     [second] = [name for name in world.names(PODS) if name != pod]

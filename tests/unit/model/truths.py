@@ -13,19 +13,27 @@ from runyard.api.records import (
     primary,
 )
 from runyard.api.records import Run as PlainRun
-from runyard_operator.objects import FAILED_BECAUSE
+from runyard_operator.objects import FAILED_BECAUSE, Pod
 from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, Object, condition_of, verdict_of
 from tests.unit.model.mlflow import Run
 from tests.unit.model.workloads import has_ended, is_finished
 from tests.unit.model.world import World
 
 _MOST_ATTEMPTS_LISTED = 10
+_DISRUPTIONS = {
+    "EvictionByEvictionAPI": "Evicted",
+    "TerminationByKubelet": "Evicted",
+    "PreemptionByScheduler": "Preempted",
+    "DeletionByTaintManager": "NodeLost",
+}
 
 
 def check_always(world: World) -> None:
     """No outcome moved, no second Job was made, nothing failed that no fault explains."""
     assert not world.api.broken, world.api.broken
     assert not world.mlflow.broken, world.mlflow.broken
+    for run_id, before in world.foreign.items():
+        assert world.mlflow.runs[run_id] == before, "a run of nobody's here was changed"
     surprises = [error for operator in world.operators for error in operator.surprises]
     assert not surprises, surprises
 
@@ -37,8 +45,9 @@ def check_at_rest(world: World) -> None:
         run = world.api.objects[RUNS, name]
         _check_verdict(world, run)
         _check_attempts(world, run)
-    for run_found in world.mlflow.runs.values():
-        _check_not_left_open(world, run_found)
+    for run_id, run_found in world.mlflow.runs.items():
+        if run_id not in world.foreign and world.mlflow.is_live(run_id):
+            _check_not_left_open(world, run_found)
     if not world.two_at_once:
         for body in world.api.last.values():
             _check_departed(world, body)
@@ -48,7 +57,7 @@ def check_finished(world: World) -> None:
     """All of it, and nothing is remembered or done any more."""
     check_at_rest(world)
     for name in world.names(RUNS):
-        assert condition_of(world.api.objects[RUNS, name], "Tracked").get("status") == "True", name
+        _check_tracked(world, world.api.objects[RUNS, name])
     operator = world.operator
     assert (len(operator.mirror), operator.recordings) == (0, 0), "memory of what is settled"
     for again in (operator, world.start_operator()):
@@ -60,6 +69,19 @@ def check_finished(world: World) -> None:
         assert again.to_api.writes == writes, "writes when all is done"
         assert (world.api.version, world.mlflow.changes) == marks
         assert (len(again.mirror), again.recordings) == (0, 0), "memory of what is settled"
+
+
+def _check_tracked(world: World, run: Object) -> None:
+    """What is told of the record is so: agreed, lacking what was to be logged, or deleted by somebody."""
+    status, wanted = run["status"], run["spec"].get("tracking", {}).get("requireMetrics", [])
+    tracked, outcome = condition_of(run, "Tracked"), verdict_of(status)[0]
+    run_id = status.get("tracking", {}).get("runId")
+    is_live = run_id is None or world.mlflow.is_live(run_id)
+    assert (tracked["reason"] == "RunDeleted") == (not is_live), (tracked, run_id)
+    if is_live and not _is_disturbed(world, run):
+        last = world.mlflow.tagged(POD_TAG, status["attempts"][-1]["uid"]) if status.get("attempts") else []
+        lacks = outcome == "True" and wanted and not any(found["metrics"] for found in last)
+        assert tracked["reason"] == ("MetricsMissing" if lacks else "Recorded"), tracked
 
 
 def _check_verdict(world: World, run: Object) -> None:
@@ -86,7 +108,8 @@ def _check_verdict(world: World, run: Object) -> None:
     if not is_finished(job):
         assert exists, f"the Job is gone, and the status says {status}"
         assert outcome == "Unknown"
-        assert (status["phase"] == "Suspended") == bool(job["spec"].get("suspend"))
+        waits = "Queued" if run["spec"].get("queueName") else "Suspended"
+        assert (status["phase"] == waits) == bool(job["spec"].get("suspend"))
         return
     if condition_of(job, "Complete"):
         assert (outcome, reason, completed) == ("True", "Completed", job["status"]["completionTime"])
@@ -109,6 +132,8 @@ def _has_succeeded_unseen(world: World, run: Object) -> bool:
 
 def _check_assigned(world: World, run: Object, outcome: str) -> None:
     """The run that all attempts share is one, and says what the resource does."""
+    if _is_disturbed(world, run):
+        return
     found = [made for made in world.mlflow.tagged(UID_TAG, run["metadata"]["uid"]) if MADE_TAG in made["tags"]]
     assigned = [_plain(made) for made in found if made["tags"][MADE_TAG] == ASSIGNED]
     if run["spec"].get("tracking", {}).get("run") != "Assigned":
@@ -135,6 +160,14 @@ def _check_attempts(world: World, run: Object) -> None:
         assert there <= {attempt.uid for attempt in attempts}, "a pod that is no attempt"
     for attempt in attempts:
         _check_attempt(world, attempt, pods[attempt.uid])
+        if attempt.outcome.is_final and not _is_disturbed(world, run):
+            _check_record(world, attempt)
+
+
+def _is_disturbed(world: World, run: Object) -> bool:
+    """Whether somebody deleted what was on record of a resource, restored since or not."""
+    runs = world.mlflow.tagged(UID_TAG, run["metadata"]["uid"])
+    return any(found["info"]["run_id"] in world.mlflow.once_deleted for found in runs)
 
 
 def _check_attempt(world: World, attempt: Attempt, pod: Object) -> None:
@@ -146,10 +179,25 @@ def _check_attempt(world: World, attempt: Attempt, pod: Object) -> None:
         return
     was_unseen = "its end was not seen" in (attempt.message or "") and not is_there
     if not was_unseen and has_ended(pod):
-        assert (attempt.outcome is Outcome.SUCCEEDED) == (phase == "Succeeded"), attempt
+        has_stopped = attempt.reason in {"Cancelled", "Suspended"} and _may_have_stopped(pod)
+        assert (attempt.outcome is Outcome.SUCCEEDED) == (phase == "Succeeded" and not has_stopped), attempt
         ends = [state["state"].get("terminated") for state in pod["status"].get("containerStatuses", [])]
         assert attempt.exit_code == (ends[0]["exitCode"] if ends and ends[0] else None), attempt
+        disruption = condition_of(pod, "DisruptionTarget")
+        if disruption and attempt.outcome is Outcome.CANCELLED:
+            assert attempt.reason == _DISRUPTIONS[disruption["reason"]], attempt
     assert attempt.recorded_at, f"{attempt} is not recorded"
+
+
+def _may_have_stopped(pod: Object) -> bool:
+    """Whether a pod that ended well may have done so because it was told to go: times are whole seconds."""
+    found = Pod.model_validate(pod)
+    end = found.training.state.terminated if found.training else None
+    asked_at = found.deletion_asked_at
+    return bool(asked_at and end and end.finished_at and end.finished_at >= asked_at)
+
+
+def _check_record(world: World, attempt: Attempt) -> None:
     found = world.mlflow.tagged(POD_TAG, attempt.uid)
     if world.mlflow.runs[str(attempt.run_id)]["tags"].get(MADE_TAG) == ASSIGNED:
         assert not any(map(world.mlflow.made_by_operator, found)), "a run besides the assigned one"
@@ -182,7 +230,7 @@ def _check_departed(world: World, body: Object) -> None:
     """What was on record of a resource when it was deleted stays so."""
     status = body.get("status") or {}
     is_gone = body["kind"] == RUNS and world.api.of_uid(body["metadata"]["uid"]) is None
-    if not is_gone or condition_of(body, "Tracked").get("status") != "True":
+    if not is_gone or condition_of(body, "Tracked").get("status") != "True" or _is_disturbed(world, body):
         return
     for attempt in map(Attempt.model_validate, status.get("attempts", [])):
         run = _plain(world.mlflow.runs[str(attempt.run_id)])

@@ -66,6 +66,7 @@ class Line:
     calls: int = 0
     writes: int = 0
     in_flight: int = 0
+    struck: list[Fault] = field(default_factory=list)
 
     def expect(self, after_calls: int, fault: Fault) -> None:
         """Have something happen to a later call."""
@@ -78,6 +79,7 @@ class Line:
         fault = self.plan.pop(self.calls, None)
         if fault is Fault.CONFLICT and method != "PATCH":
             fault = Fault.REFUSED  # a conflict without a cause is an answer to a patch only
+        self.struck += [fault] if fault else []
         self.in_flight += 1
         try:
             return await self._called(fault, serve)

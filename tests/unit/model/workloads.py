@@ -174,11 +174,17 @@ class Kubelet:
         phase = "Failed" if exit_code or evicted else "Succeeded"
         self._report(name, phase, {"terminated": {**ended, **times}}, **more)
 
-    def drain(self, name: str) -> None:
-        """Evict by the eviction API: a mark, and a deletion."""
-        mark = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-        self.api.update(PODS, name, {"status": {"conditions": [mark]}})
+    def disrupt(self, name: str, reason: str = "EvictionByEvictionAPI") -> None:
+        """Evict, preempt or taint: a mark on what goes on, and a deletion."""
+        mark = {"type": "DisruptionTarget", "status": "True", "reason": reason}
+        if not has_ended(self.api.objects[PODS, name]):
+            self.api.update(PODS, name, {"status": {"conditions": [mark]}})
         self.api.ask_to_delete(name)
+
+    def find_no_node(self, name: str) -> None:
+        """Say as the scheduler that there is no room."""
+        mark = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+        self.api.update(PODS, name, {"status": {"conditions": [mark]}})
 
     def go_on_deleting(self, name: str, exit_code: int) -> None:
         """Take the next step with a pod that is being deleted: end it, then remove it."""
@@ -214,12 +220,13 @@ class Kubelet:
         uid = pod["metadata"]["uid"]
         context = json.loads(variables["MLFLOW_RUN_CONTEXT"].replace("$(RUNYARD_POD_UID)", uid))
         experiment = variables["MLFLOW_EXPERIMENT_NAME"]
-        if script is Script.NO_RUN:
-            return
+        if script is Script.NO_RUN or self.mlflow.deleted_experiments:
+            return  # what asks for a run in a deleted experiment is refused; it might also not ask at all
         first = variables.get("MLFLOW_RUN_ID") or self.mlflow.start(experiment, context)
         self.mlflow.end(first, "RUNNING")  # as one that was assigned is resumed
         if script is Script.HONEST:
             self._honest[uid] = first
+            self.mlflow.runs[first]["metrics"] = {"loss": 0.5}
         if script is Script.LIAR or script is Script.TWO_RUNS:
             self.mlflow.end(first, "FINISHED")
         if script is Script.TWO_RUNS:

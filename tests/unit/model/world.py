@@ -1,9 +1,12 @@
 """All of the model together, the moves that a test makes in it, and how it comes to rest."""
 
+import copy
 from types import TracebackType
 from typing import Any, Self
 
-from tests.unit.model.apiserver import JOBS, KINDS, PODS, RUNS, ApiServer, Object, training_run
+from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
+from runyard_operator.jobs import QUEUE_LABEL
+from tests.unit.model.apiserver import JOBS, KINDS, NAMESPACE, PODS, RUNS, ApiServer, Object, training_run
 from tests.unit.model.clock import Clock
 from tests.unit.model.mlflow import Mlflow
 from tests.unit.model.process import Operator
@@ -26,6 +29,7 @@ class World:
         self.kubelet = Kubelet(self.api, self.clock, self.mlflow, self.controller)
         self.operators: list[Operator] = []
         self.two_at_once = False
+        self.foreign: dict[str, Object] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +72,19 @@ class World:
         for operator in self.living:
             operator.to_mlflow.is_down = is_down
 
+    def start_foreign_runs(self) -> None:
+        """Have runs in MLflow that are nobody's here, and never end: another installation's, and one without tags."""
+        another = {INSTALLATION_TAG: "another", NAMESPACE_TAG: NAMESPACE, NAME_TAG: "a", UID_TAG: "x", POD_TAG: "x"}
+        for tags in (another, {}):
+            run_id = self.mlflow.start("foreign", tags)
+            self.foreign[run_id] = copy.deepcopy(self.mlflow.runs[run_id])
+
+    def admit(self) -> None:
+        """Let in what waits in a queue, as Kueue does."""
+        for name in self.names(JOBS):
+            if QUEUE_LABEL in self.api.objects[JOBS, name]["metadata"]["labels"]:
+                self.api.update(JOBS, name, {"spec": {"suspend": False}})
+
     def lose_watch(self, operator: Operator, kind: str) -> None:
         """Have a watch expire: what it had not delivered is lost, deletions for good."""
         operator.list_anew(kind)
@@ -95,6 +112,8 @@ class World:
             self.start_operator()
         self.set_mlflow_down(False)
         self.mlflow.is_store_down = False
+        for name in [*self.mlflow.deleted_experiments]:
+            self.mlflow.set_experiment_deleted(name, is_deleted=False)
         for line in (self.operator.to_api, self.operator.to_mlflow):
             line.plan.clear()
             line.is_down = False
@@ -118,6 +137,7 @@ class World:
     def finish(self) -> None:
         """Have every training end well that has not ended, and come to rest."""
         for _ in range(_ROUNDS):
+            self.admit()
             for name in self.names(RUNS):
                 self.apply(name, suspend=False)
             going = [name for name in self.names(PODS) if not is_leaving(self.api.objects[PODS, name])]
