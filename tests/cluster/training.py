@@ -163,12 +163,13 @@ class Finished:
         """Assert that memory was the cause, as far as the kubelet knows, and that the message says as much.
 
         On a busy node with version 1 of cgroups containerd misses the kernel's word now and then, and says Error: then
-        there is nobody to ask.
+        there is nobody to ask. That it does not miss it each time is for all rounds together to show.
         """
         [pod] = self.pods
         [container] = pod["status"]["containerStatuses"]
         reason = container["state"]["terminated"]["reason"]
         assert reason in {"OOMKilled", "Error"}
+        matrix.note_memory_kill(reason)
         self.assert_agreement("Failed", reason, [("Failed", reason, exit_code)], printed)
         [attempt] = self.status["attempts"]
         *_, last = [line.strip() for line in self.log(attempt).splitlines() if line.strip()]

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import matrix
-from tests.cluster.matrix import JOB_END, OTHER_CLOCKS, Note, percentile, rewrite, table, verdict
+from tests.cluster.matrix import JOB_END, OTHER_CLOCKS, MemoryKill, Note, percentile, rewrite, table, verdict
 from tests.cluster.timeline import Seen
 from tests.cluster.training import note_truth
 
 _CALM = "test_endings.py::test_exit_code[1]"
+_BURST = "test_burst.py::test_two_hundred_at_once"
+_OUT_OF_MEMORY = "test_outcomes.py::test_out_of_memory"
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -23,10 +25,15 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_a_row_has_its_median_and_its_worst() -> None:
     notes = [Note(_CALM, JOB_END, seconds) for seconds in (0.5, 0.25, 4.0)]
-    found = table(notes, 3, 61.2)
+    found = table(notes, [], 3, 61.2)
     assert "| test_endings.py: exit_code[1] | Job's end to outcome | 3 | 0.50 | 4.00 |" in found
     assert "3 trainings, p50 0.50 s, p99 4.00 s, worst 4.00 s" in found
     assert found.startswith("3 rounds in a row, 61 min in all. ")
+
+
+def test_how_many_memory_kills_were_called_so_is_in_the_figures() -> None:
+    kills = [MemoryKill(_OUT_OF_MEMORY, said) for said in ("OOMKilled", "Error", "OOMKilled")]
+    assert "\nOf 3 memory kills the kubelet called 2 OOMKilled.\n" in table([Note(_CALM, JOB_END, 0.5)], kills, 3, 1)
 
 
 def test_figures_are_replaced_and_the_rest_stays() -> None:
@@ -37,25 +44,52 @@ def test_figures_are_replaced_and_the_rest_stays() -> None:
 
 def test_the_truth_has_to_come_in_less_than_three_seconds() -> None:
     quick = [Note(_CALM, JOB_END, 0.5)] * 198
-    assert verdict([*quick, Note(_CALM, JOB_END, 2.99), Note(_CALM, JOB_END, 60)]) is None, "one in a hundred may not"
-    assert verdict([*quick, Note(_CALM, JOB_END, 3.0), Note(_CALM, JOB_END, 3.0), Note(_CALM, JOB_END, 3.0)]) == (
+    late = Note(_CALM, JOB_END, 3.0)
+    assert verdict([*quick, Note(_CALM, JOB_END, 2.99), Note(_CALM, JOB_END, 60)], []) == [], "one in a hundred may not"
+    [said] = verdict([*quick, late, late, late], [])
+    assert said == (
         "The truth took too long: p99 of 201 trainings without a fault of the platform is 3.00 s, "
         "and has to be below 3 s."
     )
 
 
+def test_two_hundred_at_once_have_a_limit_of_their_own() -> None:
+    calm = Note(_CALM, JOB_END, 0.5)
+    assert verdict([calm, *[Note(_BURST, JOB_END, 19.9)] * 200], []) == []
+    assert verdict([calm, *[Note(_BURST, JOB_END, 20.0)] * 200], []) == [
+        "The truth took too long: p99 of 200 trainings begun 200 at once is 20.00 s, and has to be below 20 s."
+    ]
+
+
 def test_other_clocks_and_other_times_are_not_held_to_that() -> None:
     calm = Note(_CALM, JOB_END, 0.5)
-    others = [Note(test, JOB_END, 60) for test in OTHER_CLOCKS]
-    assert verdict([calm, *others, Note(_CALM, "deletion seen to run KILLED", 60)]) is None
+    others = [Note(test, JOB_END, 60) for test in OTHER_CLOCKS if test != _BURST]
+    assert verdict([calm, *others, Note(_CALM, "deletion seen to run KILLED", 60)], []) == []
     named_alike = Note("test_outcomes.py::test_an_operator_by_name_alone", JOB_END, 60)
-    assert verdict([calm, named_alike]) is not None
+    assert verdict([calm, named_alike], []) != []
 
 
 def test_nothing_measured_is_no_success() -> None:
-    assert verdict([Note(test, JOB_END, 0.1) for test in OTHER_CLOCKS]) == (
+    assert verdict([Note(test, JOB_END, 0.1) for test in OTHER_CLOCKS], []) == [
         "No time from a Job's end to its outcome was measured without a fault of the platform."
-    )
+    ]
+
+
+def test_a_row_of_memory_that_was_never_called_so_is_not_shown() -> None:
+    calm, another = Note(_CALM, JOB_END, 0.5), "test_endings.py::test_out_of_memory_in_a_child"
+    missed = [MemoryKill(_OUT_OF_MEMORY, "Error"), MemoryKill(another, "Error")]
+    assert verdict([calm], [*missed, MemoryKill(_OUT_OF_MEMORY, "OOMKilled"), MemoryKill(another, "OOMKilled")]) == []
+    assert verdict([calm], [*missed, MemoryKill(another, "OOMKilled")]) == [
+        f"In no round did the kubelet say OOMKilled in {_OUT_OF_MEMORY}: it is not shown."
+    ]
+
+
+def test_times_and_memory_kills_are_read_as_they_were_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", f"tests/cluster/{_OUT_OF_MEMORY} (call)")
+    matrix.note(JOB_END, 0.5)
+    matrix.note_memory_kill("OOMKilled")
+    assert matrix.read() == ([Note(_OUT_OF_MEMORY, JOB_END, 0.5)], [MemoryKill(_OUT_OF_MEMORY, "OOMKilled")])
 
 
 def test_a_job_whose_end_or_outcome_was_not_seen_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +98,11 @@ def test_a_job_whose_end_or_outcome_was_not_seen_is_a_failure(tmp_path: Path, mo
         with pytest.raises(AssertionError, match="was not seen to come"):
             note_truth(seen, has_job=True)
         note_truth(seen, has_job=False)
-    assert matrix.read() == []
+    assert matrix.read() == ([], [])
     both = Seen(job_ended=1.0, told=3.5)
     for _ in range(2):
         note_truth(both, has_job=True)
-    assert [(found.what, found.seconds) for found in matrix.read()] == [(JOB_END, 2.5)]
+    assert [(found.what, found.seconds) for found in matrix.read()[0]] == [(JOB_END, 2.5)]
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(2.0, 0), (4.0, 1)])
