@@ -214,6 +214,10 @@ def test_job_deleted_by_hand(trainings: Trainings) -> None:
     [attempt] = done.status["attempts"]
     done.assert_attempts([("Cancelled", "Cancelled", attempt.get("exitCode"))], "waiting")
     assert done.jobs == []
+    seen = trainings.timeline.of(done.uid)
+    deleted = wait_for("its Job's deletion was seen", lambda: seen.job_deleted)
+    told = wait_for("its outcome was seen", lambda: seen.told)
+    matrix.note("Job's deletion seen to outcome", max(0.0, told - deleted))
     wait_for("its pod is gone", lambda: not trainings.kubectl.items("pods", f"runyard.dev/uid={done.uid}"))
 
 

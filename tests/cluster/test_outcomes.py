@@ -88,7 +88,7 @@ def test_the_training_process_killed(trainings: Trainings) -> None:
 def test_a_script_that_says_finished_and_fails(trainings: Trainings) -> None:
     done = trainings.finish("liar")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 1)], "could not write the report")
-    assert done.status["attempts"][0]["message"] == "could not write the report"
+    assert done.status["attempts"][0]["message"] == "OSError: could not write the report"
 
 
 def test_a_script_that_never_calls_mlflow(trainings: Trainings) -> None:

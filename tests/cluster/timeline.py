@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.support.cluster_api import ClusterApi
 
-_KINDS = {"Job": "/apis/batch/v1/jobs", "TrainingRun": "/apis/runyard.dev/v1alpha1/trainingruns"}
+TRAINING_RUNS = "/apis/runyard.dev/v1alpha1/trainingruns"
+_KINDS = {"Job": "/apis/batch/v1/jobs", "TrainingRun": TRAINING_RUNS}
 _SILENCE_SECONDS = 3600.0
 _AGAIN_SECONDS = 0.2
 
@@ -22,6 +23,7 @@ class Seen:
     job_ended: float | None = None
     job_ended_dated: float | None = None
     """As the API server dates it, in whole seconds."""
+    job_deleted: float | None = None
     told: float | None = None
     """When its outcome was seen."""
     last_write: float | None = None
@@ -85,14 +87,17 @@ class Timeline:
         conditions = {found["type"]: found for found in status.get("conditions", [])}
         with self._changed:
             if kind == "Job":
-                self._take_job(metadata.get("labels", {}).get("runyard.dev/uid", ""), conditions, now)
+                uid = metadata.get("labels", {}).get("runyard.dev/uid", "")
+                self._take_job(event["type"], uid, conditions, now)
             else:
                 self._take_run(event["type"], metadata["uid"], conditions, now)
             self._changed.notify_all()
 
-    def _take_job(self, uid: str, conditions: dict[str, Any], now: float) -> None:
+    def _take_job(self, what: str, uid: str, conditions: dict[str, Any], now: float) -> None:
         ended = [conditions[kind] for kind in ("Complete", "Failed") if kind in conditions]
         seen = self._seen[uid]
+        if what == "DELETED":
+            seen.job_deleted = now
         if ended and seen.job_ended is None:
             seen.job_ended = now
             seen.job_ended_dated = datetime.fromisoformat(ended[0]["lastTransitionTime"]).timestamp()

@@ -14,6 +14,8 @@ from tests.support.waiting import wait_for
 RUNTIME = "runyard/runtime:0.1.0"
 NO_LOG = "There is no log of pod"
 _SCRIPTS = "/scripts"
+# How an attempt ended: outcome, reason, and exit code where the kubelet said one.
+End = tuple[str, str, int | None]
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -49,6 +51,19 @@ def of_script(name: str, script: str, *arguments: str, **spec: Any) -> dict[str,
 def of_shell(name: str, script: str, **spec: Any) -> dict[str, Any]:
     """Return a TrainingRun of lines for a shell, which costs a hundredth of what Python does."""
     return manifest(name, command=["sh", "-c", script], **spec)
+
+
+def runs_of(mlflow: MlflowRest, uid: str) -> list[dict[str, Any]]:
+    """Return all MLflow runs of a TrainingRun, oldest first."""
+    found = mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'")
+    return sorted(found, key=lambda run: int(run["info"]["start_time"]))
+
+
+def finished(kubectl: Kubectl, mlflow: MlflowRest, uid: str, status: dict[str, Any]) -> "Finished":
+    """Return what every side says of a TrainingRun that has ended."""
+    label = f"runyard.dev/uid={uid}"
+    jobs, pods = kubectl.items("jobs", label), kubectl.items("pods", label)
+    return Finished(uid, status, jobs, pods, runs_of(mlflow, uid), mlflow)
 
 
 def note_truth(seen: Seen, *, has_job: bool) -> None:
@@ -113,16 +128,22 @@ class Trainings:
             return status if is_final and condition(status, "Tracked")["reason"] == tracked else None
 
         status = wait_for(f"{name} is settled", settled, timeout_seconds)
-        uid = self.uid(name)
-        label = f"runyard.dev/uid={uid}"
-        jobs, pods = self.kubectl.items("jobs", label), self.kubectl.items("pods", label)
-        note_truth(self.timeline.wait_for_outcome(uid, 10 if jobs else 0), has_job=bool(jobs))
-        return Finished(uid, status, jobs, pods, self.runs(uid), self.mlflow)
+        done = finished(self.kubectl, self.mlflow, self.uid(name), status)
+        seen = self.timeline.wait_for_outcome(done.uid, 10 if done.jobs else 0)
+        note_truth(seen, has_job=bool(done.jobs))
+        return done
+
+    def finish_after(self, name: str, obstacle: str, gone: float) -> "Finished":
+        """Wait for the end of a training that could not begin before a moment; note how long it took from then on."""
+        done = self.finish(name)
+        told = self.timeline.of(done.uid).told
+        assert told is not None
+        matrix.note(f"{obstacle} to outcome", max(0.0, told - gone))
+        return done
 
     def runs(self, uid: str) -> list[dict[str, Any]]:
         """Return all MLflow runs of a TrainingRun, oldest first."""
-        found = self.mlflow.runs(f"tags.`runyard.dev/uid` = '{uid}'")
-        return sorted(found, key=lambda run: int(run["info"]["start_time"]))
+        return runs_of(self.mlflow, uid)
 
     def assert_kept(self, records: dict[str, dict[str, Any]], seconds: float = 15) -> None:
         """Assert that what MLflow has of TrainingRuns, by UID, stays as it was for a while.
@@ -153,6 +174,11 @@ class Finished:
     mlflow: MlflowRest
 
     @property
+    def _decisive_attempt(self) -> dict[str, Any]:
+        """The last attempt that ended as the resource did."""
+        return next(a for a in reversed(self.status["attempts"]) if a["outcome"] == self.status["phase"])
+
+    @property
     def job_condition(self) -> str:
         """How the one Job ended."""
         [job] = self.jobs
@@ -180,14 +206,12 @@ class Finished:
         }.get(reason)
 
     def log(self, attempt: dict[str, Any], container: str = "") -> str:
-        """Return the log artifact of an attempt's training, or of another container of its pod."""
+        """Return the log artifact of an attempt's training, or of another container of its pod, as far as it is text."""
         run = self.mlflow.run(attempt["runId"])
         name = "-".join(filter(None, (attempt["pod"], container)))
-        return self.mlflow.artifact(run, f"runyard/log-{name}.txt").decode()
+        return self.mlflow.artifact(run, f"runyard/log-{name}.txt").decode(errors="replace")
 
-    def assert_agreement(
-        self, phase: str, reason: str, attempts: Sequence[tuple[str, str, int | None]], *printed: str
-    ) -> None:
+    def assert_agreement(self, phase: str, reason: str, attempts: Sequence[End], *printed: str) -> None:
         """Assert that resource, Job, runs, tags and logs tell one story.
 
         `printed` is a part of what each attempt printed; NO_LOG of one whose container never ran.
@@ -196,7 +220,7 @@ class Finished:
         assert self.job_condition == {"Succeeded": "Complete", "Failed": "Failed"}[phase]
         self.assert_attempts(attempts, *printed)
 
-    def assert_attempts(self, attempts: Sequence[tuple[str, str, int | None]], *printed: str) -> None:
+    def assert_attempts(self, attempts: Sequence[End], *printed: str) -> None:
         """Assert the part of `assert_agreement` that does not need a Job: it may have been deleted."""
         found = [(a["outcome"], a["reason"], a.get("exitCode")) for a in self.status["attempts"]]
         assert found == list(attempts)
@@ -224,16 +248,18 @@ class Finished:
 
     def _assert_recorded(self, attempt: dict[str, Any]) -> None:
         run = self.mlflow.run(attempt["runId"])
-        wanted = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}[attempt["outcome"]]
+        # A run that all attempts share is of no one pod, and says what the resource does.
+        is_shared = tags_of(run).get("runyard.dev/made") == "assigned"
+        own = {} if is_shared else {"runyard.dev/pod": attempt["uid"]}
+        told = self._decisive_attempt if is_shared else attempt
+        wanted = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}[told["outcome"]]
         assert run["info"]["status"] == wanted
-        # A run that all attempts share is of no one pod.
-        own = {} if tags_of(run).get("runyard.dev/made") == "assigned" else {"runyard.dev/pod": attempt["uid"]}
         expected = own | {
             "runyard.dev/uid": self.uid,
-            "runyard.dev/outcome": attempt["outcome"],
-            "runyard.dev/reason": attempt["reason"],
+            "runyard.dev/outcome": told["outcome"],
+            "runyard.dev/reason": told["reason"],
         }
-        if "exitCode" in attempt:
-            expected["runyard.dev/exit-code"] = str(attempt["exitCode"])
+        if "exitCode" in told:
+            expected["runyard.dev/exit-code"] = str(told["exitCode"])
         assert expected.items() <= tags_of(run).items()
         assert "kind: TrainingRun" in self.mlflow.artifact(run, "runyard/trainingrun.yaml").decode()
