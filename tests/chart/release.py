@@ -13,6 +13,8 @@ from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
 
 NAME = "proof"
+# Who installs it: somebody with rights in its namespace and in the one that it watches, and in no other.
+INSTALLER = "installer"
 INGRESS = "http://127.0.0.1:8080"
 TESTBED_VALUES = Path(__file__).parents[1] / "testbed" / "values.yaml"
 RESTRICTED = {
@@ -44,9 +46,24 @@ class Release:
         return str(self.kubectl.namespace)
 
     @property
+    def identity(self) -> str:
+        """The tag by which MLflow knows its runs: its Lease's UID."""
+        return str(self.kubectl.get("lease", f"{NAME}-operator")["metadata"]["uid"])
+
+    @property
     def host(self) -> str:
         """Where its ingress serves it; of no other release in the cluster."""
         return f"{self.namespace}.localhost"
+
+    def let_installer_in(self) -> None:
+        """Give the installer what docs/operations.md says that he needs."""
+        extra = ("--verb=create,patch", "--resource=trainingruns.runyard.dev/status,events.events.k8s.io")
+        user = f"--user={INSTALLER}"
+        watched = self.kubectl.within(self.trainings)
+        watched("create", "role", "gives-to-runyard", *extra)
+        watched("create", "rolebinding", "gives-to-runyard", "--role=gives-to-runyard", user)
+        for kubectl in (self.kubectl, watched):
+            kubectl("create", "rolebinding", "installs-runyard", "--clusterrole=admin", user)
 
     def install(self, replicas: int) -> None:
         """Install it, or change it, and wait until it is ready."""
@@ -67,6 +84,7 @@ class Release:
             *(
                 f"--kubeconfig={self.kubectl.kubeconfig}",
                 f"--values={testbed}",
+                f"--kube-as-user={INSTALLER}",
             ),
             values=values,
         )

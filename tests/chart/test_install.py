@@ -8,9 +8,12 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from tests.chart.release import NAME, Caller, Release, connects, logs, recorded, restarts
-from tests.chart.rendered import helm
+from tests.chart.release import INGRESS, NAME, Caller, Release, connects, logs, recorded, restarts
+from tests.chart.rendered import Object, helm
+from tests.cluster.installation import Installation
+from tests.cluster.training import condition, finished, of_shell
 from tests.support.kubectl import Kubectl
+from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.cluster
@@ -49,6 +52,7 @@ def release(kubectl: Kubectl, elsewhere: Kubectl) -> Iterator[Release]:
     """The release with several replicas of MLflow that met an empty database together."""
     with made(kubectl, "proof") as inside:
         release = Release(inside, str(elsewhere.namespace))
+        release.let_installer_in()
         try:
             release.install(REPLICAS)
             yield release
@@ -119,6 +123,35 @@ def test_mlflow_reaches_its_stores_and_nothing_else(release: Release) -> None:
     assert reaches(f"{NAME}-postgres", 5432)
     assert reaches(f"{NAME}-minio", 9000)
     assert not reaches("kubernetes.default.svc", 443)
+
+
+@pytest.fixture
+def alone(kubectl: Kubectl, release: Release) -> Iterator[Release]:
+    """The release while no other is at work: the one that watches every namespace is away."""
+    other = kubectl.within("runyard")
+    with Installation(other, MlflowRest(INGRESS)).without("operator"):
+        yield release
+
+
+def test_it_trains_in_the_named_namespace_and_in_no_other(elsewhere: Kubectl, alone: Release) -> None:
+    run = of_shell("named", "echo trained")
+    for kubectl in (alone.kubectl, elsewhere):
+        kubectl.apply(run)
+
+    def settled() -> Object | None:
+        found = elsewhere.get("trainingrun", "named")
+        is_told = condition(found.get("status", {}), "Tracked")["reason"] == "Recorded"
+        return found if is_told else None
+
+    found = wait_for("it is trained, and on record", settled, timeout_seconds=90)
+    uid = found["metadata"]["uid"]
+    done = finished(elsewhere, MlflowRest(f"http://{alone.host}:8080"), uid, found["status"])
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", 0)], "trained")
+    [record] = done.runs
+    assert tags_of(record)["runyard.dev/installation"] == alone.identity
+    assert "status" not in alone.kubectl.get("trainingrun", "named"), "its own namespace is not among the named"
+    for kubectl in (alone.kubectl, elsewhere):
+        kubectl("delete", "trainingrun", "named")
 
 
 def test_an_upgrade_keeps_the_passwords(release: Release) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.chart.rendered import Rendered, render
 
 # What the operator does, and nothing besides; tests/operator/operations/test_rights.py takes each right away.
@@ -14,6 +16,20 @@ OPERATOR = {
     ("", "services"): {"create"},
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create"},
+}
+
+# What a namespace can hold of what the chart has.
+NAMESPACED = {
+    "ConfigMap",
+    "Deployment",
+    "Ingress",
+    "Job",
+    "NetworkPolicy",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
 }
 
 
@@ -65,6 +81,13 @@ def test_with_namespaces_named_it_may_do_so_in_them_alone(everything: Rendered) 
     bindings = [found for found in everything.of_kind("RoleBinding") if found["metadata"]["name"] == "runyard-operator"]
     assert {found["metadata"]["namespace"] for found in bindings} == {"team-a", "team-b"}
     assert all(found["subjects"][0]["namespace"] == "runyard" for found in bindings)
+
+
+@pytest.mark.parametrize("names", [(), ("all",), ("external",), ("secrets",)])
+def test_with_namespaces_named_and_no_definition_nothing_is_of_the_cluster(names: tuple[str, ...]) -> None:
+    found = render(*names, settings=["operator.watchNamespaces={team-a,team-b}", "crds.enabled=false"])
+    assert {body["kind"] for body in found.objects} <= NAMESPACED
+    assert {body["metadata"].get("namespace", "runyard") for body in found.objects} <= {"runyard", "team-a", "team-b"}
 
 
 def test_wherever_it_works_its_lease_is_in_the_namespace_of_the_release(chart: Rendered) -> None:
