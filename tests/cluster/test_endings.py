@@ -8,6 +8,8 @@ from tests.cluster.training import NO_LOG, RUNTIME, Trainings, of_script, of_she
 
 CODES = (1, 2, 137, 143)
 _SMALL = {"limits": {"memory": "300Mi"}}
+# Long enough for a dozen pods to begin all at once.
+_DEADLINE_SECONDS = 20
 
 
 def _beside(name: str, script: str) -> dict[str, Any]:
@@ -26,10 +28,10 @@ def begun(trainings: Trainings) -> None:
         of_shell(
             "ignores-sigterm",
             "trap '' TERM; echo ignoring; while true; do sleep 1; done",
-            activeDeadlineSeconds=8,
+            activeDeadlineSeconds=_DEADLINE_SECONDS,
             podTemplate={"spec": {"terminationGracePeriodSeconds": 4}},
         ),
-        of_shell("hears-sigterm", "echo process $$; sleep 3600", activeDeadlineSeconds=8),
+        of_shell("hears-sigterm", "echo process $$; sleep 3600", activeDeadlineSeconds=_DEADLINE_SECONDS),
         of_script("done-early", "exits_0_in_run.py"),
         of_shell(
             "not-unpacked",
