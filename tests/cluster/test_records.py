@@ -1,5 +1,6 @@
 """Several pods and several attempts in one record, and what becomes of Jobs."""
 
+import json
 import time
 
 import pytest
@@ -116,8 +117,9 @@ def test_a_queued_training_waits_until_its_queue_lets_it_in(trainings: Trainings
 
 
 def test_what_decides_a_training_cannot_be_edited(trainings: Trainings) -> None:
-    patch = '{"spec": {"command": ["sh", "-c", "echo otherwise"]}}'
-    refused = trainings.kubectl.attempt("patch", "trainingrun", "edited", "--type=merge", "-p", patch)
-    assert refused.returncode == 1
-    assert "spec.command" in refused.stderr
+    for field, value in {"command": ["sh", "-c", "echo otherwise"], "parameters": {"late": 1}}.items():
+        patch = json.dumps({"spec": {field: value}})
+        refused = trainings.kubectl.attempt("patch", "trainingrun", "edited", "--type=merge", "-p", patch)
+        assert refused.returncode == 1
+        assert f"spec.{field}" in refused.stderr
     trainings.finish("edited").assert_agreement("Succeeded", "Completed", [_COMPLETED], "as before")
