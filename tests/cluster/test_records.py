@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.cluster.training import End, Finished, Trainings, condition, of_script, of_shell
+from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
 
 _COMPLETED: End = ("Succeeded", "Completed", 0)

@@ -206,7 +206,7 @@ class Finished:
         }.get(reason)
 
     def log(self, attempt: dict[str, Any], container: str = "") -> str:
-        """Return the log artifact of an attempt's training, or of another container of its pod, as far as it is text."""
+        """Return the log artifact of an attempt's training, or of another container, as far as it is text."""
         run = self.mlflow.run(attempt["runId"])
         name = "-".join(filter(None, (attempt["pod"], container)))
         return self.mlflow.artifact(run, f"runyard/log-{name}.txt").decode(errors="replace")

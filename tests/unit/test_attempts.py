@@ -149,6 +149,16 @@ def test_a_training_that_ends_well_though_its_pod_was_told_to_go_succeeded() -> 
             id="evicted for what it wrote to the disk itself",
         ),
         pytest.param(
+            pod(
+                phase="Failed",
+                containers=[waiting("ContainerCreating")],
+                reason="Evicted",
+                message="Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+            ),
+            *(FAILED, "Evicted", None, "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "),
+            id="evicted for what it wrote, before the kubelet had found its container again",
+        ),
+        pytest.param(
             pod(phase="Failed", containers=[terminated(143)], deleted=at(60)),
             *(CANCELLED, "PodDeleted", 143, None),
             id="deleted by hand",

@@ -246,7 +246,7 @@ def _cause(pod: Pod, terminated: Terminated | None, job: Job | None) -> tuple[Ou
     if pod.status.reason == "Evicted":
         # Without the mark of a disruption: a pod that filled more of the disk than it may, whose doing that is, or one
         # that a node in need did not take in.
-        return (Outcome.FAILED if pod.has_begun else Outcome.CANCELLED), Reason.EVICTED
+        return (Outcome.FAILED if pod.was_taken_in else Outcome.CANCELLED), Reason.EVICTED
     if pod.status.reason == "DeadlineExceeded":  # of the pod's own, which its template may have
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     asked_at = pod.deletion_asked_at

@@ -240,10 +240,9 @@ class Pod(Model):
         return [TRAINING_CONTAINER, *(name for name in begun if name != TRAINING_CONTAINER)]
 
     @property
-    def has_begun(self) -> bool:
-        """Whether any container of it has run."""
-        statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
-        return any(found.state.running or found.state.terminated for found in statuses)
+    def was_taken_in(self) -> bool:
+        """Whether its node has taken it: a kubelet that refuses a pod says nothing of its containers."""
+        return bool(self.status.init_container_statuses or self.status.container_statuses)
 
     @property
     def others_running(self) -> list[str]:
