@@ -193,3 +193,43 @@ def test_what_comes_late_of_a_job_that_was_deleted_is_not_taken_for_its_successo
     view.see_job(ended, is_gone=True)
     assert view.job
     assert (view.job.metadata.uid, view.job.has_ended) == ("another", False)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+@pytest.mark.parametrize(
+    ("disruption", "reason"),
+    [
+        ("EvictionByEvictionAPI", "Evicted"),
+        ("PreemptionByScheduler", "Preempted"),
+        ("DeletionByTaintManager", "NodeLost"),
+    ],
+)
+def test_who_takes_a_pod_away_is_told_and_it_is_not_counted(
+    world: World,
+    disruption: str,
+    reason: str,
+    has_begun: bool,  # noqa: FBT001
+) -> None:
+    _, pod = with_pod(world)
+    if has_begun:
+        world.kubelet.start(pod, Script.SILENT)
+    world.flow()
+    world.kubelet.disrupt(pod, disruption)
+    conclude(world)
+    found = [(attempt["outcome"], attempt["reason"]) for attempt in world.status("a")["attempts"]]
+    assert found == [("Cancelled", reason), ("Succeeded", "Completed")]
+
+
+def test_what_waits_for_a_node_or_in_a_queue_leaves_nothing_when_its_resource_is_deleted(world: World) -> None:
+    _, pod = with_pod(world, **ASSIGNED)
+    world.kubelet.find_no_node(pod)
+    world.apply("queued", queueName="team", **ASSIGNED)
+    for _ in range(3):
+        world.flow(5)
+    assert world.status("queued")["phase"] == "Queued"
+    assert "Unschedulable" in world.status("a")["message"]
+    for name in ("a", "queued"):
+        world.api.remove(RUNS, name)
+    world.rest()
+    assert (world.names(JOBS), world.names(PODS), statuses(world)) == ([], [], ["KILLED", "KILLED"])
+    conclude(world)
