@@ -164,6 +164,22 @@ async def test_of_each_container_that_has_run_there_is_its_log_or_why_there_is_n
     }
 
 
+async def test_of_a_container_that_the_kubelet_has_removed_its_last_lines_are_there() -> None:
+    class Removed(Kubelets):
+        async def log_tail(self, *_: object) -> bytes | None:
+            return None
+
+    logs = of(Removed())
+    view = logs.mirror.view(Key("team", "a", "a"))
+    view.see_pod(pod("a-1", "Failed", containers=[terminated(143, message="epoch 6\nepoch 7\n")]))
+    evicted = attempt("a-1", Outcome.FAILED, reason="Evicted", message="the disk")
+    evicted = evicted.model_copy(update={"uid": next(iter(view.pods))})
+    async with logs.of_attempt("team", view, evicted) as found:
+        [tail] = [tail async for tail in found]
+    said = "There is no log of pod a-1 (Evicted): the disk\nIts last lines were:\nepoch 6\nepoch 7\n"
+    assert (tail.text, tail.is_log) == (said.encode(), False)
+
+
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(hours=1)])
 async def test_of_an_init_container_that_failed_the_sentence_names_it(ago: timedelta) -> None:
     class Gone(Kubelets):

@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard.api.trainingrun import TRAINING_CONTAINER
 from runyard_operator import preparing
-from runyard_operator.objects import FAILED_BECAUSE, ContainerStatus, Job, ObjectCondition, Pod, Terminated
+from runyard_operator.objects import (
+    FAILED_BECAUSE,
+    UNKNOWN_END,
+    ContainerStatus,
+    Job,
+    ObjectCondition,
+    Pod,
+    Terminated,
+)
 
 _IMAGE_WAITS = {
     "ErrImagePull",
@@ -23,7 +31,6 @@ _DISRUPTIONS = {
     "DeletionByPodGC": Reason.NODE_LOST,
 }
 # Of a container that a kubelet does not find any more: its exit code is made up.
-_UNKNOWN = "ContainerStatusUnknown"
 # How a container ends that is told to, and how far its node's clock may be behind the API server's.
 _SIGNALLED = {128 + 9, 128 + 15}
 _CLOCK_SKEW = timedelta(seconds=10)
@@ -111,7 +118,7 @@ def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool
 
 
 def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
-    terminated = _end_of_training(pod)
+    terminated = pod.end_of_training
     running = pod.training.state.running if pod.training else None
     ran = terminated or running
     began = ran.started_at if ran else None
@@ -153,7 +160,7 @@ def _of_success(pod: Pod, earlier: Attempt | None, job: Job | None) -> tuple[Out
     """
     if job and job.has_completed(pod.worker):
         return Outcome.SUCCEEDED, Reason.COMPLETED
-    end, asked_at = _end_of_training(pod), pod.deletion_asked_at
+    end, asked_at = pod.end_of_training, pod.deletion_asked_at
     # Times are whole seconds; within one it is likelier that a training heard the signal than that it was just done.
     if asked_at and end and end.finished_at and end.finished_at >= asked_at:
         if earlier and earlier.reason == Reason.SUSPENDED:
@@ -165,7 +172,7 @@ def _of_success(pod: Pod, earlier: Attempt | None, job: Job | None) -> tuple[Out
 
 
 def _failed(base: Attempt, pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
-    terminated, unprepared = _end_of_training(pod), preparing.failed(pod)
+    terminated, unprepared = pod.end_of_training, preparing.failed(pod)
     is_training = terminated is not None and terminated.exit_code != 0
     other = None if unprepared or is_training else _other_failure(pod)
     guilty = unprepared.end if unprepared else other.state.terminated if other else terminated
@@ -192,12 +199,6 @@ def _why_leaving(pod: Pod, earlier: Attempt | None, job: Job | None) -> dict[str
     return {}
 
 
-def _end_of_training(pod: Pod) -> Terminated | None:
-    """Return how the training container ended; of one that it cannot find, the kubelet only makes up a code."""
-    found = pod.training.state.terminated if pod.training else None
-    return None if found and found.reason == _UNKNOWN else found
-
-
 def _other_failure(pod: Pod) -> ContainerStatus | None:
     """Return the container besides the training's that failed first: it is why the pod has failed."""
     statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
@@ -207,7 +208,7 @@ def _other_failure(pod: Pod) -> ContainerStatus | None:
         if found.name != TRAINING_CONTAINER
         and found.state.terminated
         and found.state.terminated.exit_code
-        and found.state.terminated.reason != _UNKNOWN
+        and found.state.terminated.reason != UNKNOWN_END
     ]
     dated = [(at, place, found) for at, place, found in failed if at]
     return min(dated, key=lambda item: item[:2])[2] if dated else failed[0][2] if failed else None

@@ -34,14 +34,16 @@ class Tail:
     text: bytes | None
     is_log: bool = True
 
-    def or_reason(self, attempt: Attempt) -> "Tail":
-        """Return it, or a sentence in its place."""
+    def or_reason(self, attempt: Attempt, last_lines: str) -> "Tail":
+        """Return it, or in its place a sentence and the last lines that the kubelet told of."""
         # Of a pod without a node, the API server gives an empty log.
         if self.text is None or (not self.text and attempt.node is None):
             why = attempt.message or "the pod was gone before it could be read"
             if attempt.container:
                 why = f"the container {attempt.container} failed"
             sentence = f"There is no log of {self._whose(attempt)} ({attempt.reason}): {why}\n"
+            # A kubelet removes the containers of a pod that it evicts at once, and has read these before.
+            sentence += f"Its last lines were:\n{last_lines}\n" if last_lines else ""
         elif not self.text:
             sentence = f"The log of {self._whose(attempt)} is empty.\n"
         else:
@@ -134,7 +136,8 @@ class ContainerLogs:
             if container in begun:
                 found = await self._end(namespace, attempt, container, before)
             if container == TRAINING_CONTAINER or (container in begun and found.text is None):
-                found = found.or_reason(attempt)
+                end = pod.end_of_training if pod and container == TRAINING_CONTAINER else None
+                found = found.or_reason(attempt, end.message.strip() if end and end.exit_code else "")
             if found.text is not None:
                 yield found
 

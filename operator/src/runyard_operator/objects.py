@@ -142,6 +142,10 @@ class Job(Model):
         return self.metadata.name == key.job_name and key.uid in owners
 
 
+# The kubelet's word for the end of a container that it cannot find.
+UNKNOWN_END = "ContainerStatusUnknown"
+
+
 class Terminated(Model):
     """How a container ended."""
 
@@ -238,6 +242,12 @@ class Pod(Model):
         statuses = [*self.status.init_container_statuses, *self.status.container_statuses]
         begun = [found.name for found in statuses if found.state.waiting is None]
         return [TRAINING_CONTAINER, *(name for name in begun if name != TRAINING_CONTAINER)]
+
+    @property
+    def end_of_training(self) -> Terminated | None:
+        """How the training container ended; of one that it cannot find, the kubelet only makes up a code."""
+        found = self.training.state.terminated if self.training else None
+        return None if found and found.reason == UNKNOWN_END else found
 
     @property
     def was_taken_in(self) -> bool:
