@@ -146,6 +146,7 @@ def test_a_job_that_is_gone_after_its_pod_succeeded_succeeded(actors: Actors, po
 
 
 def test_events_tell_the_story_once(actors: Actors, mlflow: MlflowRest, pod: dict[str, Any]) -> None:
+    actors.patch_spec("trainingrun", "a", {"backoffLimit": 1})
     actors.end_pod(pod, 1)
     job = actors.wait_for_job("a")
     second = actors.create_pod(job, "two")

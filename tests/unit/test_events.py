@@ -30,7 +30,7 @@ begun = status(JobState.RUNNING)
 
 
 def lines(before: TrainingRunStatus, after: TrainingRunStatus) -> list[str]:
-    return [f"{event.kind} {event.reason}: {event.note}" for event in between(before, after)]
+    return [f"{event.kind} {event.reason}: {event.note}" for event in between(before, after, retries=1)]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,23 @@ def test_each_step_is_told(before: TrainingRunStatus, after: TrainingRunStatus, 
     assert lines(before, after) == expected
 
 
+@pytest.mark.parametrize(
+    ("ended", "retries", "told"),
+    [
+        (failed, 0, []),
+        (failed, 1, ["AttemptFailed"]),
+        (evicted, 0, ["AttemptFailed"]),
+        (attempt(outcome=Outcome.CANCELLED, reason="PodDeleted"), 0, ["AttemptFailed"]),
+        (attempt(outcome=Outcome.CANCELLED, reason="Cancelled"), 1, []),
+        (attempt(outcome=Outcome.CANCELLED, reason="Suspended"), 1, []),
+        (succeeded, 1, []),
+    ],
+)
+def test_an_attempts_end_is_told_where_no_other_event_tells_it(ended: Attempt, retries: int, told: list[str]) -> None:
+    found = between(status(JobState.RUNNING, running), status(JobState.RUNNING, ended), retries=retries)
+    assert [event.reason for event in found] == told
+
+
 def test_a_status_seen_twice_tells_nothing() -> None:
     for found in (begun, status(JobState.RUNNING, failed, second), status(JobState.COMPLETE, recorded)):
         assert lines(found, found) == []
@@ -114,5 +131,5 @@ def test_a_status_seen_twice_tells_nothing() -> None:
 def test_many_attempts_are_told_once_each() -> None:
     attempts = [attempt(f"wine-{number:02}", Outcome.FAILED, reason="Error", exit_code=1) for number in range(13)]
     story = [NOTHING, *(status(JobState.RUNNING, *attempts[: number + 1]) for number in range(13))]
-    told = [event for before, after in pairwise(story) for event in between(before, after)]
+    told = [event for before, after in pairwise(story) for event in between(before, after, retries=20)]
     assert [event.note.split()[1] for event in told] == [found.pod for found in attempts]

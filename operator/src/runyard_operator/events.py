@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runyard.api.outcome import Outcome, Phase, TrainingRunStatus
+from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStatus
 from runyard.api.status import SUCCEEDED, TRACKED, condition_status
 
 NORMAL, WARNING = "Normal", "Warning"
@@ -19,15 +19,22 @@ class Event:
     note: str
 
 
-def between(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
+def between(before: TrainingRunStatus, after: TrainingRunStatus, *, retries: int) -> Iterator[Event]:
     """Return what happened between two statuses; nothing for a status seen twice.
 
-    A training that goes well is one event, since each is a write of its own; the Job and its pod have theirs.
+    A training that ends is one event, however it ends, since each is a write of its own; the Job and its pod have
+    theirs. So an attempt's end is told where it is not the training's.
+
+    Args:
+        before: the status that was.
+        after: the one that is.
+        retries: how often a failure may be tried again.
+
     """
     known = {attempt.uid: attempt for attempt in before.attempts}
     for attempt in after.attempts:
         earlier = known.get(attempt.uid)
-        if not (earlier and earlier.outcome.is_final) and attempt.outcome in {Outcome.FAILED, Outcome.CANCELLED}:
+        if not (earlier and earlier.outcome.is_final) and _is_news(attempt, retries):
             code = "" if attempt.exit_code is None else f", exit code {attempt.exit_code}"
             whose = f" of the container {attempt.container}" if code and attempt.container else ""
             yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}{whose}")
@@ -44,3 +51,10 @@ def between(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Eve
             yield Event(NORMAL, "Tracked", "Record", tracked.message)
         if tracked.status == "False":
             yield Event(WARNING, "NotTracked", "Record", tracked.message)
+
+
+def _is_news(attempt: Attempt, retries: int) -> bool:
+    """Whether no other event tells of an attempt's end: its training's own, or that of a suspension."""
+    if attempt.outcome is Outcome.FAILED:
+        return retries > 0
+    return attempt.outcome is Outcome.CANCELLED and attempt.reason not in {Reason.CANCELLED, Reason.SUSPENDED}

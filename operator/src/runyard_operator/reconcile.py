@@ -303,7 +303,7 @@ class Reconciler:
             await self.cluster.patch_job(key.namespace, job.metadata.name, patch)
 
     async def _tell(self, run: TrainingRun, status: TrainingRunStatus) -> None:
-        for event in events.between(run.status, status):
+        for event in events.between(run.status, status, retries=run.spec.backoff_limit):
             try:
                 await self.cluster.record_event(run, event, self.now())
             except ClusterError as error:
