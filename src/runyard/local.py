@@ -198,7 +198,6 @@ def _job_facts(last: Attempt, started: datetime) -> JobFacts:
     return JobFacts(
         state=JobState.FAILED,
         reason=last.reason,
-        message=last.message,
         started_at=started,
         finished_at=last.finished_at,
     )

@@ -109,6 +109,7 @@ def test_code_and_data_are_fetched_and_on_record(trainings: Trainings, commit: s
         "mlflow.data.context": "training",
         "runyard.dev/digest": DIGEST,
         "runyard.dev/verified": "true",
+        "runyard.dev/uri": DATA,
     }
 
 

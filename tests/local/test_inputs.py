@@ -89,6 +89,7 @@ def test_without_a_digest_what_was_found_is_recorded(laptop: Laptop, web: str) -
         "mlflow.data.context": "training",
         "runyard.dev/digest": DIGEST,
         "runyard.dev/verified": "false",
+        "runyard.dev/uri": f"{web}/wine.csv",
     }
 
 

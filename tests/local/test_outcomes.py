@@ -50,7 +50,7 @@ def test_a_run_left_open_by_a_failure_has_failed(laptop: Laptop) -> None:
     found = laptop.run(f"{LEAVES_ITS_RUN_OPEN}\n    print('no more', flush=True)\n    os._exit(3)")
     [run] = laptop.runs()
     assert (found.status.phase, ends(found)) == ("Failed", [("Failed", "Error", 3)])
-    assert found.status.message == "no more"
+    assert found.status.message == "exit code 3: no more"
     assert (run.info.status, run.data.tags["runyard.dev/exit-code"]) == ("FAILED", "3")
     assert run.info.end_time is not None
 
@@ -79,14 +79,14 @@ def test_the_deadline_ends_it(laptop: Laptop) -> None:
 def test_a_command_that_is_not_there(laptop: Laptop) -> None:
     found = laptop.run(command=["no-such-program"])
     assert ends(found) == [("Failed", "Error", 127)]
-    assert found.status.message == "no-such-program cannot be started: No such file or directory"
+    assert found.status.message == "exit code 127: no-such-program cannot be started: No such file or directory"
     assert statuses(laptop.runs()) == ["FAILED"]
 
 
 def test_a_text_that_no_process_can_be_given(laptop: Laptop) -> None:
     found = laptop.run(env=[{"name": "A", "value": "a\0b"}], tracking={"run": "Assigned"})
     assert ends(found) == [("Failed", "Error", 127)]
-    assert found.status.message == "python cannot be started: embedded null byte"
+    assert found.status.message == "exit code 127: python cannot be started: embedded null byte"
     assert statuses(laptop.runs()) == ["FAILED"]
 
 

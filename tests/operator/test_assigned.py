@@ -107,6 +107,11 @@ def test_a_queued_training_waits_for_its_queue(actors: Actors) -> None:
             "the training succeeded without logging auc; it logged: f1",
         ),
         (
+            {"requireMetrics": ["auc"], "requireModel": True},
+            "MetricsMissing",
+            "the training succeeded without logging auc; it logged: f1; nor did it log a model",
+        ),
+        (
             {"requireMetrics": ["f1"], "requireModel": True},
             "ModelMissing",
             "the training succeeded without logging a model",

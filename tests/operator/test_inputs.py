@@ -82,7 +82,12 @@ def test_code_and_data_are_on_the_run_while_it_goes_on_and_at_its_end(actors: Ac
         "source_type": "s3",
         "source": '{"uri": "s3://data/wine.csv"}',
     }
-    assert tags == {"mlflow.data.context": "training", "runyard.dev/digest": DIGEST, "runyard.dev/verified": "true"}
+    assert tags == {
+        "mlflow.data.context": "training",
+        "runyard.dev/digest": DIGEST,
+        "runyard.dev/verified": "true",
+        "runyard.dev/uri": "s3://data/wine.csv",
+    }
     dataset, tags = found["labels"]
     assert (dataset["source_type"], dataset["source"]) == ("http", '{"url": "https://data.example/labels.csv"}')
     assert (tags["runyard.dev/digest"], tags["runyard.dev/verified"]) == (ANOTHER, "false")

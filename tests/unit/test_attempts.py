@@ -472,6 +472,15 @@ def test_a_training_whose_pod_goes_on_without_it_has_not_ended_and_says_why() ->
     )
 
 
+def test_a_training_whose_sidecar_takes_its_time_to_end_is_not_waiting_to_begin() -> None:
+    ended = pod(phase="Running", containers=[terminated(0)])
+    found = seen(ended, job(), attempt())
+    assert (found.outcome, found.message) == (
+        RUNNING,
+        "the training has ended with exit code 0, and its pod is about to end",
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "ended", "cause"),
     [

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from runyard.api.outcome import Attempt, Outcome, TrainingRunStatus
-from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
+from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
+from runyard.api.status import JobFacts, JobState, Missing, TrackingFacts, assemble
 from runyard_operator.events import between
 from tests.support.factories import at, attempt, training_run
 
@@ -13,10 +13,14 @@ NOTHING = TrainingRunStatus()
 
 
 def status(
-    state: JobState, *attempts: Attempt, reason: str | None = None, problem: str | None = None
+    state: JobState,
+    *attempts: Attempt,
+    reason: str | None = None,
+    problem: str | None = None,
+    missing: Missing | None = None,
 ) -> TrainingRunStatus:
     job = JobFacts(state=state, name="wine-0123", reason=reason, started_at=at(0), finished_at=at(60))
-    return assemble(training_run(), job, attempts, TrackingFacts(problem=problem), at(0))
+    return assemble(training_run(), job, attempts, TrackingFacts(problem=problem, missing=missing), at(0))
 
 
 pending = attempt(outcome=Outcome.PENDING)
@@ -79,6 +83,18 @@ def lines(before: TrainingRunStatus, after: TrainingRunStatus) -> list[str]:
             status(JobState.COMPLETE, succeeded, problem="MLflow is down"),
             ["Warning NotTracked: MLflow is down"],
             id="MLflow is down",
+        ),
+        pytest.param(
+            status(JobState.COMPLETE, succeeded, problem="MLflow is down"),
+            status(JobState.COMPLETE, succeeded, problem="MLflow is still down"),
+            [],
+            id="MLflow is down for longer",
+        ),
+        pytest.param(
+            status(JobState.COMPLETE, succeeded, problem="MLflow is down"),
+            status(JobState.COMPLETE, recorded, missing=Missing(Reason.METRICS_MISSING, "without f1")),
+            ["Warning NotTracked: without f1"],
+            id="MLflow is back, and something is missing",
         ),
         pytest.param(
             status(JobState.RUNNING, failed),

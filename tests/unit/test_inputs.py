@@ -267,6 +267,7 @@ def test_mlflow_is_told_of_a_dataset(
             {"key": "mlflow.data.context", "value": "training"},
             {"key": "runyard.dev/digest", "value": DIGEST},
             {"key": "runyard.dev/verified", "value": is_verified},
+            {"key": "runyard.dev/uri", "value": uri},
         ],
     }
 

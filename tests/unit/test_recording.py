@@ -12,8 +12,9 @@ from runyard.api.status import JobFacts, JobState, TrackingFacts
 from runyard_operator.decide import Decision
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
-from runyard_operator.recording import Recorder
-from tests.support.factories import UID, attempt, training_run
+from runyard_operator.recording import Recorder, Recording
+from runyard_operator.tracking import refusal
+from tests.support.factories import UID, at, attempt, training_run
 from tests.unit.model.apiserver import Object
 from tests.unit.model.wire import SLOW_SECONDS, Fault
 from tests.unit.model.world import World
@@ -217,3 +218,24 @@ def test_artifacts_that_can_never_be_stored_are_told_once(bench: Bench) -> None:
     assert facts.missing
     assert "s3://elsewhere/0" in facts.missing.message
     assert bench.run_of(SUCCEEDED)["info"]["status"] == "FINISHED"
+
+
+def test_what_was_told_stays_as_it_was_told_until_it_is_written_down() -> None:
+    told = CANCELLED.model_copy(update={"finished_at": at(60), "recorded_at": at(61)})
+    recording = Recording(recorded={told.uid: told}, run_ids={told.uid: "r1"})
+    [again] = recording.applied_to([CANCELLED.model_copy(update={"finished_at": at(63)})])
+    assert (again.finished_at, again.recorded_at, again.run_id) == (at(60), at(61), "r1")
+    [other] = recording.applied_to([SUCCEEDED.model_copy(update={"finished_at": at(63)})])
+    assert (other.outcome, other.finished_at, other.recorded_at) == (Outcome.SUCCEEDED, at(63), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!doctype html>\n<title>Oops</title>", "Internal Server Error"),
+        ("no room", "no room"),
+        ('{"message": "no such run"}', "no such run"),
+    ],
+)
+def test_a_page_for_a_browser_is_not_quoted(text: str, said: str) -> None:
+    assert str(refusal("GET", "runs", 500, text)) == f"MLflow answered 500 to GET runs: {said}"

@@ -30,7 +30,6 @@ _DISRUPTIONS = {
     "DeletionByTaintManager": Reason.NODE_LOST,
     "DeletionByPodGC": Reason.NODE_LOST,
 }
-# Of a container that a kubelet does not find any more: its exit code is made up.
 # How a container ends that is told to, and how far its node's clock may be behind the API server's.
 _SIGNALLED = {128 + 9, 128 + 15}
 _CLOCK_SKEW = timedelta(seconds=10)
@@ -145,7 +144,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     base = base.model_copy(update=_why_leaving(pod, earlier, job))
     if running is not None:
         return base.model_copy(update={"outcome": Outcome.RUNNING})
-    if terminated and pod.others_running:
+    if terminated:
         message = f"the training has ended with exit code {terminated.exit_code}, and {_still(pod)}"
         return base.model_copy(update={"outcome": Outcome.RUNNING, "message": message})
     # A pod on its way out waits for nothing any more; what it waited for is then why it ended.
@@ -216,6 +215,8 @@ def _other_failure(pod: Pod) -> ContainerStatus | None:
 
 def _still(pod: Pod) -> str:
     names = ", ".join(pod.others_running)
+    if not names:  # containers that go with the training take their time to
+        return "its pod is about to end"
     return f"its pod waits for {names}: make that an init container with restartPolicy Always, which ends with it"
 
 

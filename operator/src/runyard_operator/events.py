@@ -46,11 +46,12 @@ def between(before: TrainingRunStatus, after: TrainingRunStatus, *, retries: int
             yield Event(NORMAL, "Succeeded", "Finish", f"The training succeeded in {after.duration}{run}")
         if verdict.status == "False":
             yield Event(WARNING, "Failed", "Finish", f"{verdict.reason}: {verdict.message}".removesuffix(": "))
-    if (tracked := after.condition(TRACKED)) and tracked.status != condition_status(before, TRACKED):
-        if tracked.status == "True" and condition_status(before, TRACKED) == "False":
-            yield Event(NORMAL, "Tracked", "Record", tracked.message)
-        if tracked.status == "False":
-            yield Event(WARNING, "NotTracked", "Record", tracked.message)
+    tracked, earlier_word = after.condition(TRACKED), before.condition(TRACKED)
+    was = (earlier_word.status, earlier_word.reason) if earlier_word else ("", "")
+    if tracked and tracked.status == "True" and was[0] == "False":
+        yield Event(NORMAL, "Tracked", "Record", tracked.message)
+    if tracked and tracked.status == "False" and was != ("False", tracked.reason):
+        yield Event(WARNING, "NotTracked", "Record", tracked.message)
 
 
 def _is_news(attempt: Attempt, retries: int) -> bool:

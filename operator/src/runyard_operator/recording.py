@@ -75,19 +75,15 @@ class Recording:
     def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return the attempts with what is known of their runs."""
         return [
-            attempt.model_copy(
-                update={
-                    "run_id": self.run_ids.get(attempt.uid, attempt.run_id),
-                    "recorded_at": attempt.recorded_at or self._recorded_at(attempt),
-                }
-            )
+            self._as_told(attempt).model_copy(update={"run_id": self.run_ids.get(attempt.uid, attempt.run_id)})
             for attempt in attempts
         ]
 
-    def _recorded_at(self, attempt: Attempt) -> datetime | None:
-        """Return when it was recorded, unless something else was: until it is written down, an end can be seen anew."""
+    def _as_told(self, attempt: Attempt) -> Attempt:
+        """Return it as MLflow was told; until it is written down, an end can be seen anew, and be another."""
         told = self.recorded.get(attempt.uid)
-        return told.recorded_at if told and outcome_tags(told) == outcome_tags(attempt) else None
+        is_the_same = told and not attempt.recorded_at and outcome_tags(told) == outcome_tags(attempt)
+        return told if told and is_the_same else attempt
 
 
 def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -321,7 +321,7 @@ class Tracking:
             ):
                 if answer.status >= HTTPStatus.BAD_REQUEST:
                     text = await answer.text()
-                    raise _refusal(method, path, answer.status, text)
+                    raise refusal(method, path, answer.status, text)
                 found: dict[str, Any] = await answer.json(content_type=None) or {}
                 return found
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -330,11 +330,13 @@ class Tracking:
             raise TrackingError(without_logins(said)) from error
 
 
-def _refusal(method: str, path: str, status: int, text: str) -> TrackingError:
+def refusal(method: str, path: str, status: int, text: str) -> TrackingError:
+    """Return what MLflow, or whatever answers in its place, said to a request that it refused."""
     try:
         body = _Refusal.model_validate_json(text)
     except ValueError:
-        body = _Refusal(message=text[:200])
+        # A page is for a browser: what is to be read of it is the code.
+        body = _Refusal(message=HTTPStatus(status).phrase if text.lstrip().startswith("<") else text[:200])
     return TrackingError(f"MLflow answered {status} to {method} {path}: {body.message}", status, body.error_code)
 
 

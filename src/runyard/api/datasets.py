@@ -13,6 +13,8 @@ DATASETS_AT_MOST = 16  # the report on them goes into a container's termination 
 
 DIGEST_TAG = "runyard.dev/digest"
 VERIFIED_TAG = "runyard.dev/verified"
+# Of data with the same name and digest MLflow keeps the address under which it first had them.
+URI_TAG = "runyard.dev/uri"
 _CONTEXT_TAG = "mlflow.data.context"
 _CONTEXT = "training"
 _MLFLOW_DIGEST_LENGTH = 36
@@ -100,7 +102,12 @@ def inputs(wanted: Sequence[Dataset], fetched: Sequence[FetchedDataset]) -> list
 
 
 def _input(dataset: Dataset, digest: str) -> JsonObject:
-    tags = {_CONTEXT_TAG: _CONTEXT, DIGEST_TAG: digest, VERIFIED_TAG: str(dataset.digest == digest).lower()}
+    tags = {
+        _CONTEXT_TAG: _CONTEXT,
+        DIGEST_TAG: digest,
+        VERIFIED_TAG: str(dataset.digest == digest).lower(),
+        URI_TAG: dataset.uri,
+    }
     kind, key = _SOURCES[dataset.uri.partition(":")[0]]
     return {
         "dataset": {

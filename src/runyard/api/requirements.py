@@ -19,11 +19,11 @@ def needs_closing(run: TrainingRun) -> bool:
 def missing(wanted: Tracking, runs: Sequence[Run]) -> Missing | None:
     """Return what none of a training's runs has, though it should."""
     logged = {name for run in runs for name in run.metrics}
+    lacks_model = wanted.require_model and not any(run.model for run in runs)
     if absent := [name for name in wanted.require_metrics if name not in logged]:
         there = ", ".join(sorted(logged)[:_NAMED]) or "none"
-        return Missing(
-            Reason.METRICS_MISSING, f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
-        )
-    if wanted.require_model and not any(run.model for run in runs):
+        said = f"the training succeeded without logging {', '.join(absent)}; it logged: {there}"
+        return Missing(Reason.METRICS_MISSING, f"{said}; nor did it log a model" if lacks_model else said)
+    if lacks_model:
         return Missing(Reason.MODEL_MISSING, "the training succeeded without logging a model")
     return None

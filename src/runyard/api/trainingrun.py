@@ -251,12 +251,12 @@ SPEC_RULES = (
         reason=REQUIRED,
     ),
     rule(
-        "self.workers == 1 || !has(self.tracking) || !has(self.tracking.run) || self.tracking.run == 'Assigned'",
+        "self.workers <= 1 || !has(self.tracking) || !has(self.tracking.run) || self.tracking.run == 'Assigned'",
         "workers share one run: say Assigned, or leave it out",
         ".tracking.run",
     ),
     rule(
-        "self.workers == 1 || !has(self.source) || "
+        "self.workers <= 1 || !has(self.source) || "
         f"(has(self.source.revision) && self.source.revision.matches('{COMMIT}'))",
         "workers fetch one by one, and a branch or a tag may move meanwhile: give the whole name of a commit",
         ".source.revision",
