@@ -25,6 +25,9 @@ def test_each_template_holds_one_resource_and_is_named_for_its_kind() -> None:
             assert kind.lower() in {template.stem, "{{ $kind }}", "{{ $kind }}binding"}, template
 
 
+POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
 def test_no_object_is_there_twice(chart: Rendered) -> None:
     names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in chart.objects]
     assert len(names) == len(set(names))
@@ -33,10 +36,11 @@ def test_no_object_is_there_twice(chart: Rendered) -> None:
 def test_the_definition_is_installed_and_kept_as_told(
     default: Rendered, everything: Rendered, external: Rendered
 ) -> None:
-    [kept], [not_kept] = (found.of_kind("CustomResourceDefinition") for found in (default, everything))
-    assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert "annotations" not in not_kept["metadata"]
-    assert not external.of_kind("CustomResourceDefinition")
+    for kind in ("CustomResourceDefinition", *POLICIES):
+        [kept], [not_kept] = (found.of_kind(kind) for found in (default, everything))
+        assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert "annotations" not in not_kept["metadata"]
+        assert not external.of_kind(kind)
 
 
 def test_a_long_release_name_still_gives_names_that_kubernetes_takes() -> None:
@@ -48,7 +52,7 @@ def test_a_long_release_name_still_gives_names_that_kubernetes_takes() -> None:
 
 
 def test_objects_name_the_namespace_of_the_release(chart: Rendered) -> None:
-    cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+    cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", *POLICIES}
     for found in chart.objects:
         namespace = found["metadata"].get("namespace")
         if found["kind"] in cluster_wide:
