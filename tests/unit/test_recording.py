@@ -239,3 +239,7 @@ def test_what_was_told_stays_as_it_was_told_until_it_is_written_down() -> None:
 )
 def test_a_page_for_a_browser_is_not_quoted(text: str, said: str) -> None:
     assert str(refusal("GET", "runs", 500, text)) == f"MLflow answered 500 to GET runs: {said}"
+
+
+def test_a_code_that_no_standard_knows_is_told_as_any_other() -> None:
+    assert str(refusal("GET", "runs", 520, "<html>")) == "MLflow answered 520 to GET runs: a page"

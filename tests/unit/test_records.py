@@ -212,6 +212,7 @@ def test_metrics_that_were_asked_for_come_first() -> None:
         ("[{", "runs:/r1"),
         ('{"artifact_path": "a"}', "runs:/r1"),
         ('["a"]', "runs:/r1"),
+        ("[" * 5000, "runs:/r1"),
     ],
 )
 def test_a_model_of_an_older_client_has_an_address_whatever_its_tag_holds(history: str, address: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from http.client import responses
 from typing import Any
 from urllib.parse import quote
 
@@ -336,7 +337,7 @@ def refusal(method: str, path: str, status: int, text: str) -> TrackingError:
         body = _Refusal.model_validate_json(text)
     except ValueError:
         # A page is for a browser: what is to be read of it is the code.
-        body = _Refusal(message=HTTPStatus(status).phrase if text.lstrip().startswith("<") else text[:200])
+        body = _Refusal(message=responses.get(status, "a page") if text.lstrip().startswith("<") else text[:200])
     return TrackingError(f"MLflow answered {status} to {method} {path}: {body.message}", status, body.error_code)
 
 

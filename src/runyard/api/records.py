@@ -166,7 +166,7 @@ def model_address(run_id: str, steps: Mapping[str, int], tags: Mapping[str, str]
         return None
     try:
         listed = as_list(json.loads(tags[_MODELS_TAG]))
-    except ValueError:  # a tag is anybody's to write
+    except (ValueError, RecursionError):  # a tag is anybody's to write
         listed = []
     path = as_object(listed[-1]).get("artifact_path") if listed else None
     return f"runs:/{run_id}/{path}" if path else f"runs:/{run_id}"
