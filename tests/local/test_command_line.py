@@ -191,6 +191,7 @@ def test_stopping_the_command_line_kills_the_run(
     assert statuses(laptop.runs()) == ["KILLED"]
     status = yaml.safe_load(out.split("---\n")[1])["status"]
     assert [(found["outcome"], found["reason"]) for found in status["attempts"]] == [("Cancelled", "Cancelled")]
+    assert "wine: Cancelled in" in out
 
 
 def test_an_interruption_while_it_is_recorded_is_no_way_to_lose_the_outcome(

@@ -86,8 +86,9 @@ def _exit_code(result: TrainingRun) -> int:
 def _summarise(result: TrainingRun, tracking: local.Tracking) -> None:
     console = Console(highlight=False)
     status = result.status
-    colour = "green" if status.phase == "Succeeded" else "red"
-    console.print(f"\n[bold]{result.metadata.name}[/bold]: [{colour}]{status.phase}[/{colour}] in {status.duration}")
+    outcome = status.attempts[-1].outcome
+    colour = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow"}.get(outcome, "red")
+    console.print(f"\n[bold]{result.metadata.name}[/bold]: [{colour}]{outcome}[/{colour}] in {status.duration}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"):
         table.add_column(heading, no_wrap=True)
