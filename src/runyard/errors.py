@@ -55,3 +55,13 @@ class UnknownField(RunyardError):
 
 class TrackingUnavailable(RunyardError):
     """MLflow does not answer, or refuses; nothing is wrong with the training."""
+
+
+class EvaluationImpossible(RunyardError):
+    """A model and the rows given do not fit together."""
+
+    exit_code = 2
+
+
+class ProvenanceUnavailable(RunyardError):
+    """What decided a result cannot be found out."""

@@ -1,0 +1,118 @@
+"""The tables of an evaluation, drawn."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from runyard.evaluation.explanation import Explanation
+
+_MOST_FEATURES = 20
+_SIZE = (6.4, 4.8)
+
+
+def of(table_name: str, table: pd.DataFrame) -> Figure | None:
+    """Return the picture of a table, or None where a table says it better."""
+    draw = _DRAWN.get(table_name) or (_fairness if table_name.startswith("fairness_") else None)
+    if draw is None:
+        return None
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    draw(figure, table)
+    return figure
+
+
+def _confusion_matrix(figure: Figure, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    counts = table.drop(columns="true").to_numpy()
+    ConfusionMatrixDisplay(counts, display_labels=table["true"].tolist()).plot(ax=axes, cmap="Blues", colorbar=False)
+    axes.set_title("Confusion matrix")
+
+
+def _roc(figure: Figure, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="chance")
+    _lines(figure, table, "false_positive_rate", "true_positive_rate")
+    axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+
+
+def _precision_recall(figure: Figure, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    _lines(figure, table, "recall", "precision")
+    axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.05))
+
+
+def _calibration(figure: Figure, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="perfect")
+    _lines(figure, table, "predicted_probability", "share_of_positives", marker="o")
+    axes.set(title="Calibration", xlabel="mean predicted probability", ylabel="share of positives", aspect="equal")
+
+
+def _lines(figure: Figure, table: pd.DataFrame, across: str, up: str, marker: str | None = None) -> None:
+    axes = figure.axes[0]
+    for name, curve in table.groupby("class", sort=False):
+        axes.plot(curve[across], curve[up], marker=marker, label=str(name))
+    axes.legend(title="class")
+
+
+def _residuals(figure: Figure, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    axes.axhline(0, color="0.7", linestyle="--")
+    axes.scatter(table["predicted"], table["residual"], s=12, alpha=0.6)
+    axes.set(title="Residuals", xlabel="predicted", ylabel="true - predicted")
+
+
+def _importance(title: str, label: str) -> Callable[[Figure, pd.DataFrame], None]:
+    def draw(figure: Figure, table: pd.DataFrame) -> None:
+        axes = figure.subplots()
+        shown = table.head(_MOST_FEATURES).iloc[::-1]
+        axes.barh(shown["feature"], shown["importance"], xerr=shown.get("std"))
+        more = f", {_MOST_FEATURES} of {len(table)}" if len(table) > _MOST_FEATURES else ""
+        axes.set(title=f"{title}{more}", xlabel=label)
+
+    return draw
+
+
+def _fairness(figure: Figure, table: pd.DataFrame) -> None:
+    measures = [name for name in table.columns if name not in {"group", "count"}]
+    places = np.arange(len(measures))
+    width = 0.8 / len(table)
+    axes = figure.subplots()
+    for number, row in enumerate(table.itertuples(index=False)):
+        heights = [getattr(row, name) for name in measures]
+        axes.bar(places + (number + 0.5) * width - 0.4, heights, width, label=f"{row.group} (n = {row.count})")
+    axes.set_xticks(places, [name.replace("_", "\n") for name in measures])
+    axes.set_title("By group")
+    axes.legend()
+
+
+_DRAWN: dict[str, Callable[[Figure, pd.DataFrame], None]] = {
+    "confusion_matrix": _confusion_matrix,
+    "roc_curve": _roc,
+    "pr_curve": _precision_recall,
+    "calibration": _calibration,
+    "residuals": _residuals,
+    "feature_importance": _importance("Feature importance", "as the model says"),
+    "permutation_importance": _importance("Permutation importance", "fall of the score when the feature is shuffled"),
+}
+
+
+def of_explanation(explanation: Explanation) -> Figure:
+    """Return a beeswarm for each output: a point a row, its colour the feature's value."""
+    import shap
+
+    outputs = explanation.output_names
+    shown = min(len(explanation.features), _MOST_FEATURES)
+    figure = Figure(figsize=(9 * len(outputs), 1.5 + 0.4 * shown), layout="constrained")
+    for number, (axes, output) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(outputs))), outputs, strict=True)):
+        found = shap.Explanation(
+            explanation.shap_values[:, :, number],
+            base_values=explanation.base_values[:, number],
+            data=explanation.data,
+            feature_names=explanation.features,
+        )
+        shap.plots.beeswarm(found, max_display=shown, ax=axes, plot_size=None, show=False)
+        axes.set(title=f"SHAP values: {output}", xlabel=f"effect on {explanation.unit}")
+    return figure
