@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,17 +34,11 @@ class Store:
     def __init__(self, uri: str, artifact_root: Path | None = None) -> None:
         """Open the store; an SQLite database that is not there is made, with its artifacts below `artifact_root`."""
         self._uri = uri
-        # MLflow's default waits for minutes; a person's own choice stays.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", REQUEST_RETRIES)
-        if artifact_root is not None:
-            os.environ[ARTIFACT_ROOT_VARIABLE] = str(artifact_root)
-        # Importing MLflow takes seconds, which a command that refuses a manifest should not cost.
-        from mlflow import MlflowClient
-
         with self._answering():
             if artifact_root is not None:
+                os.environ[ARTIFACT_ROOT_VARIABLE] = str(artifact_root)
                 artifact_root.parent.mkdir(parents=True, exist_ok=True)
-            self._client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self._client = client(uri)
 
     def ensure_experiment(self, name: str) -> str:
         """Return the experiment's ID; create it if it is not there."""
@@ -107,16 +101,39 @@ class Store:
                 if correction.changes_status:
                     self._client.set_terminated(correction.run.id, correction.status.value, correction.end_time_ms)
 
-    @contextmanager
-    def _answering(self, asked: str = "be used") -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
-            # A password that is cut off is no longer recognised.
-            cause = without_logins(" ".join(str(error).split())) or type(error).__name__
-            if len(cause) > _LONGEST_CAUSE:
-                cause = f"{cause[:_LONGEST_CAUSE]}…"
-            raise TrackingUnavailable(f"MLflow at {without_logins(self._uri)} cannot {asked}: {cause}") from error
+    def _answering(self, asked: str = "be used") -> AbstractContextManager[None]:
+        return answering(self._uri, asked)
+
+
+def client(uri: str) -> MlflowClient:
+    """Return MLflow's client of a server or database.
+
+    Raises:
+        TrackingUnavailable: it cannot be opened.
+
+    """
+    # MLflow's default waits for minutes; a person's own choice stays.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", REQUEST_RETRIES)
+    # Its bars would be drawn for files of a few kilobytes, in the middle of what is printed.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Importing MLflow takes seconds, which a command that refuses a manifest should not cost.
+    from mlflow import MlflowClient
+
+    with answering(uri):
+        return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def answering(uri: str, asked: str = "be used") -> Iterator[None]:
+    """Say of whatever MLflow lets out that it cannot do what was asked: a `TrackingUnavailable`."""
+    try:
+        yield
+    except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
+        # A password that is cut off is no longer recognised.
+        cause = without_logins(" ".join(str(error).split())) or type(error).__name__
+        if len(cause) > _LONGEST_CAUSE:
+            cause = f"{cause[:_LONGEST_CAUSE]}…"
+        raise TrackingUnavailable(f"MLflow at {without_logins(uri)} cannot {asked}: {cause}") from error
 
 
 def _plain(run: MlflowRun) -> Run:

@@ -5,11 +5,20 @@ from typing import Annotated
 
 import typer
 
+from runyard.cli import cluster, runs
 from runyard.cli.run import run
 from runyard.errors import RunyardError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.command()(run)
+app.command("list")(runs.list_runs)
+app.command()(runs.show)
+app.command()(runs.best)
+app.command()(runs.compare)
+app.command()(runs.diff)
+app.command()(cluster.submit)
+app.command()(cluster.wait)
+app.command()(cluster.logs)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
@@ -22,7 +31,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
 
 @app.callback()
 def options(
-    version: Annotated[  # noqa: FBT002
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

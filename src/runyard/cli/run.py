@@ -1,31 +1,21 @@
 """`runyard run`: a TrainingRun on this machine."""
 
-import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from runyard import clusterless, local, manifest
 from runyard.api.addresses import without_logins
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import TRACKED
 from runyard.api.trainingrun import TrainingRun
+from runyard.cli.output import Output, as_yaml, emit, number, table
 
 _INTERRUPTED = 130
-
-
-class Output(StrEnum):
-    """What is printed."""
-
-    TEXT = "text"
-    YAML = "yaml"
-    JSON = "json"
 
 
 def run(
@@ -61,19 +51,13 @@ def run(
         typer.echo(f"runyard: left out on this machine: {', '.join(left_out)}", err=True)
     result = local.run(wanted, file.absolute().parent, tracking, echo)
     body = result.to_json()
-    match output:
-        case Output.JSON:
-            typer.echo(json.dumps(body, indent=2))
-        case Output.YAML:
-            typer.echo(_yaml(body), nl=False)
-        case Output.TEXT:
-            typer.echo(f"---\n{_yaml(body)}---")
-            _summarise(result, tracking)
+
+    def text(console: Console) -> None:
+        typer.echo(f"---\n{as_yaml(body)}---")
+        _summarise(console, result, tracking)
+
+    emit(output, body, text)
     raise typer.Exit(_exit_code(result))
-
-
-def _yaml(body: object) -> str:
-    return yaml.safe_dump(body, sort_keys=True, allow_unicode=True, width=120)
 
 
 def _exit_code(result: TrainingRun) -> int:
@@ -83,32 +67,23 @@ def _exit_code(result: TrainingRun) -> int:
     return _INTERRUPTED if last.reason == Reason.CANCELLED else 1
 
 
-def _summarise(result: TrainingRun, tracking: local.Tracking) -> None:
-    console = Console(highlight=False)
+def _summarise(console: Console, result: TrainingRun, tracking: local.Tracking) -> None:
     status = result.status
     outcome = status.attempts[-1].outcome
-    colour = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow"}.get(outcome, "red")
-    console.print(f"\n[bold]{result.metadata.name}[/bold]: [{colour}]{outcome}[/{colour}] in {status.duration}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"):
-        table.add_column(heading, no_wrap=True)
-    for attempt in status.attempts:
-        table.add_row(*_row(attempt))
-    console.print(table)
+    style = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow"}.get(outcome, "red")
+    line = Text.assemble("\n", (result.metadata.name, "bold"), ": ", (outcome, style), f" in {status.duration}")
+    console.print(line)
+    console.print(table(("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"), map(_row, status.attempts)))
     if status.message:
-        console.print(f"\n{status.message}", markup=False)
+        console.print(f"\n{status.message}")
     tracked = status.condition(TRACKED)
     if tracked and tracked.status != "True":
-        console.print(f"\nNot tracked ({tracked.reason}): {tracked.message}", markup=False, soft_wrap=True)
+        console.print(f"\nNot tracked ({tracked.reason}): {tracked.message}", soft_wrap=True)
     if status.metrics:
         console.print()
-        metrics = Table(box=None, pad_edge=False, header_style="dim")
-        metrics.add_column("METRIC", no_wrap=True)
-        metrics.add_column("VALUE", justify="right", no_wrap=True)
-        for name, value in status.metrics.items():
-            metrics.add_row(name, f"{float(value):.6g}")
-        console.print(metrics)
-    console.print(f"\nOpen the UI:  {_ui(tracking)}", markup=False, soft_wrap=True)
+        rows = [[name, number(float(value))] for name, value in status.metrics.items()]
+        console.print(table(("METRIC", "VALUE"), rows, numbers=("VALUE",)))
+    console.print(f"\nOpen the UI:  {_ui(tracking)}", soft_wrap=True)
 
 
 def _row(attempt: Attempt) -> tuple[str, ...]:

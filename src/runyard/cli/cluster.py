@@ -1,0 +1,186 @@
+"""`runyard submit`, `wait`, `logs`: TrainingRuns in a cluster."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+
+from runyard import manifest, validation
+from runyard.api.model import JsonObject
+from runyard.api.outcome import Attempt, Outcome
+from runyard.api.records import log_artifact
+from runyard.api.status import TRACKED
+from runyard.api.trainingrun import TrainingRun
+from runyard.cli import output as out
+from runyard.cli.output import Output
+from runyard.cli.runs import OutputOption
+from runyard.cluster import Cluster, NoLog
+from runyard.errors import RunyardError
+from runyard.history import History
+
+ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+NamespaceOption = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a TrainingRun.", show_default=False)]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", min=1, help="Seconds to wait at most; default: for ever.")
+]
+
+_ENDED = {"Succeeded", "Failed"}
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="A manifest with one TrainingRun.", show_default=False)],
+    wait_for_it: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print its log, and wait for its end.")] = False,
+    timeout: TimeoutOption = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Create a TrainingRun in a cluster, checked before it is sent.
+
+    Exit codes: 0 it was created, and with --wait or --follow it succeeded; 1 it failed, or the cluster does not
+    answer; 2 the manifest is wrong, or the API server refuses it; 3 --timeout is over.
+    """
+    document = manifest.document(file)
+    validation.parse(document)
+    opened = Cluster(context, namespace)
+    created = opened.create(cast("JsonObject", document))
+    opened.namespace = created.metadata.namespace
+    if not (wait_for_it or follow):
+        out.emit(output, created.to_json(), lambda console: console.print(f"{_called(created)} created"))
+        return
+    typer.echo(f"{_called(created)} created", err=True)
+    if follow:
+        _follow(opened, created.metadata.name)
+    _end(_ended(opened, created.metadata.name, timeout), output)
+
+
+def wait(
+    name: NameArgument,
+    timeout: TimeoutOption = None,
+    tracked: Annotated[bool, typer.Option("--tracked", help="Wait until MLflow agrees with the outcome, too.")] = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Wait for a TrainingRun's end.
+
+    Exit codes: 0 it succeeded; 1 it failed, or the cluster does not answer; 2 there is none of that name; 3 --timeout
+    is over.
+    """
+    _end(_ended(Cluster(context, namespace), name, timeout, tracked=tracked), output)
+
+
+def logs(
+    name: NameArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training ends, retries too.")] = False,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; default: the last.")] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow, for logs of pods that are gone."),
+    ] = None,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
+) -> None:
+    """Print a training's log: its pod's or, once that is gone, the part that is kept in MLflow.
+
+    Exit codes: 0; 1 there is no log, or the cluster does not answer; 2 there is no such TrainingRun or attempt.
+    """
+    opened = Cluster(context, namespace)
+    if follow and attempt is None:
+        _follow(opened, name)
+        return
+    found = opened.get(name)
+    wanted = _attempt(found, attempt)
+    try:
+        _print(opened, wanted.pod, follow=follow)
+    except NoLog as gone:
+        sys.stdout.buffer.write(_kept(wanted, tracking_uri, gone))
+
+
+class NoSuchAttempt(RunyardError):
+    """The training has no attempt of that number, or none yet."""
+
+    exit_code = 2
+
+
+def _attempt(resource: TrainingRun, number: int | None) -> Attempt:
+    """Return an attempt by its number; of those that were dropped from the status there is none."""
+    listed = resource.status.attempts
+    first = (resource.status.attempt_count or len(listed)) - len(listed) + 1
+    if not listed:
+        raise NoSuchAttempt(f"{resource.metadata.name} has no attempt yet: {resource.status.message or 'it is new'}")
+    if number is None:
+        return listed[-1]
+    if not first <= number < first + len(listed):
+        raise NoSuchAttempt(
+            f"--attempt is {number}, and {resource.metadata.name} lists {first} to {first + len(listed) - 1}"
+        )
+    return listed[number - first]
+
+
+def _kept(attempt: Attempt, tracking_uri: str | None, gone: NoLog) -> bytes:
+    path = log_artifact(attempt.pod)
+    if not tracking_uri or not attempt.run_id:
+        where = (
+            f"run {attempt.run_id} has it as {path}: give --tracking-uri" if attempt.run_id else "nor is a run known"
+        )
+        raise NoLog(f"the pod {attempt.pod} is gone, and {where}") from gone
+    opened = History(tracking_uri)
+    content = opened.content(opened.find(attempt.run_id), path)
+    if content is None:
+        raise NoLog(f"the pod {attempt.pod} is gone, and run {attempt.run_id} has no {path}") from gone
+    return content
+
+
+def _print(opened: Cluster, pod: str, *, follow: bool) -> None:
+    for part in opened.log(pod, follow=follow):
+        sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+
+
+def _follow(opened: Cluster, name: str) -> None:
+    """Print the log of each attempt as it comes, until the training ends."""
+    printed: set[str] = set()
+    for seen in opened.watch(name):
+        for attempt in seen.status.attempts:
+            if attempt.uid in printed:
+                continue
+            try:
+                _print(opened, attempt.pod, follow=True)
+            except NoLog:
+                if attempt.outcome is Outcome.RUNNING:
+                    continue  # its container has not begun
+                typer.echo(f"runyard: the log of {attempt.pod} is no longer in the cluster", err=True)
+            printed.add(attempt.uid)
+        if seen.status.phase in _ENDED:
+            return
+
+
+def _ended(opened: Cluster, name: str, timeout: float | None, *, tracked: bool = False) -> TrainingRun:
+    for seen in opened.watch(name, timeout):
+        condition = seen.status.condition(TRACKED)
+        if seen.status.phase in _ENDED and (not tracked or (condition and condition.status == "True")):
+            return seen
+    raise AssertionError  # a watch goes on until it raises
+
+
+def _end(resource: TrainingRun, output: Output) -> None:
+    def text(console: Console) -> None:
+        status = resource.status
+        console.print(f"{_called(resource)} {str(status.phase).lower()} after {status.duration}")
+        if status.message:
+            console.print(status.message)
+        if status.metrics:
+            rows = [[name, out.number(float(value))] for name, value in status.metrics.items()]
+            console.print(out.table(("METRIC", "VALUE"), rows, numbers=("VALUE",)))
+
+    out.emit(output, resource.to_json(), text)
+    raise typer.Exit(0 if resource.status.phase == "Succeeded" else 1)
+
+
+def _called(resource: TrainingRun) -> str:
+    return f"trainingrun.runyard.dev/{resource.metadata.name}"

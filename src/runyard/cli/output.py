@@ -1,0 +1,82 @@
+"""How commands print: tables for people, JSON and YAML for programs."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+
+class Output(StrEnum):
+    """What is printed."""
+
+    TEXT = "text"
+    YAML = "yaml"
+    JSON = "json"
+
+
+def emit(output: Output, body: object, text: Callable[[Console], None]) -> None:
+    """Print a result: as data, or as `text` draws it."""
+    match output:
+        case Output.JSON:
+            typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
+        case Output.YAML:
+            typer.echo(as_yaml(body), nl=False)
+        case Output.TEXT:
+            text(console())
+
+
+def console() -> Console:
+    """Return where people read; what goes into a file or a pipe is not cut to a terminal's width."""
+    found = Console(highlight=False, markup=False)
+    return found if found.is_terminal else Console(highlight=False, markup=False, width=10_000)
+
+
+def as_yaml(body: object) -> str:
+    """Return an object as YAML."""
+    return yaml.safe_dump(body, sort_keys=True, allow_unicode=True, width=120)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
+    """Return a table as kubectl draws one, the columns of numbers aligned to the right."""
+    found = Table(box=None, pad_edge=False, header_style="dim", show_header=any(headings))
+    for heading in headings:
+        found.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=heading != "MESSAGE")
+    for row in rows:
+        found.add_row(*row)
+    return found
+
+
+def number(value: float | None) -> str:
+    """Return a metric as people read it.
+
+    >>> number(0.83516483), number(None), number(1234567.0)
+    ('0.835165', '', '1.23457e+06')
+    """
+    return "" if value is None else f"{value:.6g}"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """Return how long ago something was, as kubectl says it."""
+    return span((now or datetime.now(UTC)) - moment)
+
+
+def span(length: timedelta | None) -> str:
+    """Return a length of time in its one or two largest units.
+
+    >>> span(timedelta(seconds=42)), span(timedelta(minutes=3, seconds=5)), span(timedelta(days=2, hours=1)), span(None)
+    ('42s', '3m5s', '2d1h', '')
+    """
+    if length is None:
+        return ""
+    seconds = max(0, round(length.total_seconds()))
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return "".join(parts[:2]) or "0s"

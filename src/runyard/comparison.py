@@ -1,0 +1,186 @@
+"""Runs side by side: which is the best, in what two differ, and what that explains."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runyard.api.model import JsonObject, as_object
+from runyard.errors import RunyardError
+from runyard.history import LoggedRun
+
+# Of which less is better. Anything else is taken to be a score.
+_COSTS = re.compile(r"(^|_)(loss|error|rmse|mse|mae|mape|perplexity|difference|std|latency|duration|seconds)(_|$)")
+_COMMIT_TAG = "mlflow.source.git.commit"
+
+
+class NothingToCompare(RunyardError):
+    """No run has what runs are to be compared by."""
+
+    exit_code = 2
+
+
+class Direction(StrEnum):
+    """Which values of a metric are better."""
+
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+
+
+def direction_of(metric: str) -> Direction:
+    """Guess from a metric's name whether more or less of it is better.
+
+    >>> direction_of("val_loss").value, direction_of("f1_score").value
+    ('lowest', 'highest')
+    """
+    return Direction.LOWEST if _COSTS.search(metric.lower()) else Direction.HIGHEST
+
+
+def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list[LoggedRun]:
+    """Return the runs that have the metric, the best first; of equals the one that was there first.
+
+    Raises:
+        NothingToCompare: none has it; the message lists those that there are.
+
+    """
+    every = list(runs)
+    found = [run for run in every if metric in run.metrics and run.metrics[metric] == run.metrics[metric]]
+    if not found:
+        there = ", ".join(sorted({name for run in every for name in run.metrics})) or "none"
+        raise NothingToCompare(f'no run of these {len(every)} has the metric "{metric}"; they have: {there}')
+    sign = -1 if direction is Direction.HIGHEST else 1
+    return sorted(found, key=lambda run: (sign * run.metrics[metric], run.started_at, run.id))
+
+
+def varying(values: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names whose values are not the same in all of several."""
+    names = sorted({name for found in values for name in found})
+    return [name for name in names if len({found.get(name) for found in values}) > 1]
+
+
+class Kind(StrEnum):
+    """What decides a result."""
+
+    PARAMETERS = "parameters"
+    CODE = "code"
+    DATA = "data"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that two runs do not share; None where a run does not have it."""
+
+    kind: Kind
+    name: str
+    one: str | None
+    other: str | None
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A metric of both runs, or of one."""
+
+    name: str
+    one: float | None
+    other: float | None
+
+    @property
+    def change(self) -> float | None:
+        """The second run's minus the first's."""
+        return None if self.one is None or self.other is None else self.other - self.one
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Two runs side by side.
+
+    Attributes:
+        differences: in what they differ, of all that decides a result.
+        metrics: every metric of either.
+        unknown: what is not recorded, of one run or both.
+
+    """
+
+    differences: tuple[Difference, ...]
+    metrics: tuple[MetricChange, ...]
+    unknown: tuple[Kind, ...]
+
+    @property
+    def same_metrics(self) -> bool:
+        """Whether each metric has the same value to the last bit."""
+        return all(metric.change == 0 for metric in self.metrics)
+
+    def explanation(self) -> str:
+        """Say in a sentence or two what explains the difference."""
+        kinds = list(dict.fromkeys(found.kind for found in self.differences))
+        unknown = f" Not recorded of both: {_listed(self.unknown)}." if self.unknown else ""
+        metrics = "the same metrics" if self.same_metrics else "different metrics"
+        if not kinds:
+            known = [kind for kind in Kind if kind not in self.unknown]
+            begun = f"The same {_listed(known)}" if known else "Nothing is recorded that decides a result"
+            if self.same_metrics:
+                return f"{begun}, and {metrics}.{unknown}"
+            return f"{begun}, yet {metrics}: what decides them is not recorded, such as a seed.{unknown}"
+        names = [found.name for found in self.differences]
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")  # noqa: PLR2004
+        verb = "differ" if len(kinds) > 1 or kinds[0] is Kind.PARAMETERS else "differs"
+        return f"{_listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{unknown}"
+
+
+def diff(one: LoggedRun, other: LoggedRun, one_from: JsonObject, other_from: JsonObject) -> Diff:
+    """Compare two runs.
+
+    Args:
+        one: a run.
+        other: another.
+        one_from: the first one's provenance.json; empty where it has none.
+        other_from: the second one's.
+
+    """
+    differences: list[Difference] = []
+    unknown = []
+    facts = [(_facts(run, found)) for run, found in ((one, one_from), (other, other_from))]
+    for kind in Kind:
+        first, second = facts[0][kind], facts[1][kind]
+        if first is None or second is None:
+            unknown.append(kind)
+            continue
+        names = varying([first, second])
+        differences.extend(Difference(kind, name, first.get(name), second.get(name)) for name in names)
+    names = sorted({*one.metrics, *other.metrics})
+    metrics = tuple(MetricChange(name, one.metrics.get(name), other.metrics.get(name)) for name in names)
+    return Diff(tuple(differences), metrics, tuple(unknown))
+
+
+def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, str] | None]:
+    """Return what is known of each kind; None: nothing is."""
+    code = as_object(provenance.get("code"))
+    commit = str(code.get("commit") or run.tags.get(_COMMIT_TAG) or "")
+    known_code = {"commit": commit, "uncommitted": code.get("diff"), "script": provenance.get("script")}
+    environment = {
+        "image": provenance.get("image"),
+        "python": provenance.get("python"),
+        **as_object(provenance.get("packages")),
+    }
+    data = {**run.datasets, **as_object(provenance.get("datasets"))}
+    return {
+        Kind.PARAMETERS: run.params,
+        Kind.CODE: _texts(known_code) or None,
+        Kind.DATA: _texts(data) or None,
+        Kind.ENVIRONMENT: _texts(environment) or None,
+    }
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value}
+
+
+def _listed(kinds: Sequence[Kind]) -> str:
+    """Return words with commas and an `and`.
+
+    >>> _listed([Kind.CODE, Kind.DATA, Kind.ENVIRONMENT])
+    'code, data and environment'
+    """
+    words = [kind.value for kind in kinds]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

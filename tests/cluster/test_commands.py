@@ -1,0 +1,142 @@
+"""`runyard submit`, `wait` and `logs`, as a person calls them, with real pods."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.training import Trainings, of_shell
+from tests.support.waiting import wait_for
+
+
+class Person:
+    """A person with a kubeconfig, in a folder of their own."""
+
+    def __init__(self, trainings: Trainings, folder: Path) -> None:
+        self.trainings, self.folder = trainings, folder
+
+    def write(self, name: str, script: str, **spec: Any) -> Path:
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(of_shell(name, script, **spec)))
+        return file
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        kubectl = self.trainings.kubectl
+        command = [sys.executable, "-m", "runyard", *map(str, words), "--namespace", str(kubectl.namespace)]
+        environment = {"KUBECONFIG": str(kubectl.kubeconfig), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def calls(self, *words: str | Path) -> tuple[int, str, str]:
+        with self.start(*words) as process:
+            out, error = process.communicate(timeout=180)
+        return process.returncode, out, error
+
+
+@pytest.fixture
+def person(trainings: Trainings, tmp_path: Path) -> Person:
+    return Person(trainings, tmp_path)
+
+
+def test_a_training_is_submitted_and_waited_for(person: Person) -> None:
+    file = person.write("submitted", "echo trained")
+    assert person.calls("submit", file) == (0, "trainingrun.runyard.dev/submitted created\n", "")
+    code, out, error = person.calls("wait", "submitted", "--tracked", "--timeout", "120")
+    assert (code, error) == (0, "")
+    assert out.startswith("trainingrun.runyard.dev/submitted succeeded after ")
+    code, out, _ = person.calls("wait", "submitted", "-o", "json")
+    found = json.loads(out)
+    assert (code, found["status"]["phase"], found["metadata"]["name"]) == (0, "Succeeded", "submitted")
+    assert person.calls("logs", "submitted") == (0, "trained\n", "")
+
+
+def test_a_training_that_fails_is_followed_through_its_attempts_and_ends_with_1(person: Person) -> None:
+    file = person.write("followed", 'echo "attempt of $HOSTNAME"; exit 3', backoffLimit=1)
+    code, out, error = person.calls("submit", file, "--follow")
+    assert code == 1
+    assert error == "trainingrun.runyard.dev/followed created\n"
+    lines = out.splitlines()
+    assert [line[:18] for line in lines[:2]] == ["attempt of followe"] * 2
+    assert lines[0] != lines[1], "one line of each pod"
+    assert lines[2].startswith("trainingrun.runyard.dev/followed failed after ")
+    assert "exit code 3" in lines[3]
+    code, out, _ = person.calls("logs", "followed", "--attempt", "1")
+    assert (code, out) == (0, f"{lines[0]}\n")
+
+
+def test_a_log_is_followed_while_it_grows(person: Person) -> None:
+    file = person.write("growing", "for i in 1 2 3 4 5; do echo line $i; sleep 1; done")
+    person.calls("submit", file)
+    with person.start("logs", "growing", "--follow") as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        status = person.trainings.status("growing")
+        rest = process.stdout.read()
+    assert (first, status["phase"]) == ("line 1\n", "Running")
+    assert rest == "line 2\nline 3\nline 4\nline 5\n"
+    assert process.returncode == 0
+
+
+def test_waiting_has_an_end_of_its_own(person: Person) -> None:
+    person.calls("submit", person.write("slow", "sleep 60"))
+    code, out, error = person.calls("wait", "slow", "--timeout", "2")
+    assert (code, out) == (3, "")
+    assert error.startswith("runyard: slow has not ended in 2 s: it is ")
+    person.trainings.kubectl("delete", "trainingrun", "slow", "--wait=false")
+    code, _, error = person.calls("wait", "slow", "--timeout", "60")
+    assert code == 2
+    assert error in {
+        'runyard: the TrainingRun "slow" was deleted\n',
+        'runyard: trainingruns.runyard.dev "slow" not found\n',
+    }
+
+
+def test_a_manifest_that_is_wrong_is_refused_before_it_is_sent(person: Person) -> None:
+    file = person.write("wrong", "true", workers=0)
+    code, out, error = person.calls("submit", file)
+    assert (code, out) == (2, "")
+    assert error == (
+        'runyard: The TrainingRun "wrong" is invalid: spec.workers: Invalid value: 0: spec.workers in body should be '
+        "greater than or equal to 1\n"
+    )
+
+
+def test_what_the_api_server_refuses_is_in_its_words(person: Person) -> None:
+    file = person.write("twice", "true")
+    assert person.calls("submit", file)[0] == 0
+    code, _, error = person.calls("submit", file)
+    assert (code, error) == (2, 'runyard: trainingruns.runyard.dev "twice" already exists\n')
+
+
+@pytest.mark.parametrize("words", [["wait", "nobody"], ["logs", "nobody"], ["logs", "nobody", "-f"]])
+def test_a_name_that_is_none_is_said_to_be_so(person: Person, words: list[str]) -> None:
+    assert person.calls(*words) == (2, "", 'runyard: trainingruns.runyard.dev "nobody" not found\n')
+
+
+def test_an_attempt_that_is_none_and_a_pod_that_is_gone_are_explained(person: Person) -> None:
+    person.calls("submit", person.write("gone", "echo here", ttlSecondsAfterFinished=0), "--wait")
+    code, _, error = person.calls("logs", "gone", "--attempt", "7")
+    assert (code, error) == (2, "runyard: --attempt is 7, and gone lists 1 to 1\n")
+    pods = ("get", "pods", "--selector=runyard.dev/name=gone", "--output=name")
+    wait_for("its pod is removed", lambda: not person.trainings.kubectl(*pods), timeout_seconds=60)
+    [attempt] = person.trainings.status("gone")["attempts"]
+    code, _, error = person.calls("logs", "gone")
+    assert code == 1
+    assert error == (
+        f"runyard: the pod {attempt['pod']} is gone, and run {attempt['runId']} has it as "
+        f"runyard/log-{attempt['pod']}.txt: give --tracking-uri\n"
+    )
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runyard", "wait", "a"]
+    nowhere = {"KUBECONFIG": str(tmp_path / "nowhere"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("runyard: there is no cluster to talk to (")
+    assert done.stderr.endswith("): set KUBECONFIG, or give --context\n")

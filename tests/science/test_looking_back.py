@@ -1,0 +1,294 @@
+"""`runyard list`, `show`, `best`, `compare`, `diff` on a real store: what is printed, as data, and what is refused."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+
+from runyard.cli import main
+from runyard.tracking import ARTIFACT_ROOT_VARIABLE
+
+FINISHED, FAILED = "FINISHED", "FAILED"
+COMMIT = "b5c0b187fe309af0f4d35982fd961d7e1b1ae3c2"
+
+
+@dataclass(frozen=True)
+class Past:
+    """A store, and the IDs of the runs in it by their names."""
+
+    folder: Path
+    ids: dict[str, str]
+
+
+def provenance(commit: str = COMMIT, **more: Any) -> dict[str, Any]:
+    return {"code": {"commit": commit, "diff": None}, "python": "3.11.7", "packages": {"numpy": "2.4.6"}, **more}
+
+
+RUNS: list[dict[str, Any]] = [
+    {
+        "name": "shallow",
+        "params": {"max_depth": "3", "seed": "0"},
+        "metrics": {"f1_score": 0.8, "log_loss": 0.4},
+        "provenance": provenance(datasets={"heart": "sha256:" + "1" * 64}),
+    },
+    {
+        "name": "deep",
+        "params": {"max_depth": "9", "seed": "0"},
+        "metrics": {"f1_score": 0.9, "log_loss": 0.5},
+        "provenance": provenance(datasets={"heart": "sha256:" + "1" * 64}),
+    },
+    {
+        "name": "deep-again",
+        "params": {"max_depth": "9", "seed": "0"},
+        "metrics": {"f1_score": 0.9, "log_loss": 0.5},
+        "provenance": provenance(datasets={"heart": "sha256:" + "1" * 64}),
+    },
+    {
+        "name": "other-code",
+        "params": {"max_depth": "9", "seed": "0"},
+        "metrics": {"f1_score": 0.7, "log_loss": 0.6},
+        "provenance": provenance("0" * 40, datasets={"heart": "sha256:" + "2" * 64}),
+    },
+    {
+        "name": "lost",
+        "params": {"max_depth": "5"},
+        "metrics": {"f1_score": 0.99},
+        "status": FAILED,
+        "tags": {"runyard.dev/outcome": "Failed", "runyard.dev/reason": "OOMKilled"},
+    },
+    {"name": "twin", "metrics": {"f1_score": 0.1}},
+    {"name": "twin", "metrics": {"f1_score": 0.1}},
+]
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    folder = tmp_path_factory.mktemp("past")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
+        client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        experiment = client.create_experiment("heart")
+        client.create_experiment("empty")
+        ids = {}
+        for number, wanted in enumerate(RUNS):
+            run = client.create_run(
+                experiment, 1_700_000_000_000 + number * 60_000, wanted.get("tags"), wanted["name"]
+            ).info.run_id
+            for name, value in wanted.get("params", {}).items():
+                client.log_param(run, name, value)
+            for name, value in wanted["metrics"].items():
+                client.log_metric(run, name, value)
+            if "provenance" in wanted:
+                client.log_dict(run, wanted["provenance"], "runyard/provenance.json")
+            client.set_terminated(run, wanted.get("status", FINISHED), 1_700_000_000_000 + number * 60_000 + 42_000)
+            ids[wanted["name"]] = run
+    return Past(folder, ids)
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def runyard(past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line, in a folder where nothing else is."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+
+    def run(*words: str, store: Path | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["runyard", *words, "--store", str(store or past.folder)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        said = capsys.readouterr()
+        return (code if isinstance(code, int) else 0 if code is None else 1), said.out, said.err
+
+    return run
+
+
+def lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_runs_are_listed_the_newest_first_with_what_became_of_them(runyard: Command, past: Past) -> None:
+    code, out, _ = runyard("list", "heart")
+    assert code == 0
+    rows = lines(out)
+    assert rows[0] == ["RUN", "NAME", "OUTCOME", "AGE", "TOOK", "f1_score", "log_loss"]
+    assert [row[1] for row in rows[1:]] == [wanted["name"] for wanted in reversed(RUNS)]
+    assert rows[3][0] == past.ids["lost"][:8]
+    assert rows[3][2:4] == ["Failed", "(OOMKilled)"]
+    assert rows[-1][-3:] == ["42s", "0.8", "0.4"]
+
+
+def test_without_an_experiment_runs_of_all_are_listed_with_theirs(runyard: Command) -> None:
+    _, out, _ = runyard("list")
+    assert lines(out)[0][:3] == ["RUN", "NAME", "EXPERIMENT"]
+    assert lines(out)[1][2] == "heart"
+
+
+def test_a_list_can_be_narrowed_shortened_and_given_columns(runyard: Command) -> None:
+    _, out, _ = runyard("list", "heart", "--where", "metrics.f1_score >= 0.9", "-m", "log_loss", "--limit", "2")
+    assert [row[1] for row in lines(out)[1:3]] == ["lost", "deep-again"]
+    assert lines(out)[0][-1] == "log_loss"
+    assert out.endswith("The newest 2; --limit shows more.\n")
+
+
+def test_an_empty_experiment_is_said_to_be_so(runyard: Command) -> None:
+    assert runyard("list", "empty") == (0, "No runs.\n", "")
+    assert runyard("list", "empty", "-o", "json") == (0, "[]\n", "")
+
+
+def test_lists_are_json_and_yaml_with_all_digits(runyard: Command, past: Past) -> None:
+    _, out, _ = runyard("list", "heart", "-o", "json", "--limit", "1000")
+    found = json.loads(out)
+    assert len(found) == len(RUNS)
+    assert found[-1]["runId"] == past.ids["shallow"]
+    assert found[-1]["metrics"] == {"f1_score": 0.8, "log_loss": 0.4}
+    assert found[-1]["startTime"] == "2023-11-14T22:13:20Z"
+    _, out, _ = runyard("list", "heart", "-o", "yaml", "--limit", "1000")
+    assert yaml.safe_load(out) == found
+
+
+def test_a_run_is_shown_by_name_and_by_the_beginning_of_its_id(runyard: Command, past: Past) -> None:
+    code, out, _ = runyard("show", "deep")
+    assert code == 0
+    assert runyard("show", past.ids["deep"][:6])[1] == out
+    assert out.startswith("deep  Finished\n")
+    for words in (
+        ["run", past.ids["deep"]],
+        ["experiment", "heart"],
+        ["took", "42s"],
+        ["max_depth", "9"],
+        ["f1_score", "0.9"],
+        ["runyard/provenance.json"],
+    ):
+        assert words in lines(out)
+    body = json.loads(runyard("show", "deep", "-o", "json")[1])
+    assert (body["params"], body["artifacts"]) == ({"max_depth": "9", "seed": "0"}, ["runyard/provenance.json"])
+
+
+def test_the_best_run_is_named_with_those_after_it(runyard: Command, past: Past) -> None:
+    code, out, _ = runyard("best", "heart", "--metric", "f1_score")
+    assert code == 0
+    assert out.startswith("deep: f1_score 0.9, the highest of 6\n")
+    assert lines(out)[2] == ["RUN", "NAME", "f1_score", "max_depth", "seed"]
+    # What failed is not the best, whatever it says; of equals the first.
+    assert [row[1] for row in lines(out)[3:]] == ["deep", "deep-again", "shallow", "other-code", "twin"]
+    body = json.loads(runyard("best", "heart", "-m", "f1_score", "-o", "json", "-n", "1")[1])
+    assert (body["direction"], [run["runId"] for run in body["runs"]]) == ("highest", [past.ids["deep"]])
+
+
+def test_of_a_loss_the_lowest_is_the_best_unless_told_otherwise(runyard: Command) -> None:
+    assert runyard("best", "heart", "-m", "log_loss")[1].startswith("shallow: log_loss 0.4, the lowest of 4\n")
+    said = runyard("best", "heart", "-m", "log_loss", "--direction", "highest")[1]
+    assert said.startswith("other-code: log_loss 0.6, the highest of 4\n")
+
+
+def test_the_best_is_chosen_among_those_that_meet_a_condition(runyard: Command) -> None:
+    said = runyard("best", "heart", "-m", "f1_score", "--where", "metrics.log_loss < 0.45")[1]
+    assert said.startswith("shallow: f1_score 0.8, the highest of 1\n")
+
+
+def test_runs_side_by_side_show_what_varies_and_mark_the_best(runyard: Command, past: Past) -> None:
+    code, out, _ = runyard("compare", "shallow", "deep", "other-code")
+    assert code == 0
+    assert lines(out)[1:] == [
+        ["max_depth", "3", "9", "9"],
+        ["f1_score", "0.8", "0.9", "*", "0.7"],
+        ["log_loss", "0.4", "*", "0.5", "0.6"],
+    ]
+    body = json.loads(runyard("compare", "shallow", "deep", "-o", "json")[1])
+    assert body["best"] == {"f1_score": [past.ids["deep"]], "log_loss": [past.ids["shallow"]]}
+
+
+def test_equals_have_no_best(runyard: Command) -> None:
+    _, out, _ = runyard("compare", "deep", "deep-again")
+    assert "*" not in out
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "kinds", "said"),
+    [
+        (
+            "deep-again",
+            0,
+            [],
+            "The same parameters, code, data and environment, and the same metrics.",
+        ),
+        ("shallow", 1, ["parameters"], "Parameters differ (max_depth): different metrics."),
+        ("other-code", 1, ["code", "data"], "Code and data differ (commit, heart): different metrics."),
+        (
+            "lost",
+            1,
+            ["parameters", "parameters"],
+            "Parameters differ (max_depth, seed): different metrics. Not recorded of both: code, data and environment.",
+        ),
+    ],
+)
+def test_two_runs_differ_and_that_is_explained(
+    runyard: Command, other: str, code: int, kinds: list[str], said: str
+) -> None:
+    found, out, _ = runyard("diff", "deep", other)
+    assert (found, out.splitlines()[-1]) == (code, said)
+    body = json.loads(runyard("diff", "deep", other, "-o", "json")[1])
+    assert [each["kind"] for each in body["differences"]] == kinds
+    assert body["explanation"] == said
+
+
+def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command) -> None:
+    _, out, _ = runyard("diff", "shallow", "deep")
+    assert ["parameters", "max_depth", "3", "9"] in lines(out)
+    assert ["f1_score", "0.8", "0.9", "+0.1"] in lines(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "hart"], 'there is no experiment "hart"; there are: Default, empty, heart'),
+        (["best", "hart", "-m", "f1"], 'there is no experiment "hart"; there are: Default, empty, heart'),
+        (["best", "heart", "-m", "f1"], 'no run of these 6 has the metric "f1"; they have: f1_score, log_loss'),
+        (["best", "empty", "-m", "f1"], 'no run of these 0 has the metric "f1"; they have: none'),
+        (["show", "nobody"], 'there is no run "nobody": give its ID, four or more characters of it, or its name'),
+        (["show", "twin"], '2 runs are called "twin": give the ID of one: '),
+        (["diff", "deep", "nobody"], 'there is no run "nobody"'),
+        (["compare", "deep"], "give two or more runs"),
+        (["list", "--limit", "0"], "'--limit' / '-n': Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_a_sentence(runyard: Command, words: list[str], said: str) -> None:
+    code, out, error = runyard(*words)
+    assert (code, out) == (2, "")
+    # Usage errors are drawn in a box.
+    assert said in " ".join(error.replace("│", " ").split())
+    assert "Traceback" not in error
+
+
+def test_an_expression_that_mlflow_does_not_understand_is_quoted(runyard: Command) -> None:
+    code, _, error = runyard("list", "heart", "--where", "f1 > 0.9")
+    assert code == 1
+    assert 'cannot find runs "f1 > 0.9": ' in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_folder_without_a_store_is_named_with_the_remedy(runyard: Command, tmp_path: Path) -> None:
+    code, _, error = runyard("list", store=tmp_path)
+    assert code == 2
+    assert error == (
+        f"runyard: there is no MLflow in {tmp_path}: give --tracking-uri for a server, or --store for the folder that "
+        "`runyard run` wrote to\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_does_not_answer_is_named(runyard: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    code, _, error = runyard("list", "--tracking-uri", "http://127.0.0.1:9")
+    assert code == 1
+    assert error.startswith("runyard: MLflow at http://127.0.0.1:9 cannot ")

@@ -1,0 +1,90 @@
+"""Ranking and differences, for any runs."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.api.records import RunStatus
+from runyard.comparison import Direction, NothingToCompare, diff, direction_of, ranked, varying
+from runyard.history import LoggedRun
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def run(number: int = 0, params: dict[str, str] | None = None, **metrics: float) -> LoggedRun:
+    began = START + timedelta(minutes=number)
+    return LoggedRun(
+        f"{number:032x}", f"run-{number}", "heart", RunStatus.FINISHED, began, began, params or {}, metrics
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("f1_score", Direction.HIGHEST),
+        ("val_loss", Direction.LOWEST),
+        ("log_loss", Direction.LOWEST),
+        ("rmse", Direction.LOWEST),
+        ("mean_absolute_error", Direction.LOWEST),
+        ("test_r2", Direction.HIGHEST),
+        ("accuracy", Direction.HIGHEST),
+        ("glossary_hits", Direction.HIGHEST),
+        ("terror_recall", Direction.HIGHEST),
+        ("epoch_seconds", Direction.LOWEST),
+        ("fairness.sex.equalized_odds_difference", Direction.LOWEST),
+        ("cv_accuracy_std", Direction.LOWEST),
+    ],
+)
+def test_which_way_is_better_is_guessed_from_whole_words(metric: str, direction: Direction) -> None:
+    assert direction_of(metric) is direction
+
+
+@given(st.lists(st.floats(allow_nan=False)), st.sampled_from(Direction))
+def test_the_first_is_never_worse_than_another_and_none_is_lost(values: list[float], direction: Direction) -> None:
+    runs = [run(number, score=value) for number, value in enumerate(values)]
+    if not runs:
+        with pytest.raises(NothingToCompare):
+            ranked(runs, "score", direction)
+        return
+    found = [each.metrics["score"] for each in ranked(runs, "score", direction)]
+    assert found == sorted(values, reverse=direction is Direction.HIGHEST)
+
+
+def test_what_is_not_a_number_is_no_value() -> None:
+    found = ranked([run(0, score=float("nan")), run(1, score=0.5), run(2)], "score", Direction.HIGHEST)
+    assert [each.name for each in found] == ["run-1"]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("01")), min_size=1))
+def test_what_varies_is_what_any_two_do_not_share(values: list[dict[str, str]]) -> None:
+    wanted = {name for one in values for other in values for name in "abc" if one.get(name) != other.get(name)}
+    assert varying(values) == sorted(wanted)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.sampled_from("01")),
+    st.dictionaries(st.sampled_from("abc"), st.sampled_from("01")),
+)
+def test_a_difference_is_the_same_from_both_sides(one: dict[str, str], other: dict[str, str]) -> None:
+    there, back = diff(run(0, one), run(1, other), {}, {}), diff(run(1, other), run(0, one), {}, {})
+    assert [(each.name, each.one, each.other) for each in there.differences] == [
+        (each.name, each.other, each.one) for each in back.differences
+    ]
+    assert bool(there.differences) == (one != other)
+
+
+def test_the_same_recipe_with_other_metrics_is_said_to_lack_something() -> None:
+    found = diff(run(0, {"a": "1"}, score=0.5), run(1, {"a": "1"}, score=0.6), {}, {})
+    assert found.explanation() == (
+        "The same parameters, yet different metrics: what decides them is not recorded, such as a seed. "
+        "Not recorded of both: code, data and environment."
+    )
+    assert not found.same_metrics
+
+
+def test_a_metric_that_one_run_does_not_have_is_no_equal() -> None:
+    found = diff(run(0, score=0.5), run(1), {}, {})
+    assert [(each.name, each.change) for each in found.metrics] == [("score", None)]
+    assert not found.same_metrics
