@@ -1,0 +1,120 @@
+"""The heart example, run as a person runs it, against what scikit-learn says when it is asked plainly."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from runyard.evaluation import Explanation
+from tests.local.laptop import Laptop
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "heart"
+SEVEN = ("cv_accuracy_mean", "cv_accuracy_std", "test_accuracy", "precision", "recall", "f1_score", "roc_auc")
+NAMED = (
+    *("roc_curve", "confusion_matrix", "feature_importance", "pr_curve", "calibration", "permutation_importance"),
+    *("fairness_sex", "shap"),
+)
+NUMBERS = ["age", "resting_bp", "cholesterol", "max_heart_rate", "st_depression", "major_vessels"]
+
+
+def plain(name: str) -> tuple[Pipeline, pd.DataFrame, dict[str, float]]:
+    """Train the model without the example, and return it with the patients it is judged on and its metrics."""
+    table = pd.read_csv(EXAMPLE / "heart_disease.csv")
+    features, truth = table.drop(columns="disease"), table["disease"]
+    train, test, train_truth, test_truth = train_test_split(
+        features, truth, test_size=0.3, stratify=truth, random_state=0
+    )
+    number = Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
+    encode = OneHotEncoder(handle_unknown="ignore")
+    category = Pipeline([("fill", SimpleImputer(strategy="most_frequent")), ("encode", encode)])
+    others = [column for column in features if column not in NUMBERS]
+    columns = ColumnTransformer([("a", number, NUMBERS), ("b", category, others)])
+    models = {
+        "logistic": LogisticRegression(C=1.0, max_iter=1000),
+        "forest": RandomForestClassifier(200, max_depth=5, random_state=0),
+    }
+    model = Pipeline([("columns", columns), ("model", models[name])])
+    folds = cross_val_score(model, train, train_truth, cv=StratifiedKFold(5, shuffle=True, random_state=0))
+    model.fit(train, train_truth)
+    predicted = model.predict(test)
+    metrics = {
+        "cv_accuracy_mean": folds.mean(),
+        "cv_accuracy_std": folds.std(),
+        "test_accuracy": accuracy_score(test_truth, predicted),
+        "precision": precision_score(test_truth, predicted),
+        "recall": recall_score(test_truth, predicted),
+        "f1_score": f1_score(test_truth, predicted),
+        "roc_auc": roc_auc_score(test_truth, model.predict_proba(test)[:, 1]),
+    }
+    return model, test, metrics
+
+
+@pytest.mark.parametrize("name", ["logistic", "forest"])
+def test_a_person_finds_the_model_judged_and_explained(laptop: Laptop, tmp_path: Path, name: str) -> None:
+    code, out, error = laptop.cli("run", EXAMPLE / f"{name}.yaml")
+    assert code == 0, error
+    (run,) = laptop.runs()
+    model, test, metrics = plain(name)
+
+    assert run.info.status == "FINISHED"
+    assert {metric: run.data.metrics[metric] for metric in SEVEN} == pytest.approx(metrics, abs=1e-12)
+    assert f"{metrics['roc_auc']:.4f}" in out
+
+    files = Path(laptop.client.download_artifacts(run.info.run_id, "evaluation", str(tmp_path)))
+    assert {f"{artifact}.png" for artifact in NAMED} <= {file.name for file in files.iterdir()}
+    found = Explanation.from_bytes((files / "shap.npz").read_bytes())
+    says = model.predict_proba(test)[:, 1] if name == "forest" else model.decision_function(test)
+    assert np.allclose(found.shap_values.sum(axis=1)[:, 0] + found.base_values[:, 0], says, atol=1e-9)
+    assert found.rows == [str(patient) for patient in test.index]
+
+    loaded = mlflow.sklearn.load_model(logged_model(laptop, run))
+    assert (loaded.predict(test) == model.predict(test)).all()
+    assert {"runyard.dev/fingerprint", "runyard.dev/uid"} <= run.data.tags.keys()
+    assert f"| {name} |" in (EXAMPLE / "README.md").read_text()
+
+
+def logged_model(laptop: Laptop, run: Run) -> str:
+    (model,) = laptop.client.search_logged_models([run.info.experiment_id])
+    assert model.source_run_id == run.info.run_id
+    return str(model.artifact_location)
+
+
+def test_the_numbers_in_the_readme_are_the_models() -> None:
+    rows = re.findall(r"^\| (logistic|forest) \|(.+)\|$", (EXAMPLE / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == ["logistic", "forest"]
+    for name, cells in rows:
+        metrics = plain(name)[2]
+        assert [cell.strip() for cell in cells.split("|")] == [f"{metrics[metric]:.4f}" for metric in SEVEN]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "svm"], "argument --model: invalid choice: 'svm'"),
+        (["--folds", "1"], "argument --folds: '1' is not a whole number from 2"),
+        (["--seed", "-1"], "argument --seed: '-1' is not a whole number from 0"),
+        (["--max-depth", "many"], "argument --max-depth: 'many' is not a whole number from 1"),
+        (["--inverse-regularisation", "0"], "argument --inverse-regularisation: '0' is not a number above 0"),
+        (["--data", "nowhere.csv"], "argument --data: 'nowhere.csv' cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_option_is_named_before_any_run_is_started(tmp_path: Path, options: list[str], said: str) -> None:
+    command = [sys.executable, str(EXAMPLE / "train.py"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not list(tmp_path.iterdir())
