@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,19 +18,25 @@ from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiException
+    from urllib3 import HTTPResponse
 
 # How long the API server keeps a watch open before it is begun anew.
 _WATCH_SECONDS = 240
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
-# A training may print nothing for days, and the client takes no request without an end.
-_FOLLOW_SECONDS = 30 * 24 * 3600
+# How long a log that is followed may say nothing before it is asked for anew: a connection may die unheard.
+_SILENCE_SECONDS = 60
+# What is asked for again of a log that broke off, beyond the time that has gone by.
+_OVERLAP_SECONDS = 60
 # As long as an API server takes to restart.
 _PATIENCE_SECONDS = 60
+_PAUSE_SECONDS = 1.0
 
 
 class ClusterUnavailable(RunyardError):
     """The cluster does not answer, or there is no kubeconfig for it."""
+
+    exit_code = 4
 
 
 class Refused(RunyardError):
@@ -47,6 +55,25 @@ class NoLog(RunyardError):
     """A pod has no log: it is gone, or its container has not begun."""
 
 
+class Deadline:
+    """A time at which to stop waiting.
+
+    Attributes:
+        seconds: how long from the beginning; None: for ever.
+
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        """Begin."""
+        self.seconds = seconds
+        self._at = math.inf if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left; infinitely many where there is no end."""
+        return self._at - time.monotonic()
+
+
 class Cluster:
     """A namespace of a cluster."""
 
@@ -59,6 +86,7 @@ class Cluster:
         """
         from kubernetes import client, config
 
+        self._is_told = namespace is not None
         try:
             contexts, current = config.list_kube_config_contexts()
             config.load_kube_config(context=context)
@@ -86,11 +114,16 @@ class Cluster:
 
         """
         metadata = cast("JsonObject", manifest.get("metadata") or {})
+        own = metadata.get("namespace")
+        if self._is_told and own not in {None, self.namespace}:
+            raise Refused(
+                f"the manifest's metadata.namespace is {own}, and --namespace {self.namespace}: leave one of them out"
+            )
         with _answering():
             created = self._custom.create_namespaced_custom_object(
                 GROUP,
                 VERSION,
-                str(metadata.get("namespace") or self.namespace),
+                str(own or self.namespace),
                 PLURAL,
                 manifest,
                 field_manager="runyard",
@@ -113,15 +146,11 @@ class Cluster:
             )
         return TrainingRun.model_validate(found)
 
-    def watch(self, name: str, timeout_seconds: float | None = None) -> Iterator[TrainingRun]:
+    def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.
 
-        Args:
-            name: its name.
-            timeout_seconds: how long at most; None: for ever.
-
         Raises:
-            Refused: there is none of that name, or it was deleted meanwhile.
+            Refused: there is none of that name, it was deleted meanwhile, or it may not be watched.
             ClusterUnavailable: the API server has not answered for a minute.
             TimedOut: the time is over.
 
@@ -130,13 +159,12 @@ class Cluster:
         from kubernetes.watch import Watch
         from urllib3.exceptions import HTTPError
 
-        ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         found = self.get(name)
         while True:
             yield found
-            left = _WATCH_SECONDS if ends_at is None else ends_at - time.monotonic()
+            left = deadline.left
             if left <= 0:
-                raise TimedOut(f"{name} has not ended in {timeout_seconds:g} s: it is {found.status.phase or 'new'}")
+                raise TimedOut(f"{name} has not ended in {deadline.seconds:g} s: it is {found.status.phase or 'new'}")
             events = Watch().stream(
                 self._custom.list_namespaced_custom_object,
                 GROUP,
@@ -154,8 +182,12 @@ class Cluster:
                         raise Refused(f'the TrainingRun "{name}" was deleted')
                     found = TrainingRun.model_validate(event["object"])
                     yield found
-            except (ApiException, HTTPError):  # too old a version, or the server went away: begin anew
-                pass
+            except HTTPError:  # the server went away: begin anew
+                time.sleep(_PAUSE_SECONDS)
+            except ApiException as error:
+                if not (error.status == HTTPStatus.GONE or _may_pass(error)):
+                    raise Refused(_message(error)) from error
+                time.sleep(_PAUSE_SECONDS)
             found = self._patiently(name)
 
     def _patiently(self, name: str) -> TrainingRun:
@@ -166,33 +198,107 @@ class Cluster:
             except ClusterUnavailable:
                 if time.monotonic() > gives_up_at:
                     raise
-                time.sleep(1)
+                time.sleep(_PAUSE_SECONDS)
 
-    def log(self, pod: str, *, follow: bool = False) -> Iterator[bytes]:
-        """Yield a training container's log as it comes.
+    def log(self, pod: str) -> Iterator[bytes]:
+        """Yield a training container's log, in pieces.
 
         Raises:
             NoLog: the pod is gone, or its container has not begun.
             ClusterUnavailable: the API server does not answer, or the kubelet does not.
 
         """
-        from urllib3.exceptions import HTTPError
-
         with _answering(missing=NoLog):
-            answer = self._core.read_namespaced_pod_log(
+            answer = self._open_log(pod, _READ_SECONDS)
+        with _answering(), closing(answer):
+            yield from answer.stream(decode_content=False)
+
+    def follow(self, pod: str, deadline: Deadline) -> Iterator[bytes]:
+        """Yield a training container's log line by line as it comes, each once, until the container or the time ends.
+
+        A connection that breaks, or is silent for a minute, is begun anew where it stopped.
+
+        Raises:
+            NoLog: the pod is gone before anything was read of it, or its container has not begun.
+            ClusterUnavailable: the API server has not answered for a minute.
+
+        """
+        last = heard_at = gives_up_at = None
+        while deadline.left > 0:
+            try:
+                ended = self._has_ended(pod)
+                for line in self._stamped(pod, heard_at, deadline, whole=ended):
+                    order, said = _read_stamp(line)
+                    if order is None or last is None or order > last:
+                        last, heard_at = order or last, time.monotonic()
+                        yield said
+                if ended:
+                    return
+                gives_up_at = None
+            except NoLog:
+                if heard_at is None:
+                    raise
+                return
+            except ClusterUnavailable:
+                now = time.monotonic()
+                gives_up_at = gives_up_at or now + _PATIENCE_SECONDS
+                if now > gives_up_at:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+    def _stamped(self, pod: str, since: float | None, deadline: Deadline, *, whole: bool) -> Iterator[bytes]:
+        """Yield a log's lines with their times, until it ends or is silent; a last one without end only of a whole."""
+        from urllib3.exceptions import ReadTimeoutError
+
+        # The client has no `sinceTime`.
+        again = {} if since is None else {"since_seconds": math.ceil(time.monotonic() - since) + _OVERLAP_SECONDS}
+        silence = max(0.1, min(_SILENCE_SECONDS, deadline.left))
+        with _answering(missing=NoLog):
+            answer = self._open_log(pod, silence, follow=True, timestamps=True, **again)
+        rest = b""
+        with _answering(), closing(answer), suppress(ReadTimeoutError):
+            for part in answer.stream(decode_content=False):
+                *lines, rest = (rest + part).split(b"\n")
+                yield from (line + b"\n" for line in lines)
+                if deadline.left <= 0:
+                    return
+            if rest and whole:
+                yield rest
+
+    def _open_log(self, pod: str, silence: float, **more: int) -> HTTPResponse:
+        return cast(
+            "HTTPResponse",
+            self._core.read_namespaced_pod_log(
                 pod,
                 self.namespace,
                 container=TRAINING_CONTAINER,
-                follow=follow,
                 _preload_content=False,
-                _request_timeout=(_CONNECT_SECONDS, _FOLLOW_SECONDS if follow else _READ_SECONDS),
+                _request_timeout=(_CONNECT_SECONDS, silence),
+                **more,
+            ),
+        )
+
+    def _has_ended(self, pod: str) -> bool:
+        with _answering(missing=NoLog):
+            found = self._core.read_namespaced_pod(
+                pod, self.namespace, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
             )
-        try:
-            yield from answer.stream(decode_content=False)
-        except HTTPError as error:
-            raise ClusterUnavailable(f"the log of {pod} broke off: {error}") from error
-        finally:
-            answer.release_conn()
+        listed = found.status.container_statuses or []
+        return any(each.name == TRAINING_CONTAINER and each.state.terminated for each in listed)
+
+
+def _read_stamp(line: bytes) -> tuple[tuple[datetime, bytes] | None, bytes]:
+    """Return a line's place in time, and the line; what the kubelet says itself has no time.
+
+    >>> _read_stamp(b"2026-01-02T03:04:05.123456789Z epoch 1")[1], _read_stamp(b"unable to read the log")
+    (b'epoch 1', (None, b'unable to read the log'))
+    """
+    stamp, _, said = line.partition(b" ")
+    try:
+        # Digits beyond the microseconds are only in the text.
+        return (datetime.fromisoformat(stamp.decode()), stamp), said
+    except ValueError:
+        return None, line
 
 
 def _own_namespace() -> str:
@@ -213,9 +319,14 @@ def _answering(missing: type[RunyardError] | None = None) -> Iterator[None]:
         said = _message(error)
         if missing and error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
             raise missing(said) from error
-        if error.status is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if _may_pass(error):
             raise ClusterUnavailable(f"the cluster cannot do it: {said}") from error
         raise Refused(said) from error
+
+
+def _may_pass(error: ApiException) -> bool:
+    status = error.status or 0
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _message(error: ApiException) -> str:

@@ -1,5 +1,6 @@
 """Runs side by side: which is the best, in what two differ, and what that explains."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,21 @@ from runyard.api.model import JsonObject, as_object
 from runyard.errors import RunyardError
 from runyard.history import LoggedRun
 
-# Of which less is better. Anything else is taken to be a score.
-_COSTS = re.compile(r"(^|_)(loss|error|rmse|mse|mae|mape|perplexity|difference|std|latency|duration|seconds)(_|$)")
+# Words of metrics of which less is better. Anything else is taken to be a score.
+# fmt: off
+_COSTS = frozenset({
+    # differences from what is right
+    "err", "error", "errors", "mae", "mape", "mase", "medae", "mse", "msle", "rmse", "rmsle", "smape", "pinball",
+    "misclassification", "false", "fpr", "fnr", "eer", "wer", "cer", "ece", "brier", "difference", "distance", "fid",
+    # what is minimised in training
+    "loss", "logloss", "losses", "crossentropy", "entropy", "nll", "deviance", "divergence", "kl", "hinge", "inertia",
+    "perplexity", "ppl", "regret",
+    # what it takes, and how it varies
+    "cost", "duration", "latency", "seconds", "time", "std", "stddev", "variance",
+})
+# fmt: on
+_NEGATED = frozenset({"neg", "negative", "minus"})
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _COMMIT_TAG = "mlflow.source.git.commit"
 
 
@@ -30,10 +44,14 @@ class Direction(StrEnum):
 def direction_of(metric: str) -> Direction:
     """Guess from a metric's name whether more or less of it is better.
 
-    >>> direction_of("val_loss").value, direction_of("f1_score").value
-    ('lowest', 'highest')
+    >>> direction_of("val_loss").value, direction_of("f1_score").value, direction_of("neg_log_loss").value
+    ('lowest', 'highest', 'highest')
     """
-    return Direction.LOWEST if _COSTS.search(metric.lower()) else Direction.HIGHEST
+    words = {word.lower() for word in _WORD.findall(metric)}
+    is_cost = any(word in _COSTS or word.endswith("loss") for word in words)
+    # Libraries that know only scores, as scikit-learn's scorers, turn costs around; a "false negative" is still a cost.
+    is_turned = bool(words & _NEGATED) and "false" not in words
+    return Direction.LOWEST if is_cost and not is_turned else Direction.HIGHEST
 
 
 def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list[LoggedRun]:
@@ -44,12 +62,26 @@ def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list
 
     """
     every = list(runs)
-    found = [run for run in every if metric in run.metrics and run.metrics[metric] == run.metrics[metric]]
+    found = [run for run in every if has(run, metric)]
     if not found:
         there = ", ".join(sorted({name for run in every for name in run.metrics})) or "none"
-        raise NothingToCompare(f'no run of these {len(every)} has the metric "{metric}"; they have: {there}')
+        raise NothingToCompare(f'no run has the metric "{metric}" as a number; there are: {there}')
     sign = -1 if direction is Direction.HIGHEST else 1
     return sorted(found, key=lambda run: (sign * run.metrics[metric], run.started_at, run.id))
+
+
+def has(run: LoggedRun, metric: str) -> bool:
+    """Whether a run has a value of a metric, and it is a number."""
+    return not math.isnan(run.metrics.get(metric, math.nan))
+
+
+def winners(runs: Sequence[LoggedRun], metric: str) -> list[LoggedRun]:
+    """Return the best of several runs, those that share it included; none where all have the same, or none has any."""
+    if not any(has(run, metric) for run in runs):
+        return []
+    best = ranked(runs, metric, direction_of(metric))[0].metrics[metric]
+    found = [run for run in runs if run.metrics.get(metric) == best]
+    return [] if len(found) == len(runs) else found
 
 
 def varying(values: Sequence[Mapping[str, str]]) -> list[str]:
@@ -62,6 +94,7 @@ class Kind(StrEnum):
     """What decides a result."""
 
     PARAMETERS = "parameters"
+    SEEDS = "seeds"
     CODE = "code"
     DATA = "data"
     ENVIRONMENT = "environment"
@@ -87,8 +120,20 @@ class MetricChange:
 
     @property
     def change(self) -> float | None:
-        """The second run's minus the first's."""
-        return None if self.one is None or self.other is None else self.other - self.one
+        """The second run's minus the first's; None where either has none, or no number."""
+        if self.is_same:
+            return None if self.one is None or math.isnan(self.one) else 0.0
+        if self.one is None or self.other is None:
+            return None
+        change = self.other - self.one
+        return None if math.isnan(change) else change
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both have the same value to the last bit; what is no number in both is the same."""
+        if self.one is None or self.other is None:
+            return self.one is self.other
+        return self.one == self.other or (math.isnan(self.one) and math.isnan(self.other))
 
 
 @dataclass(frozen=True)
@@ -109,7 +154,7 @@ class Diff:
     @property
     def same_metrics(self) -> bool:
         """Whether each metric has the same value to the last bit."""
-        return all(metric.change == 0 for metric in self.metrics)
+        return all(metric.is_same for metric in self.metrics)
 
     def explanation(self) -> str:
         """Say in a sentence or two what explains the difference."""
@@ -121,10 +166,10 @@ class Diff:
             begun = f"The same {_listed(known)}" if known else "Nothing is recorded that decides a result"
             if self.same_metrics:
                 return f"{begun}, and {metrics}.{unknown}"
-            return f"{begun}, yet {metrics}: what decides them is not recorded, such as a seed.{unknown}"
+            return f"{begun}, yet {metrics}: what decides them is not recorded.{unknown}"
         names = [found.name for found in self.differences]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")  # noqa: PLR2004
-        verb = "differ" if len(kinds) > 1 or kinds[0] is Kind.PARAMETERS else "differs"
+        verb = "differ" if len(kinds) > 1 or kinds[0] in {Kind.PARAMETERS, Kind.SEEDS} else "differs"
         return f"{_listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{unknown}"
 
 
@@ -166,6 +211,7 @@ def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, st
     data = {**run.datasets, **as_object(provenance.get("datasets"))}
     return {
         Kind.PARAMETERS: run.params,
+        Kind.SEEDS: _texts(as_object(provenance.get("seeds"))) or None,
         Kind.CODE: _texts(known_code) or None,
         Kind.DATA: _texts(data) or None,
         Kind.ENVIRONMENT: _texts(environment) or None,
@@ -173,7 +219,7 @@ def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, st
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items() if value}
+    return {name: str(value) for name, value in values.items() if value is not None and value != ""}
 
 
 def _listed(kinds: Sequence[Kind]) -> str:

@@ -56,6 +56,8 @@ class UnknownField(RunyardError):
 class TrackingUnavailable(RunyardError):
     """MLflow does not answer, or refuses; nothing is wrong with the training."""
 
+    exit_code = 4
+
 
 class EvaluationImpossible(RunyardError):
     """A model and the rows given do not fit together."""

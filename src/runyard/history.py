@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from runyard.api.datasets import DIGEST_TAG
-from runyard.api.model import JsonObject, as_object
+from runyard.api.model import JsonObject
 from runyard.api.records import OUTCOME_TAG, PARENT_TAG, REASON_TAG, RunStatus
 from runyard.errors import RunyardError
-from runyard.tracking import answering, client
+from runyard.tracking import DELETED, answering, client, model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow.entities import DatasetInput
     from mlflow.entities import Run as MlflowRun
+    from mlflow.store.entities import PagedList
 
 PROVENANCE_ARTIFACT = "runyard/provenance.json"
-_SHORTEST_ID = 4
-_AT_MOST = 10_000
+_ID = re.compile(r"[0-9a-f]{32}")
+_BEGINNING_OF_ID = re.compile(r"[0-9a-f]{4,31}")
+_PAGE = 1_000
+_EXPERIMENTS_PAGE = 1_000
+# A run may hold anything, and what is read of it is held in memory.
+_LARGEST_BYTES = 64 * 1024 * 1024
+_MOST_FILES = 10_000
 
 
 class NoSuchRun(RunyardError):
     """What a person calls a run is none, or more than one."""
 
     exit_code = 2
+
+
+class WrongFilter(RunyardError):
+    """MLflow does not understand by what runs are to be chosen or ordered."""
+
+    exit_code = 2
+
+
+class UnreadableArtifact(RunyardError):
+    """An artifact is not what its name says, or more than can be read."""
 
 
 class NoSuchExperiment(RunyardError):
@@ -53,7 +71,7 @@ class LoggedRun:
         metrics: last values.
         tags: all of them.
         datasets: digests of its inputs by name: sha256:… where Runyard fetched them, else as MLflow computes them.
-        has_model: whether it logged one.
+        model: the address of the model that it logged last, if it logged any.
 
     """
 
@@ -67,7 +85,7 @@ class LoggedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, str] = field(default_factory=dict)
-    has_model: bool = False
+    model: str | None = None
 
     @property
     def outcome(self) -> str:
@@ -100,15 +118,22 @@ class History:
 
     def experiments(self) -> dict[str, str]:
         """Return the names of all experiments by their IDs."""
+        found: dict[str, str] = {}
+        token = None
         with answering(self._uri):
-            return {found.experiment_id: found.name for found in self._client.search_experiments()}
+            while True:
+                page = self._client.search_experiments(max_results=_EXPERIMENTS_PAGE, page_token=token)
+                found |= {experiment.experiment_id: experiment.name for experiment in page}
+                token = page.token
+                if not token:
+                    return found
 
     def search(
         self,
         experiment: str | None = None,
         where: str = "",
         order_by: Sequence[str] = ("attributes.start_time DESC",),
-        limit: int = _AT_MOST,
+        limit: int | None = None,
     ) -> list[LoggedRun]:
         """Return runs, the newest first unless told otherwise.
 
@@ -116,11 +141,12 @@ class History:
             experiment: its name; None: all.
             where: MLflow's filter, such as "metrics.recall >= 0.9".
             order_by: as MLflow takes it.
-            limit: how many at most.
+            limit: how many at most; None: all.
 
         Raises:
             NoSuchExperiment: there is none of that name.
-            TrackingUnavailable: MLflow does not answer, or does not understand `where`.
+            WrongFilter: MLflow does not understand `where` or `order_by`.
+            TrackingUnavailable: MLflow does not answer.
 
         """
         names = self.experiments()
@@ -128,35 +154,52 @@ class History:
         if experiment is not None and not wanted:
             there = ", ".join(sorted(names.values())) or "none"
             raise NoSuchExperiment(f'there is no experiment "{experiment}"; there are: {there}')
-        found: list[LoggedRun] = []
+        # By ID: pages are counted from the first run, and one that begins meanwhile moves all others by one.
+        found: dict[str, LoggedRun] = {}
         token = None
-        with answering(self._uri, f'find runs "{where}"' if where else "list runs"):
-            while len(found) < limit:
-                page = self._client.search_runs(
-                    wanted,
-                    where,
-                    max_results=min(limit - len(found), 1_000),
-                    order_by=list(order_by),
-                    page_token=token,
+        while limit is None or len(found) < limit:
+            page = self._page(wanted, where, order_by, token)
+            found |= {run.info.run_id: _logged(run, names) for run in page}
+            token = page.token
+            if not token:
+                break
+        return list(found.values())[:limit]
+
+    def _page(
+        self, experiments: Sequence[str], where: str, order_by: Sequence[str], token: str | None
+    ) -> PagedList[MlflowRun]:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "list runs"):
+            try:
+                return self._client.search_runs(
+                    list(experiments), where, max_results=_PAGE, order_by=list(order_by), page_token=token
                 )
-                found.extend(_logged(run, names) for run in page)
-                token = page.token
-                if not token:
-                    break
-        return found
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                said = " ".join(str(error.message).split())
+                raise WrongFilter(f'MLflow does not understand "{where or order_by[0]}": {said}') from error
 
     def find(self, called: str, experiment: str | None = None) -> LoggedRun:
-        """Return the run that a person means: by its ID, at least four characters of it, or its name.
+        """Return the run that a person means: by its ID, its name, or four or more characters of its ID.
 
         Raises:
             NoSuchRun: there is none, or several; the message lists them.
+            NoSuchExperiment: there is no experiment of that name.
+            TrackingUnavailable: MLflow does not answer.
 
         """
-        listed = self.search(experiment)
-        found = [run for run in listed if run.id == called]
-        if not found and len(called) >= _SHORTEST_ID:
-            found = [run for run in listed if run.id.startswith(called)]
-        found = found or [run for run in listed if run.name == called]
+        found = self._of_id(called) if _ID.fullmatch(called) else []
+        if experiment is not None:
+            found = [run for run in found if run.experiment == experiment]
+        # MLflow's filters have no way to write both kinds of quotes; one wildcard stands for any character.
+        alike = called.replace('"', "_").replace("\\", "_")
+        found = found or [
+            run for run in self.search(experiment, f'attributes.run_name LIKE "{alike}"') if run.name == called
+        ]
+        if not found and _BEGINNING_OF_ID.fullmatch(called):
+            found = self.search(experiment, f'attributes.run_id LIKE "{called}%"')
         if len(found) == 1:
             return found[0]
         if not found:
@@ -164,26 +207,72 @@ class History:
         several = ", ".join(f"{run.id[:12]} of {run.started_at:%Y-%m-%d %H:%M}" for run in found[:5])
         raise NoSuchRun(f'{len(found)} runs are called "{called}": give the ID of one: {several}')
 
+    def _of_id(self, run_id: str) -> list[LoggedRun]:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "read a run"):
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return []
+                raise
+            experiment = self._client.get_experiment(run.info.experiment_id)
+        if run.info.lifecycle_stage == DELETED:
+            raise NoSuchRun(f"run {run_id} was deleted: `mlflow runs restore --run-id {run_id}` brings it back")
+        return [_logged(run, {experiment.experiment_id: experiment.name})]
+
     def files(self, run: LoggedRun, folder: str = "") -> list[str]:
-        """Return the paths of a run's artifacts, those in folders included."""
-        found: list[str] = []
+        """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000."""
+        return [path for path, _ in islice(self._entries(run, folder), _MOST_FILES)]
+
+    def _entries(self, run: LoggedRun, folder: str) -> Iterator[tuple[str, int]]:
+        """Yield the paths and sizes in bytes of what is in a folder and below."""
         with answering(self._uri, "list artifacts"):
-            for entry in self._client.list_artifacts(run.id, folder or None):
-                found.extend(self.files(run, entry.path) if entry.is_dir else [entry.path])
-        return found
+            listed = self._client.list_artifacts(run.id, folder or None)
+        for entry in listed:
+            if entry.is_dir:
+                yield from self._entries(run, entry.path)
+            else:
+                yield entry.path, entry.file_size or 0
 
     def content(self, run: LoggedRun, path: str) -> bytes | None:
-        """Return an artifact; None where there is none."""
-        folder = str(Path(path).parent)
-        if path not in self.files(run, "" if folder == "." else folder):
+        """Return an artifact; None where there is none.
+
+        Raises:
+            UnreadableArtifact: it has more than 64 MiB.
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+        """
+        parent = str(PurePosixPath(path).parent)
+        with answering(self._uri, "list artifacts"):
+            listed = self._client.list_artifacts(run.id, None if parent == "." else parent)
+        size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
+        if size is None:
             return None
+        if size > _LARGEST_BYTES:
+            raise UnreadableArtifact(f"{path} of run {run.id} has {size} bytes, and no more than 64 MiB are read")
         with answering(self._uri, f"read {path}"), tempfile.TemporaryDirectory() as scratch:
             return Path(self._client.download_artifacts(run.id, path, scratch)).read_bytes()
 
     def provenance(self, run: LoggedRun) -> JsonObject:
-        """Return what `runyard.provenance` wrote to the run; empty where it did not."""
+        """Return what `runyard.provenance` wrote to the run; empty where it did not.
+
+        Raises:
+            UnreadableArtifact: what is there is no JSON object.
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+        """
         content = self.content(run, PROVENANCE_ARTIFACT)
-        return as_object(json.loads(content)) if content else {}
+        if content is None:
+            return {}
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableArtifact(f"{PROVENANCE_ARTIFACT} of run {run.id} is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise UnreadableArtifact(f"{PROVENANCE_ARTIFACT} of run {run.id} is no JSON object")
+        return found
 
 
 def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
@@ -199,7 +288,7 @@ def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
         metrics=dict(data.metrics),
         tags=dict(data.tags),
         datasets={found.dataset.name: _digest(found) for found in run.inputs.dataset_inputs} if run.inputs else {},
-        has_model=bool(run.outputs and run.outputs.model_outputs),
+        model=model_of(run),
     )
 
 

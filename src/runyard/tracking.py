@@ -12,7 +12,7 @@ from runyard.api.addresses import without_logins
 from runyard.api.environment import REQUEST_RETRIES
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.records import POD_TAG, Correction, Run, RunStatus, model_address
-from runyard.errors import TrackingUnavailable
+from runyard.errors import RunyardError, TrackingUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # MLflow 3.17 has no public setting for where a database without a server keeps the artifacts of experiments that
 # a script makes; without this they are in ./mlruns of whichever process made the experiment.
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-_DELETED = "deleted"
+DELETED = "deleted"
 _LONGEST_CAUSE = 300
 
 
@@ -128,12 +128,20 @@ def answering(uri: str, asked: str = "be used") -> Iterator[None]:
     """Say of whatever MLflow lets out that it cannot do what was asked: a `TrackingUnavailable`."""
     try:
         yield
+    except RunyardError:
+        raise
     except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
         # A password that is cut off is no longer recognised.
         cause = without_logins(" ".join(str(error).split())) or type(error).__name__
         if len(cause) > _LONGEST_CAUSE:
             cause = f"{cause[:_LONGEST_CAUSE]}…"
         raise TrackingUnavailable(f"MLflow at {without_logins(uri)} cannot {asked}: {cause}") from error
+
+
+def model_of(run: MlflowRun) -> str | None:
+    """Return the address of the model that a run logged last, if it logged any."""
+    logged = run.outputs.model_outputs if run.outputs else []
+    return model_address(run.info.run_id, {found.model_id: found.step for found in logged}, run.data.tags)
 
 
 def _plain(run: MlflowRun) -> Run:
@@ -146,10 +154,6 @@ def _plain(run: MlflowRun) -> Run:
         info.artifact_uri,
         tags,
         dict(run.data.metrics),
-        model=model_address(
-            info.run_id,
-            {found.model_id: found.step for found in run.outputs.model_outputs} if run.outputs else {},
-            tags,
-        ),
-        is_deleted=info.lifecycle_stage == _DELETED,
+        model=model_of(run),
+        is_deleted=info.lifecycle_stage == DELETED,
     )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.training import Trainings, of_shell
+from tests.cluster.training import RUNTIME, Trainings, of_shell
+from tests.support.relay import relay_to
 from tests.support.waiting import wait_for
 
 
@@ -24,10 +25,15 @@ class Person:
         file.write_text(yaml.safe_dump(of_shell(name, script, **spec)))
         return file
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
         kubectl = self.trainings.kubectl
-        command = [sys.executable, "-m", "runyard", *map(str, words), "--namespace", str(kubectl.namespace)]
-        environment = {"KUBECONFIG": str(kubectl.kubeconfig), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
+        where = [] if "--namespace" in words else ["--namespace", str(kubectl.namespace)]
+        command = [sys.executable, "-m", "runyard", *map(str, words), *where]
+        environment = {
+            "KUBECONFIG": str(kubeconfig or kubectl.kubeconfig),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+        }
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -80,6 +86,77 @@ def test_a_log_is_followed_while_it_grows(person: Person) -> None:
     assert (first, status["phase"]) == ("line 1\n", "Running")
     assert rest == "line 2\nline 3\nline 4\nline 5\n"
     assert process.returncode == 0
+
+
+def test_a_log_is_followed_from_before_its_container_begins(person: Person) -> None:
+    slow = {"name": "slow", "image": RUNTIME, "command": ["sleep", "6"]}
+    file = person.write("late", "echo here", podTemplate={"spec": {"initContainers": [slow]}})
+    code, out, error = person.calls("submit", file, "--follow")
+    assert (code, error) == (0, "trainingrun.runyard.dev/late created\n")
+    assert out.startswith("here\ntrainingrun.runyard.dev/late succeeded after ")
+
+
+def test_a_log_whose_connection_breaks_is_gone_on_with_and_each_line_is_printed_once(person: Person) -> None:
+    script = "for i in $(seq 60); do echo line $i; sleep 0.2; done; printf 'no end'"
+    person.calls("submit", person.write("broken-off", script))
+    kubectl = person.trainings.kubectl
+    with (
+        relay_to(kubectl.kubeconfig, person.folder) as (relay, kubeconfig),
+        person.start("logs", "broken-off", "--follow", kubeconfig=kubeconfig) as process,
+    ):
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(10)]
+        assert relay.hang_up() > 0
+        lines += [process.stdout.readline() for _ in range(10)]
+        relay.hang_up()
+        rest = process.stdout.read()
+    assert "".join(lines) + rest == "".join(f"line {number}\n" for number in range(1, 61)) + "no end"
+    assert process.returncode == 0
+
+
+def test_following_has_an_end_of_its_own_too_and_data_are_not_mixed_with_the_log(person: Person) -> None:
+    file = person.write("followed-briefly", "while true; do echo again; sleep 1; done")
+    code, out, error = person.calls("submit", file, "--follow", "--timeout", "8", "-o", "json")
+    person.trainings.kubectl("delete", "trainingrun", "followed-briefly", "--wait=false")
+    assert (code, out) == (3, "")
+    assert "again\n" in error
+    assert error.splitlines()[-1] == "runyard: followed-briefly has not ended in 8 s: it is Running"
+
+
+def test_a_namespace_that_is_not_the_manifests_is_refused(person: Person) -> None:
+    file = person.folder / "elsewhere.yaml"
+    manifest = of_shell("elsewhere", "true")
+    manifest["metadata"]["namespace"] = "one"
+    file.write_text(yaml.safe_dump(manifest))
+    code, out, error = person.calls("submit", file, "--namespace", "another")
+    said = "runyard: the manifest's metadata.namespace is one, and --namespace another: leave one of them out\n"
+    assert (code, out, error) == (2, "", said)
+
+
+def test_who_may_read_and_not_watch_is_told_so(person: Person) -> None:
+    person.calls("submit", person.write("guarded", "sleep 30", suspend=True))
+    kubectl = person.trainings.kubectl
+    rule = {"apiGroups": ["runyard.dev"], "resources": ["trainingruns"], "verbs": ["get"]}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "reader"}}
+    kubectl.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}},
+        {**role, "kind": "Role", "rules": [rule]},
+        {
+            **role,
+            "kind": "RoleBinding",
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+            "subjects": [{"kind": "ServiceAccount", "name": "reader"}],
+        },
+    )
+    found = yaml.safe_load(kubectl.kubeconfig.read_text())
+    found["users"][0]["user"] = {"token": kubectl("create", "token", "reader").strip()}
+    own = person.folder / "kubeconfig-of-reader"
+    own.write_text(yaml.safe_dump(found))
+    with person.start("wait", "guarded", "--timeout", "60", kubeconfig=own) as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "cannot watch" in error or "cannot list" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_waiting_has_an_end_of_its_own(person: Person) -> None:
@@ -137,6 +214,6 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runyard", "wait", "a"]
     nowhere = {"KUBECONFIG": str(tmp_path / "nowhere"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert done.stderr.startswith("runyard: there is no cluster to talk to (")
     assert done.stderr.endswith("): set KUBECONFIG, or give --context\n")

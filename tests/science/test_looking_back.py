@@ -12,10 +12,12 @@ import mlflow
 import pytest
 import yaml
 
+from runyard import history
 from runyard.cli import main
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 
 FINISHED, FAILED = "FINISHED", "FAILED"
+NOBODY = "http://127.0.0.1:9"
 COMMIT = "b5c0b187fe309af0f4d35982fd961d7e1b1ae3c2"
 
 
@@ -28,7 +30,13 @@ class Past:
 
 
 def provenance(commit: str = COMMIT, **more: Any) -> dict[str, Any]:
-    return {"code": {"commit": commit, "diff": None}, "python": "3.11.7", "packages": {"numpy": "2.4.6"}, **more}
+    return {
+        "code": {"commit": commit, "diff": None},
+        "python": "3.11.7",
+        "packages": {"numpy": "2.4.6"},
+        "seeds": {"random_state": "0"},
+        **more,
+    }
 
 
 RUNS: list[dict[str, Any]] = [
@@ -66,6 +74,14 @@ RUNS: list[dict[str, Any]] = [
     {"name": "twin", "metrics": {"f1_score": 0.1}},
     {"name": "twin", "metrics": {"f1_score": 0.1}},
 ]
+FIRST_MS = 1_700_000_000_000
+# Names that MLflow takes, and a value that JSON has no word for.
+ODD = {
+    'it\'s a "quote"': float("nan"),
+    "red \x1b[31m\nsecond line :smile: [bold]": 0.1,
+    "100%_sure": 0.5,
+    "100 Xsure": 0.6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +90,15 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
         client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-        experiment = client.create_experiment("heart")
-        client.create_experiment("empty")
-        ids = {}
-        for number, wanted in enumerate(RUNS):
+        experiments = {name: client.create_experiment(name) for name in ("heart", "empty", "odd")}
+        ids: dict[str, str] = {}
+        odd = [{"name": name, "metrics": {"odd": value}, "experiment": "odd"} for name, value in ODD.items()]
+        for number, wanted in enumerate([*odd, *RUNS]):
             run = client.create_run(
-                experiment, 1_700_000_000_000 + number * 60_000, wanted.get("tags"), wanted["name"]
+                experiments[wanted.get("experiment", "heart")],
+                FIRST_MS + (number - len(ODD)) * 60_000,
+                wanted.get("tags"),
+                wanted["name"],
             ).info.run_id
             for name, value in wanted.get("params", {}).items():
                 client.log_param(run, name, value)
@@ -87,8 +106,13 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
                 client.log_metric(run, name, value)
             if "provenance" in wanted:
                 client.log_dict(run, wanted["provenance"], "runyard/provenance.json")
-            client.set_terminated(run, wanted.get("status", FINISHED), 1_700_000_000_000 + number * 60_000 + 42_000)
+            client.set_terminated(run, wanted.get("status", FINISHED), FIRST_MS + (number - len(ODD)) * 60_000 + 42_000)
             ids[wanted["name"]] = run
+        namesake = client.create_run(experiments["odd"], 1, None, ids["deep"][:8]).info.run_id
+        client.set_terminated(namesake, FINISHED, 2)
+        ids["namesake"] = namesake
+        ids["deleted"] = client.create_run(experiments["odd"], 1, None, "deleted").info.run_id
+        client.delete_run(ids["deleted"])
     return Past(folder, ids)
 
 
@@ -102,7 +126,8 @@ def runyard(past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.delenv(name)
 
     def run(*words: str, store: Path | None = None) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["runyard", *words, "--store", str(store or past.folder)])
+        where = [] if "--tracking-uri" in words or "MLFLOW_TRACKING_URI" in os.environ else ["--store", past.folder]
+        monkeypatch.setattr(sys, "argv", ["runyard", *words, *map(str, ["--store", store] if store else where)])
         with pytest.raises(SystemExit) as ended:
             main()
         code = ended.value.code
@@ -177,23 +202,24 @@ def test_a_run_is_shown_by_name_and_by_the_beginning_of_its_id(runyard: Command,
 def test_the_best_run_is_named_with_those_after_it(runyard: Command, past: Past) -> None:
     code, out, _ = runyard("best", "heart", "--metric", "f1_score")
     assert code == 0
-    assert out.startswith("deep: f1_score 0.9, the highest of 6\n")
+    assert out.startswith("deep: f1_score 0.9, the highest\n")
     assert lines(out)[2] == ["RUN", "NAME", "f1_score", "max_depth", "seed"]
     # What failed is not the best, whatever it says; of equals the first.
-    assert [row[1] for row in lines(out)[3:]] == ["deep", "deep-again", "shallow", "other-code", "twin"]
+    assert [row[1] for row in lines(out)[3:8]] == ["deep", "deep-again", "shallow", "other-code", "twin"]
+    assert out.endswith("The best 5; --limit shows more.\n")
     body = json.loads(runyard("best", "heart", "-m", "f1_score", "-o", "json", "-n", "1")[1])
     assert (body["direction"], [run["runId"] for run in body["runs"]]) == ("highest", [past.ids["deep"]])
 
 
 def test_of_a_loss_the_lowest_is_the_best_unless_told_otherwise(runyard: Command) -> None:
-    assert runyard("best", "heart", "-m", "log_loss")[1].startswith("shallow: log_loss 0.4, the lowest of 4\n")
+    assert runyard("best", "heart", "-m", "log_loss")[1].startswith("shallow: log_loss 0.4, the lowest\n")
     said = runyard("best", "heart", "-m", "log_loss", "--direction", "highest")[1]
-    assert said.startswith("other-code: log_loss 0.6, the highest of 4\n")
+    assert said.startswith("other-code: log_loss 0.6, the highest\n")
 
 
 def test_the_best_is_chosen_among_those_that_meet_a_condition(runyard: Command) -> None:
     said = runyard("best", "heart", "-m", "f1_score", "--where", "metrics.log_loss < 0.45")[1]
-    assert said.startswith("shallow: f1_score 0.8, the highest of 1\n")
+    assert said.startswith("shallow: f1_score 0.8, the highest\n")
 
 
 def test_runs_side_by_side_show_what_varies_and_mark_the_best(runyard: Command, past: Past) -> None:
@@ -220,7 +246,7 @@ def test_equals_have_no_best(runyard: Command) -> None:
             "deep-again",
             0,
             [],
-            "The same parameters, code, data and environment, and the same metrics.",
+            "The same parameters, seeds, code, data and environment, and the same metrics.",
         ),
         ("shallow", 1, ["parameters"], "Parameters differ (max_depth): different metrics."),
         ("other-code", 1, ["code", "data"], "Code and data differ (commit, heart): different metrics."),
@@ -228,7 +254,10 @@ def test_equals_have_no_best(runyard: Command) -> None:
             "lost",
             1,
             ["parameters", "parameters"],
-            "Parameters differ (max_depth, seed): different metrics. Not recorded of both: code, data and environment.",
+            (
+                "Parameters differ (max_depth, seed): different metrics. "
+                "Not recorded of both: seeds, code, data and environment."
+            ),
         ),
     ],
 )
@@ -251,10 +280,10 @@ def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["list", "hart"], 'there is no experiment "hart"; there are: Default, empty, heart'),
-        (["best", "hart", "-m", "f1"], 'there is no experiment "hart"; there are: Default, empty, heart'),
-        (["best", "heart", "-m", "f1"], 'no run of these 6 has the metric "f1"; they have: f1_score, log_loss'),
-        (["best", "empty", "-m", "f1"], 'no run of these 0 has the metric "f1"; they have: none'),
+        (["list", "hart"], 'there is no experiment "hart"; there are: Default, empty, heart, odd'),
+        (["best", "hart", "-m", "f1"], 'there is no experiment "hart"; there are: Default, empty, heart, odd'),
+        (["best", "heart", "-m", "f1"], 'no run has the metric "f1" as a number; there are: f1_score, log_loss'),
+        (["best", "empty", "-m", "f1"], 'no run has the metric "f1" as a number; there are: none'),
         (["show", "nobody"], 'there is no run "nobody": give its ID, four or more characters of it, or its name'),
         (["show", "twin"], '2 runs are called "twin": give the ID of one: '),
         (["diff", "deep", "nobody"], 'there is no run "nobody"'),
@@ -272,8 +301,8 @@ def test_what_is_not_there_is_refused_in_a_sentence(runyard: Command, words: lis
 
 def test_an_expression_that_mlflow_does_not_understand_is_quoted(runyard: Command) -> None:
     code, _, error = runyard("list", "heart", "--where", "f1 > 0.9")
-    assert code == 1
-    assert 'cannot find runs "f1 > 0.9": ' in error
+    assert code == 2
+    assert error.startswith('runyard: MLflow does not understand "f1 > 0.9": ')
     assert len(error.splitlines()) == 1
 
 
@@ -289,6 +318,90 @@ def test_a_folder_without_a_store_is_named_with_the_remedy(runyard: Command, tmp
 
 def test_a_server_that_does_not_answer_is_named(runyard: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    code, _, error = runyard("list", "--tracking-uri", "http://127.0.0.1:9")
+    code, _, error = runyard("list", "--tracking-uri", NOBODY)
+    assert code == 4
+    assert error.startswith(f"runyard: MLflow at {NOBODY} cannot ")
+
+
+def test_what_is_asked_for_wins_over_the_environment(
+    runyard: Command, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
+    assert runyard("list")[0] == 4
+    assert runyard("show", "deep", store=past.folder)[0] == 0
+    assert runyard("show", "deep", "--tracking-uri", f"sqlite:///{past.folder / 'mlflow.db'}")[0] == 0
+    code, _, error = runyard("show", "deep", "--tracking-uri", NOBODY, store=past.folder)
+    assert (code, "give --store or --tracking-uri, not both" in " ".join(error.split())) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "heart"],
+        ["show", "deep"],
+        ["best", "heart", "-m", "f1_score"],
+        ["compare", "deep", "lost"],
+        ["diff", "deep", "lost"],
+    ],
+)
+def test_yaml_says_what_json_does(runyard: Command, words: list[str]) -> None:
+    code, out, _ = runyard(*words, "-o", "yaml")
+    assert (code, yaml.safe_load(out)) == (runyard(*words)[0], json.loads(runyard(*words, "-o", "json")[1]))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_run_is_found_by_whatever_name_it_has(runyard: Command, past: Past, name: str) -> None:
+    assert json.loads(runyard("show", name, "-o", "json")[1])["runId"] == past.ids[name]
+
+
+def test_a_name_wins_over_the_beginning_of_another_runs_id(runyard: Command, past: Past) -> None:
+    short = past.ids["deep"][:8]
+    assert json.loads(runyard("show", short, "-o", "json")[1])["runId"] == past.ids["namesake"]
+    assert json.loads(runyard("show", short, "-o", "json", "-e", "heart")[1])["runId"] == past.ids["deep"]
+    assert runyard("show", past.ids["deep"], "-e", "odd")[0] == 2
+
+
+def test_a_run_that_was_deleted_is_said_to_be_so(runyard: Command, past: Past) -> None:
+    code, _, error = runyard("show", past.ids["deleted"])
+    assert (code, "was deleted: `mlflow runs restore --run-id " in error) == (2, True)
+    assert runyard("show", "deleted")[0] == 2
+    code, _, error = runyard("show", "0" * 32)
+    assert (code, error.startswith(f'runyard: there is no run "{"0" * 32}"')) == (2, True)
+
+
+def test_names_are_no_commands_to_a_terminal(runyard: Command) -> None:
+    _, out, _ = runyard("list", "odd")
+    assert r"red \x1b[31m\nsecond line :smile: [bold]" in out
+    assert "\x1b" not in out
+
+
+def test_json_has_no_word_for_what_is_no_number(runyard: Command) -> None:
+    _, out, _ = runyard("list", "odd", "-o", "json", "--where", "attributes.run_name LIKE '%e%'")
+    found = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [run["metrics"]["odd"] for run in found if run["metrics"]] == [0.6, 0.5, 0.1, "NaN"]
+
+
+def test_runs_that_have_no_number_are_not_among_the_best(runyard: Command) -> None:
+    said = json.loads(runyard("best", "odd", "-m", "odd", "-o", "json", "-n", "9")[1])
+    assert [run["metrics"]["odd"] for run in said["runs"]] == [0.6, 0.5, 0.1]
+    code, out, _ = runyard("compare", 'it\'s a "quote"', "100 Xsure")
+    assert (code, lines(out)[-1]) == (0, ["odd", "nan", "0.6", "*"])
+
+
+def test_every_page_of_a_long_list_is_read(runyard: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = runyard("list", "-o", "json")[1]
+    monkeypatch.setattr(history, "_PAGE", 2)
+    monkeypatch.setattr(history, "_EXPERIMENTS_PAGE", 2)
+    assert runyard("list", "-o", "json")[1] == whole
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_a_record_that_is_none_is_named(runyard: Command, past: Past, tmp_path: Path, content: bytes) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{past.folder / 'mlflow.db'}")
+    (tmp_path / "provenance.json").write_bytes(content)
+    client.log_artifact(past.ids["namesake"], str(tmp_path / "provenance.json"), "runyard")
+    code, _, error = runyard("diff", past.ids["namesake"], "deep")
     assert code == 1
-    assert error.startswith("runyard: MLflow at http://127.0.0.1:9 cannot ")
+    assert error.startswith(f"runyard: runyard/provenance.json of run {past.ids['namesake']} is no")
+    assert len(error.splitlines()) == 1

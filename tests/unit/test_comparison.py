@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.records import RunStatus
-from runyard.comparison import Direction, NothingToCompare, diff, direction_of, ranked, varying
+from runyard.comparison import Direction, NothingToCompare, diff, direction_of, ranked, varying, winners
 from runyard.history import LoggedRun
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,6 +35,21 @@ def run(number: int = 0, params: dict[str, str] | None = None, **metrics: float)
         ("epoch_seconds", Direction.LOWEST),
         ("fairness.sex.equalized_odds_difference", Direction.LOWEST),
         ("cv_accuracy_std", Direction.LOWEST),
+        ("eval/loss", Direction.LOWEST),
+        ("train.loss", Direction.LOWEST),
+        ("val-loss", Direction.LOWEST),
+        ("valLoss", Direction.LOWEST),
+        ("logloss", Direction.LOWEST),
+        ("test NLL", Direction.LOWEST),
+        ("RMSE", Direction.LOWEST),
+        ("brier_score", Direction.LOWEST),
+        ("eval/WER", Direction.LOWEST),
+        ("neg_log_loss", Direction.HIGHEST),
+        ("test_neg_mean_squared_error", Direction.HIGHEST),
+        ("false_negative_rate", Direction.LOWEST),
+        ("true_positive_rate", Direction.HIGHEST),
+        ("timeliness", Direction.HIGHEST),
+        ("R2", Direction.HIGHEST),
     ],
 )
 def test_which_way_is_better_is_guessed_from_whole_words(metric: str, direction: Direction) -> None:
@@ -78,10 +93,57 @@ def test_a_difference_is_the_same_from_both_sides(one: dict[str, str], other: di
 def test_the_same_recipe_with_other_metrics_is_said_to_lack_something() -> None:
     found = diff(run(0, {"a": "1"}, score=0.5), run(1, {"a": "1"}, score=0.6), {}, {})
     assert found.explanation() == (
-        "The same parameters, yet different metrics: what decides them is not recorded, such as a seed. "
-        "Not recorded of both: code, data and environment."
+        "The same parameters, yet different metrics: what decides them is not recorded. "
+        "Not recorded of both: seeds, code, data and environment."
     )
     assert not found.same_metrics
+
+
+def test_seeds_are_among_what_explains_a_difference() -> None:
+    found = diff(
+        run(0, score=0.5), run(1, score=0.6), {"seeds": {"random_state": "0"}}, {"seeds": {"random_state": "1"}}
+    )
+    assert [(each.kind.value, each.name, each.one, each.other) for each in found.differences] == [
+        ("seeds", "random_state", "0", "1")
+    ]
+    assert found.explanation().startswith("Seeds differ (random_state): different metrics.")
+
+
+def test_what_is_no_number_in_both_is_the_same() -> None:
+    nan = float("nan")
+    found = diff(run(0, score=nan, loss=nan), run(1, score=nan, loss=0.5), {}, {})
+    assert [(each.name, each.is_same, each.change) for each in found.metrics] == [
+        ("loss", False, None),
+        ("score", True, None),
+    ]
+    assert not found.same_metrics
+
+
+def test_infinitely_much_twice_is_no_change() -> None:
+    found = diff(run(0, loss=float("inf")), run(1, loss=float("inf")), {}, {})
+    assert [(each.is_same, each.change) for each in found.metrics] == [(True, 0.0)]
+
+
+def test_what_a_run_wrote_of_itself_need_not_be_what_was_expected() -> None:
+    odd = {"code": "none", "packages": ["numpy"], "datasets": {"heart": {"sha": 1}}, "seeds": {"a": 0}}
+    found = diff(run(0), run(1), odd, {})  # type: ignore[arg-type]
+    assert found.differences == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [
+        ([0.5, 0.6, 0.6], [1, 2]),
+        ([0.5, 0.5], []),
+        ([float("nan"), float("nan")], []),
+        ([float("nan"), 0.5], [1]),
+        ([None, 0.5], [1]),
+        ([None, None], []),
+    ],
+)
+def test_the_best_of_several_share_it_and_of_equals_there_is_none(values: list[float | None], best: list[int]) -> None:
+    runs = [run(number) if value is None else run(number, score=value) for number, value in enumerate(values)]
+    assert winners(runs, "score") == [runs[number] for number in best]
 
 
 def test_a_metric_that_one_run_does_not_have_is_no_equal() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from runyard.cli import cluster, runs
+from runyard.cli.output import plain
 from runyard.cli.run import run
 from runyard.errors import RunyardError
 
@@ -43,5 +44,6 @@ def main() -> None:
     try:
         app()
     except RunyardError as error:
-        typer.echo(f"runyard: {error}", err=True)
+        said = "\n".join(map(plain, str(error).split("\n")))
+        typer.echo(f"runyard: {said}", err=True)
         sys.exit(error.exit_code)

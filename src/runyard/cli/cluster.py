@@ -1,8 +1,9 @@
 """`runyard submit`, `wait`, `logs`: TrainingRuns in a cluster."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, BinaryIO, cast
 
 import typer
 from rich.console import Console
@@ -16,7 +17,7 @@ from runyard.api.trainingrun import TrainingRun
 from runyard.cli import output as out
 from runyard.cli.output import Output
 from runyard.cli.runs import OutputOption
-from runyard.cluster import Cluster, NoLog
+from runyard.cluster import Cluster, Deadline, NoLog
 from runyard.errors import RunyardError
 from runyard.history import History
 
@@ -41,9 +42,10 @@ def submit(
 ) -> None:
     """Create a TrainingRun in a cluster, checked before it is sent.
 
-    Exit codes: 0 it was created, and with --wait or --follow it succeeded; 1 it failed, or the cluster does not
-    answer; 2 the manifest is wrong, or the API server refuses it; 3 --timeout is over.
+    Exit codes: 0 it was created, and with --wait or --follow it succeeded; 1 it failed; 2 the manifest is wrong, or
+    the API server refuses it; 3 --timeout is over; 4 the cluster does not answer.
     """
+    deadline = Deadline(timeout)
     document = manifest.document(file)
     validation.parse(document)
     opened = Cluster(context, namespace)
@@ -54,8 +56,10 @@ def submit(
         return
     typer.echo(f"{_called(created)} created", err=True)
     if follow:
-        _follow(opened, created.metadata.name)
-    _end(_ended(opened, created.metadata.name, timeout), output)
+        # What is printed as data is the outcome alone, as with `runyard run`.
+        stream = sys.stdout if output is Output.TEXT else sys.stderr
+        _follow(opened, created.metadata.name, deadline, stream.buffer)
+    _end(_ended(opened, created.metadata.name, deadline), output)
 
 
 def wait(
@@ -68,10 +72,10 @@ def wait(
 ) -> None:
     """Wait for a TrainingRun's end.
 
-    Exit codes: 0 it succeeded; 1 it failed, or the cluster does not answer; 2 there is none of that name; 3 --timeout
-    is over.
+    Exit codes: 0 it succeeded; 1 it failed; 2 there is none of that name; 3 --timeout is over; 4 the cluster does not
+    answer.
     """
-    _end(_ended(Cluster(context, namespace), name, timeout, tracked=tracked), output)
+    _end(_ended(Cluster(context, namespace), name, Deadline(timeout), tracked=tracked), output)
 
 
 def logs(
@@ -87,16 +91,16 @@ def logs(
 ) -> None:
     """Print a training's log: its pod's or, once that is gone, the part that is kept in MLflow.
 
-    Exit codes: 0; 1 there is no log, or the cluster does not answer; 2 there is no such TrainingRun or attempt.
+    Exit codes: 0; 1 there is no log; 2 there is no such TrainingRun or attempt; 4 no answer of the cluster or MLflow.
     """
     opened = Cluster(context, namespace)
     if follow and attempt is None:
-        _follow(opened, name)
+        _follow(opened, name, Deadline(), sys.stdout.buffer)
         return
     found = opened.get(name)
     wanted = _attempt(found, attempt)
     try:
-        _print(opened, wanted.pod, follow=follow)
+        _print(opened.follow(wanted.pod, Deadline()) if follow else opened.log(wanted.pod), sys.stdout.buffer)
     except NoLog as gone:
         sys.stdout.buffer.write(_kept(wanted, tracking_uri, gone))
 
@@ -136,32 +140,32 @@ def _kept(attempt: Attempt, tracking_uri: str | None, gone: NoLog) -> bytes:
     return content
 
 
-def _print(opened: Cluster, pod: str, *, follow: bool) -> None:
-    for part in opened.log(pod, follow=follow):
-        sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
+def _print(log: Iterator[bytes], stream: BinaryIO) -> None:
+    for part in log:
+        stream.write(part)
+        stream.flush()
 
 
-def _follow(opened: Cluster, name: str) -> None:
-    """Print the log of each attempt as it comes, until the training ends."""
+def _follow(opened: Cluster, name: str, deadline: Deadline, stream: BinaryIO) -> None:
+    """Print the log of each attempt as it comes, until the training or the time ends."""
     printed: set[str] = set()
-    for seen in opened.watch(name):
+    for seen in opened.watch(name, deadline):
         for attempt in seen.status.attempts:
-            if attempt.uid in printed:
+            if attempt.uid in printed or attempt.outcome is Outcome.PENDING:
                 continue
             try:
-                _print(opened, attempt.pod, follow=True)
-            except NoLog:
+                _print(opened.follow(attempt.pod, deadline), stream)
+            except NoLog as reason:
                 if attempt.outcome is Outcome.RUNNING:
                     continue  # its container has not begun
-                typer.echo(f"runyard: the log of {attempt.pod} is no longer in the cluster", err=True)
+                typer.echo(f"runyard: no log of {attempt.pod}: {reason}", err=True)
             printed.add(attempt.uid)
         if seen.status.phase in _ENDED:
             return
 
 
-def _ended(opened: Cluster, name: str, timeout: float | None, *, tracked: bool = False) -> TrainingRun:
-    for seen in opened.watch(name, timeout):
+def _ended(opened: Cluster, name: str, deadline: Deadline, *, tracked: bool = False) -> TrainingRun:
+    for seen in opened.watch(name, deadline):
         condition = seen.status.condition(TRACKED)
         if seen.status.phase in _ENDED and (not tracked or (condition and condition.status == "True")):
             return seen
@@ -173,7 +177,7 @@ def _end(resource: TrainingRun, output: Output) -> None:
         status = resource.status
         console.print(f"{_called(resource)} {str(status.phase).lower()} after {status.duration}")
         if status.message:
-            console.print(status.message)
+            console.print(out.plain(status.message))
         if status.metrics:
             rows = [[name, out.number(float(value))] for name, value in status.metrics.items()]
             console.print(out.table(("METRIC", "VALUE"), rows, numbers=("VALUE",)))

@@ -13,20 +13,16 @@ from runyard.api.addresses import without_logins
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import TRACKED
 from runyard.api.trainingrun import TrainingRun
-from runyard.cli.output import Output, as_yaml, emit, number, table
+from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
+from runyard.cli.output import Output, as_yaml, emit, number, plain, table
 
 _INTERRUPTED = 130
 
 
 def run(
     file: Annotated[Path, typer.Argument(help="A manifest with one TrainingRun.", show_default=False)],
-    store: Annotated[
-        Path, typer.Option(help="Folder of the embedded MLflow: an SQLite database and the artifacts.")
-    ] = Path(".runyard"),
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server to log to, in place of the embedded one."),
-    ] = None,
+    store: StoreOption = None,
+    tracking_uri: TrackingOption = None,
     output: Annotated[
         Output,
         typer.Option("--output", "-o", help="text: the training's output, the status, a summary; or the status alone."),
@@ -35,12 +31,13 @@ def run(
     """Run a TrainingRun as a process on this machine, and say what came of it.
 
     The command starts in the manifest's folder, in this environment; the image is not used. Exit codes: 0 the
-    training succeeded, 1 it failed or MLflow did not answer before it began, 2 the manifest is wrong or needs a
-    cluster, 130 it was interrupted.
+    training succeeded, 1 it failed, 2 the manifest is wrong or needs a cluster, 4 MLflow did not answer before it
+    began, 130 it was interrupted.
     """
     wanted = manifest.read(file)
     local.check(wanted)
-    tracking: local.Tracking = local.Server(tracking_uri) if tracking_uri else local.Embedded(store.absolute())
+    chosen = chosen_mlflow(store, tracking_uri)
+    tracking: local.Tracking = local.Server(chosen) if isinstance(chosen, str) else local.Embedded(chosen.absolute())
     stream = sys.stdout.buffer if output is Output.TEXT else sys.stderr.buffer
 
     def echo(line: bytes) -> None:
@@ -75,10 +72,10 @@ def _summarise(console: Console, result: TrainingRun, tracking: local.Tracking) 
     console.print(line)
     console.print(table(("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"), map(_row, status.attempts)))
     if status.message:
-        console.print(f"\n{status.message}")
+        console.print(f"\n{plain(status.message)}")
     tracked = status.condition(TRACKED)
     if tracked and tracked.status != "True":
-        console.print(f"\nNot tracked ({tracked.reason}): {tracked.message}", soft_wrap=True)
+        console.print(f"\nNot tracked ({tracked.reason}): {plain(tracked.message)}", soft_wrap=True)
     if status.metrics:
         console.print()
         rows = [[name, number(float(value))] for name, value in status.metrics.items()]

@@ -9,19 +9,13 @@ from rich.console import Console
 
 from runyard.api.model import format_time
 from runyard.cli import output as out
+from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
-from runyard.comparison import Direction, direction_of, ranked, varying
+from runyard.comparison import Direction, direction_of, ranked, varying, winners
 from runyard.comparison import diff as difference
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
 
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the embedded MLflow.")]
-TrackingOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="An MLflow server, in place of the embedded one."
-    ),
-]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What is printed.")]
 ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Look only there.")]
 WhereOption = Annotated[
@@ -29,7 +23,6 @@ WhereOption = Annotated[
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="ID, four or more characters of it, or name.")]
 
-DEFAULT_STORE = Path(".runyard")
 _ID_SHOWN = 8
 _METRICS_SHOWN = 3
 
@@ -40,19 +33,20 @@ class NoStore(RunyardError):
     exit_code = 2
 
 
-def history(store: Path, tracking_uri: str | None) -> History:
+def history(store: Path | None, tracking_uri: str | None) -> History:
     """Open the MLflow that is meant.
 
     Raises:
         NoStore: there is none.
 
     """
-    if tracking_uri:
-        return History(tracking_uri)
-    database = store.absolute() / "mlflow.db"
+    chosen = chosen_mlflow(store, tracking_uri)
+    if isinstance(chosen, str):
+        return History(chosen)
+    database = chosen.absolute() / "mlflow.db"
     if not database.is_file():
         raise NoStore(
-            f"there is no MLflow in {store}: give --tracking-uri for a server, or --store for the folder that "
+            f"there is no MLflow in {chosen}: give --tracking-uri for a server, or --store for the folder that "
             "`runyard run` wrote to"
         )
     return History(f"sqlite:///{database}")
@@ -65,14 +59,14 @@ def list_runs(
         list[str] | None, typer.Option("--metric", "-m", help="Show this metric; may be repeated.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many, the newest first.")] = 20,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List runs, the newest first.
 
-    Exit codes: 0, also where there are none; 1 MLflow does not answer; 2 there is no such experiment, or --where is
-    not understood.
+    Exit codes: 0, also where there are none; 2 there is no such experiment, or --where is not understood; 4 MLflow
+    does not answer.
     """
     found = history(store, tracking_uri).search(experiment, where, limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
@@ -105,20 +99,20 @@ def list_runs(
 def show(
     run: RunArgument,
     experiment: ExperimentOption = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show all that is known of a run.
 
-    Exit codes: 0; 1 MLflow does not answer; 2 there is no such run, or several are called so.
+    Exit codes: 0; 2 there is no such run, or several are called so; 4 MLflow does not answer.
     """
     opened = history(store, tracking_uri)
     found = opened.find(run, experiment)
     files = sorted(opened.files(found))
 
     def text(console: Console) -> None:
-        console.print(f"{found.name}  {_outcome(found)}", style="bold")
+        console.print(out.plain(f"{found.name}  {_outcome(found)}"), style="bold")
         facts = {
             "run": found.id,
             "experiment": found.experiment,
@@ -127,7 +121,7 @@ def show(
             "part of": found.parent_id or "",
             "commit": found.tags.get("mlflow.source.git.commit", ""),
             "fingerprint": found.tags.get("runyard.dev/fingerprint", ""),
-            "model": "yes" if found.has_model else "no",
+            "model": found.model or "",
         }
         console.print(out.table(["", ""], [[name, value] for name, value in facts.items() if value]))
         for heading, values in (
@@ -155,21 +149,26 @@ def best(
     ] = None,
     where: WhereOption = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the best first.")] = 5,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Name the best run of an experiment, and those after it. Only runs that finished count.
 
-    Exit codes: 0; 1 MLflow does not answer; 2 there is no such experiment, or no run has the metric.
+    Exit codes: 0; 2 there is no such experiment, or no run has the metric; 4 MLflow does not answer.
     """
     only = " and ".join(part for part in ("attributes.status = 'FINISHED'", where) if part)
     towards = direction or direction_of(metric)
-    found = ranked(history(store, tracking_uri).search(experiment, only), metric, towards)
+    order = f"metrics.`{metric}` {'DESC' if towards is Direction.HIGHEST else 'ASC'}"
+    # MLflow sorts runs that have no such number to the end.
+    ordered = history(store, tracking_uri).search(experiment, only, (order, "attributes.start_time ASC"), limit + 1)
+    found = ranked(ordered, metric, towards)
 
     def text(console: Console) -> None:
         first = found[0]
-        console.print(f"{first.name}: {metric} {out.number(first.metrics[metric])}, the {towards} of {len(found)}\n")
+        console.print(
+            out.plain(f"{first.name}: {metric} {out.number(first.metrics[metric])}, the {towards}"), end="\n\n"
+        )
         names = varying([run.params for run in found[:limit]])[:6]
         rows = [
             [
@@ -181,6 +180,8 @@ def best(
             for run in found[:limit]
         ]
         console.print(out.table(["RUN", "NAME", metric, *names], rows, [metric]))
+        if len(found) > limit:
+            console.print(f"\nThe best {limit}; --limit shows more.")
 
     answer = {"metric": metric, "direction": towards.value, "runs": [body(run) for run in found[:limit]]}
     out.emit(output, answer, text)
@@ -189,20 +190,20 @@ def best(
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.", show_default=False)],
     experiment: ExperimentOption = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Put runs side by side: parameters that are not the same in all, and every metric, the best marked with a star.
 
-    Exit codes: 0; 1 MLflow does not answer; 2 there is no such run, or only one was named.
+    Exit codes: 0; 2 there is no such run, or only one was named; 4 MLflow does not answer.
     """
     if len(runs) < 2:  # noqa: PLR2004 it takes two
         raise typer.BadParameter("give two or more runs")
     opened = history(store, tracking_uri)
     found = [opened.find(name, experiment) for name in runs]
     metrics = sorted({name for run in found for name in run.metrics})
-    winners = {name: _winners(found, name) for name in metrics}
+    best_ids = {name: [run.id for run in winners(found, name)] for name in metrics}
 
     def text(console: Console) -> None:
         names = varying([run.params for run in found])
@@ -211,27 +212,27 @@ def compare(
         rows.extend(
             [
                 name,
-                *(out.number(run.metrics.get(name)) + (" *" if run.id in winners[name] else "  ") for run in found),
+                *(out.number(run.metrics.get(name)) + (" *" if run.id in best_ids[name] else "  ") for run in found),
             ]
             for name in metrics
         )
         console.print(out.table(headings, rows, headings[1:]))
 
-    out.emit(output, {"runs": [body(run) for run in found], "best": winners}, text)
+    out.emit(output, {"runs": [body(run) for run in found], "best": best_ids}, text)
 
 
 def diff(
     one: RunArgument,
     other: RunArgument,
     experiment: ExperimentOption = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say in what two runs differ - parameters, code, data, environment, metrics - and what that explains.
 
-    Exit codes: 0 nothing that decides a result differs, and no metric does; 1 something does, or MLflow does not
-    answer; 2 there is no such run.
+    Exit codes: 0 nothing that decides a result differs, and no metric does; 1 something does; 2 there is no such run;
+    4 MLflow does not answer.
     """
     opened = history(store, tracking_uri)
     first, second = opened.find(one, experiment), opened.find(other, experiment)
@@ -251,13 +252,13 @@ def diff(
             headings = ["METRIC", *names, "CHANGE"]
             console.print(out.table(headings, rows, headings[1:]))
             console.print()
-        console.print(found.explanation(), soft_wrap=True)
+        console.print(out.plain(found.explanation()), soft_wrap=True)
 
     answer = {
         "runs": [first.id, second.id],
-        "differences": [asdict(each) for each in found.differences],
+        "differences": [{**asdict(each), "kind": each.kind.value} for each in found.differences],
         "metrics": [{**asdict(each), "change": each.change} for each in found.metrics],
-        "unknown": found.unknown,
+        "unknown": [kind.value for kind in found.unknown],
         "explanation": found.explanation(),
     }
     out.emit(output, answer, text)
@@ -280,7 +281,7 @@ def body(run: LoggedRun) -> dict[str, object]:
         "metrics": dict(run.metrics),
         "datasets": dict(run.datasets),
         "tags": {name: value for name, value in run.tags.items() if not name.startswith("mlflow.log-model")},
-        "hasModel": run.has_model,
+        "model": run.model,
     }
 
 
@@ -295,13 +296,6 @@ def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:
         for name in run.metrics:
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: (-counts[name], name))[:_METRICS_SHOWN]
-
-
-def _winners(runs: list[LoggedRun], metric: str) -> list[str]:
-    having = ranked(runs, metric, direction_of(metric)) if any(metric in run.metrics for run in runs) else []
-    top = [run for run in having if run.metrics[metric] == having[0].metrics[metric]]
-    # Where all are equal there is no best.
-    return [] if len(top) == len(runs) else [run.id for run in top]
 
 
 def _short(value: str | None) -> str:
