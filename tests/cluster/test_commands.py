@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.cluster.training import RUNTIME, Trainings, of_shell
+from tests.support.programs import program
 from tests.support.relay import relay_to
 from tests.support.waiting import wait_for
 
@@ -59,6 +60,18 @@ def test_a_training_is_submitted_and_waited_for(person: Person) -> None:
     found = json.loads(out)
     assert (code, found["status"]["phase"], found["metadata"]["name"]) == (0, "Succeeded", "submitted")
     assert person.calls("logs", "submitted") == (0, "trained\n", "")
+
+
+def test_kubectl_has_it_as_a_plugin(person: Person) -> None:
+    kubectl = person.trainings.kubectl
+    person.calls("submit", person.write("plugged-in", "echo trained"), "--wait")
+    path = f"{Path(sys.executable).parent}:{Path(program('kubectl')).parent}:/usr/bin:/bin"
+    command = [program("kubectl"), "runyard", "logs", "plugged-in", "-n", str(kubectl.namespace)]
+    environment = {"KUBECONFIG": str(kubectl.kubeconfig), "PATH": path, "HOME": str(person.folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "trained\n", "")
+    asked = subprocess.run([*command[:2], "--help"], env=environment, capture_output=True, text=True, check=True)
+    assert "Usage: kubectl runyard [OPTIONS] COMMAND" in asked.stdout
 
 
 def test_a_training_that_fails_is_followed_through_its_attempts_and_ends_with_1(person: Person) -> None:

@@ -207,7 +207,7 @@ def test_the_best_run_is_named_with_those_after_it(runyard: Command, past: Past)
     # What failed is not the best, whatever it says; of equals the first.
     assert [row[1] for row in lines(out)[3:8]] == ["deep", "deep-again", "shallow", "other-code", "twin"]
     assert out.endswith("The best 5; --limit shows more.\n")
-    body = json.loads(runyard("best", "heart", "-m", "f1_score", "-o", "json", "-n", "1")[1])
+    body = json.loads(runyard("best", "heart", "-m", "f1_score", "-o", "json", "--limit", "1")[1])
     assert (body["direction"], [run["runId"] for run in body["runs"]]) == ("highest", [past.ids["deep"]])
 
 
@@ -288,7 +288,7 @@ def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command)
         (["show", "twin"], '2 runs are called "twin": give the ID of one: '),
         (["diff", "deep", "nobody"], 'there is no run "nobody"'),
         (["compare", "deep"], "give two or more runs"),
-        (["list", "--limit", "0"], "'--limit' / '-n': Input should be greater than or equal to 1"),
+        (["list", "--limit", "0"], "'--limit': Input should be greater than or equal to 1"),
     ],
 )
 def test_what_is_not_there_is_refused_in_a_sentence(runyard: Command, words: list[str], said: str) -> None:
@@ -383,7 +383,7 @@ def test_json_has_no_word_for_what_is_no_number(runyard: Command) -> None:
 
 
 def test_runs_that_have_no_number_are_not_among_the_best(runyard: Command) -> None:
-    said = json.loads(runyard("best", "odd", "-m", "odd", "-o", "json", "-n", "9")[1])
+    said = json.loads(runyard("best", "odd", "-m", "odd", "-o", "json", "--limit", "9")[1])
     assert [run["metrics"]["odd"] for run in said["runs"]] == [0.6, 0.5, 0.1]
     code, out, _ = runyard("compare", 'it\'s a "quote"', "100 Xsure")
     assert (code, lines(out)[-1]) == (0, ["odd", "nan", "0.6", "*"])

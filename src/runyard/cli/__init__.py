@@ -1,6 +1,7 @@
 """The command line: `runyard …`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,9 @@ from runyard.cli import cluster, runs
 from runyard.cli.output import plain
 from runyard.cli.run import run
 from runyard.errors import RunyardError
+
+# kubectl runs a program of this name for `kubectl runyard`.
+_PLUGIN = "kubectl-runyard"
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.command()(run)
@@ -42,7 +46,7 @@ def options(
 def main() -> None:
     """Run the command; an error is one sentence on standard error and an exit code."""
     try:
-        app()
+        app(prog_name="kubectl runyard" if Path(sys.argv[0]).name == _PLUGIN else "runyard")
     except RunyardError as error:
         said = "\n".join(map(plain, str(error).split("\n")))
         typer.echo(f"runyard: {said}", err=True)

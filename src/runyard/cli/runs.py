@@ -58,7 +58,7 @@ def list_runs(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="Show this metric; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")] = 20,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
@@ -148,7 +148,7 @@ def best(
         typer.Option("--direction", help="Which is better; default: lowest for losses and errors, else highest."),
     ] = None,
     where: WhereOption = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the best first.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the best first.")] = 5,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
