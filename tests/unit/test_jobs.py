@@ -27,6 +27,14 @@ def container_of(**spec: Any) -> dict[str, Any]:
     return container
 
 
+@pytest.mark.parametrize(
+    ("image", "digest"), [(f"example/wine:1@sha256:{'0' * 64}", f"sha256:{'0' * 64}"), ("example/wine:1", None)]
+)
+def test_a_training_is_told_the_digest_that_its_manifest_gives_its_image(image: str, digest: str | None) -> None:
+    _, variables = as_in_the_container(container_of(image=image))
+    assert variables.get("RUNYARD_IMAGE_DIGEST") == digest
+
+
 def expanded(text: str, variables: dict[str, str]) -> str:
     """Expand $(NAME) and $$ as Kubernetes does: what is not defined stays as it is."""
 

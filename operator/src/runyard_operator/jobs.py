@@ -201,6 +201,9 @@ def _environment(
             _variable("MASTER_ADDR", f"{job_name(run)}-0.{service_name(run)}"),
             _variable("MASTER_PORT", str(MASTER_PORT)),
         ]
+    _, _, digest = str(asked.get("image", "")).partition("@")
+    if digest.startswith("sha256:"):
+        own.append(_variable(environment.IMAGE_DIGEST_VARIABLE, digest))
     variables = environment.own_variables(run, platform, "$(RUNYARD_POD_UID)", assigned)
     own += [_variable(name, value) for name, value in variables.items()]
     persons = [

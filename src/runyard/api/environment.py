@@ -11,6 +11,8 @@ from runyard.api.trainingrun import TrainingRun
 
 # The default makes a script hang for four minutes at an unreachable server.
 REQUEST_RETRIES = "3"
+# For an image that the manifest pins by its digest; of another one a process in it cannot know.
+IMAGE_DIGEST_VARIABLE = "RUNYARD_IMAGE_DIGEST"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
