@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from runyard import provenance
 from runyard.api.datasets import DIGEST_TAG
 from runyard.api.model import JsonObject
 from runyard.api.records import OUTCOME_TAG, PARENT_TAG, REASON_TAG, RunStatus
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.store.entities import PagedList
 
-PROVENANCE_ARTIFACT = "runyard/provenance.json"
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEGINNING_OF_ID = re.compile(r"[0-9a-f]{4,31}")
 _PAGE = 1_000
@@ -259,20 +258,12 @@ class History:
         """Return what `runyard.provenance` wrote to the run; empty where it did not.
 
         Raises:
-            UnreadableArtifact: what is there is no JSON object.
+            ProvenanceUnavailable: what is there is something else.
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
         """
-        content = self.content(run, PROVENANCE_ARTIFACT)
-        if content is None:
-            return {}
-        try:
-            found = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UnreadableArtifact(f"{PROVENANCE_ARTIFACT} of run {run.id} is not JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise UnreadableArtifact(f"{PROVENANCE_ARTIFACT} of run {run.id} is no JSON object")
-        return found
+        with answering(self._uri, "read a run's provenance"):
+            return provenance.read(self._client, run.id)
 
 
 def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:

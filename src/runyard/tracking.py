@@ -129,7 +129,7 @@ def answering(uri: str, asked: str = "be used") -> Iterator[None]:
     try:
         yield
     except RunyardError:
-        raise
+        raise  # it says by itself what is wrong
     except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
         # A password that is cut off is no longer recognised.
         cause = without_logins(" ".join(str(error).split())) or type(error).__name__

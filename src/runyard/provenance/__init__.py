@@ -5,9 +5,7 @@ decides their results is the same. docs/provenance.md specifies it such that ano
 """
 
 import json
-import os
 import platform
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,15 +15,17 @@ from pathlib import Path
 from runyard.errors import ProvenanceUnavailable
 from runyard.provenance.code import Code, find_code
 from runyard.provenance.fingerprints import Recipe, fingerprint
-from runyard.provenance.surroundings import Hardware, hardware, packages
+from runyard.provenance.packages import packages, requirements
+from runyard.provenance.program import as_text, command, image, program, workers
+from runyard.provenance.records import read
+from runyard.provenance.surroundings import Hardware, hardware
 
-__all__ = ["Code", "Hardware", "Provenance", "ProvenanceUnavailable", "Recipe", "collect", "fingerprint", "log"]
+__all__ = ["Code", "Hardware", "Provenance", "ProvenanceUnavailable", "Recipe", "collect", "fingerprint", "log", "read"]
 
 FOLDER = "runyard"
 FORMAT = 1
 FINGERPRINT_TAG = "runyard.dev/fingerprint"
 DIRTY_TAG = "runyard.dev/uncommitted"
-IMAGE_VARIABLE = "RUNYARD_IMAGE_DIGEST"
 _COMMIT_TAG = "mlflow.source.git.commit"
 
 
@@ -35,14 +35,18 @@ class Provenance:
 
     Attributes:
         code: the commit, and what was changed since; None outside a git repository.
-        script: digest of the program's file, sha256:…, where it is in no repository.
+        script: digest of the program's file, sha256:…, where no commit is known.
         image: digest of the container's image, sha256:…, where it is known.
         python: Python's version.
-        packages: the version of each installed distribution by its normalised name (PEP 503).
+        packages: of each installed distribution by its normalised name (PEP 503) the version, and the address of what
+            came from elsewhere than an index, `VERSION @ ADDRESS`.
         hardware: the machine.
+        command: what Python was started with, without its own name; empty where that says nothing.
+        workers: how many processes train together, where that is known.
         parameters: by name, as text.
         seeds: by name, as text.
         datasets: digests by name, sha256:….
+        left_out: what is not known of these, and why, by the member's name: `diff`, or `diff/data.csv` of one file.
 
     """
 
@@ -52,23 +56,29 @@ class Provenance:
     python: str
     packages: dict[str, str]
     hardware: Hardware
+    command: tuple[str, ...] = ()
+    workers: int | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, str] = field(default_factory=dict)
     datasets: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
-        """All of it that decides the result: not the machine, nor what an image settles already."""
+        """All of it that decides the result: not the machine."""
         return Recipe(
             commit=self.code.commit if self.code else None,
             diff=self.code.diff_digest if self.code else None,
             script=self.script,
             image=self.image,
-            python=None if self.image else self.python,
-            packages={} if self.image else self.packages,
+            python=self.python,
+            packages=self.packages,
+            command=self.command,
             parameters=self.parameters,
             seeds=self.seeds,
             datasets=self.datasets,
+            workers=self.workers,
+            left_out=tuple(self.left_out),
         )
 
     @property
@@ -78,9 +88,9 @@ class Provenance:
 
     def save(self, folder: Path) -> None:
         """Write provenance.json, requirements.txt and, where the code was changed, uncommitted.diff into a folder."""
-        (folder / "provenance.json").write_text(json.dumps(self._about(), indent=2, ensure_ascii=False))
-        lines = [f"{name}=={version}\n" for name, version in self.packages.items()]
-        (folder / "requirements.txt").write_text("".join(lines))
+        about = json.dumps(self._about(), indent=2, ensure_ascii=False)
+        (folder / "provenance.json").write_text(about, encoding="utf-8")
+        (folder / "requirements.txt").write_text(requirements(self.packages), encoding="utf-8")
         if self.code and self.code.diff:
             (folder / "uncommitted.diff").write_bytes(self.code.diff)
 
@@ -90,7 +100,6 @@ class Provenance:
             "branch": self.code.branch,
             "address": self.code.address,
             "diff": self.code.diff_digest,
-            "left_out": self.code.left_out,
         }
         return {
             "format": FORMAT,
@@ -101,9 +110,12 @@ class Provenance:
             "python": self.python,
             "packages": self.packages,
             "hardware": asdict(self.hardware),
+            "command": self.command,
+            "workers": self.workers,
             "parameters": self.parameters,
             "seeds": self.seeds,
             "datasets": self.datasets,
+            "left_out": self.left_out,
         }
 
 
@@ -123,21 +135,30 @@ def collect(
         folder: where the code is; default: the program's own folder, or the current one in a notebook.
 
     Raises:
-        ProvenanceUnavailable: a dataset cannot be read, or git fails.
+        ProvenanceUnavailable: a dataset cannot be read, the folder is none, or the changes are too large to record.
 
     """
-    script = _script()
-    code = find_code(folder or (script.parent if script else Path.cwd()))
+    file = program()
+    code = find_code(folder or (file.parent if file else Path.cwd()))
+    root = code.root if code else None
+    installed, unknown = packages(root if code and code.commit else None)
+    words = command(root)
+    left_out = {**(code.left_out if code else {}), **unknown}
+    if not words:
+        left_out["command"] = "a notebook or a console was not started with what it ran"
     return Provenance(
         code=code,
-        script=_digest(script) if script and not code else None,
-        image=os.environ.get(IMAGE_VARIABLE) or None,
+        script=_digest(file) if file and not (code and code.commit) else None,
+        image=image(),
         python=platform.python_version(),
-        packages=packages(),
+        packages=installed,
         hardware=hardware(),
+        command=words,
+        workers=workers(),
         parameters=_texts(parameters),
         seeds=_texts(seeds),
-        datasets={name: _dataset_digest(name, found) for name, found in (datasets or {}).items()},
+        datasets={as_text(name): _dataset_digest(name, found) for name, found in (datasets or {}).items()},
+        left_out={as_text(name): as_text(why) for name, why in left_out.items()},
     )
 
 
@@ -149,11 +170,13 @@ def log(
 ) -> Provenance:
     """Collect, and write it to the active MLflow run, whose parameters so far count as the result's.
 
-    The run is tagged with the fingerprint (runyard.dev/fingerprint), the commit (mlflow.source.git.commit) and
-    whether there were changes since (runyard.dev/uncommitted); what else there is lies in its artifacts, in runyard/.
+    The run is tagged with the fingerprint (runyard.dev/fingerprint) and, as far as they are known, the commit
+    (mlflow.source.git.commit) and whether there were changes since (runyard.dev/uncommitted); what else there is lies
+    in its artifacts, in runyard/.
 
     Raises:
-        ProvenanceUnavailable: no run is active, a dataset cannot be read, or git fails.
+        ProvenanceUnavailable: no run is active, a dataset cannot be read, the folder is none, or the changes are too
+            large to record.
         mlflow.exceptions.MlflowException: the server does not take it.
 
     """
@@ -164,10 +187,14 @@ def log(
         raise ProvenanceUnavailable("no run is active: call provenance.log inside mlflow.start_run()")
     run_id = active.info.run_id
     found = collect(seeds=seeds, datasets=datasets, folder=folder)
-    found = replace(found, parameters=dict(mlflow.get_run(run_id).data.params))
+    # Parameters may be on their way still.
+    mlflow.flush_async_logging()
+    found = replace(found, parameters=_texts(mlflow.get_run(run_id).data.params))
     tags = {FINGERPRINT_TAG: found.fingerprint}
-    if found.code:
-        tags |= {_COMMIT_TAG: found.code.commit, DIRTY_TAG: str(found.code.is_dirty).lower()}
+    if found.code and found.code.commit:
+        tags[_COMMIT_TAG] = found.code.commit
+    if found.code and found.code.is_dirty is not None:
+        tags[DIRTY_TAG] = str(found.code.is_dirty).lower()
     mlflow.set_tags(tags)
     with tempfile.TemporaryDirectory() as scratch:
         found.save(Path(scratch))
@@ -175,14 +202,8 @@ def log(
     return found
 
 
-def _script() -> Path | None:
-    """Return the program's file; None in a notebook, a console, or where the program is not a file."""
-    name = getattr(sys.modules["__main__"], "__file__", None)
-    return Path(name).absolute() if name and Path(name).is_file() else None
-
-
 def _texts(values: Mapping[str, object] | None) -> dict[str, str]:
-    return {name: str(value) for name, value in (values or {}).items()}
+    return {as_text(name): as_text(value) for name, value in (values or {}).items()}
 
 
 def _dataset_digest(name: str, found: Path | str) -> str:

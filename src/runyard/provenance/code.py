@@ -1,25 +1,20 @@
 """The code that runs, in git's words: its commit, and what was changed since."""
 
 import os
-import subprocess
-import tempfile
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from runyard.api.addresses import without_logins
+from runyard.api.source import COMMIT
 from runyard.errors import ProvenanceUnavailable
+from runyard.provenance.changes import LARGEST_DIFF_BYTES, changes
+from runyard.provenance.git import AnswerTooLong, Git, GitFailed
 
-# New files that are larger are data, more likely than code: they are named, and not in the diff.
-LARGEST_NEW_FILE_BYTES = 1024 * 1024
-LARGEST_DIFF_BYTES = 16 * 1024 * 1024
-
-# The same change is the same text, whatever a person has set.
-_PLAIN_DIFF = (
-    *("-c", "diff.algorithm=myers", "-c", "core.quotePath=true", "-c", "diff.renames=false", "-c", "diff.context=3"),
-    *("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
-    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short"),
-)
+LONGEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,24 +22,28 @@ class Code:
     """A working tree.
 
     Attributes:
-        commit: HEAD's whole name.
+        root: the repository's folder.
+        commit: HEAD's whole name; None where it is not known.
         branch: the branch that is checked out, if one is.
         address: of the repository it comes from (`origin`), without a login.
         diff: what `git apply` makes of the commit what runs here: changes and new files; empty where there are none.
-        left_out: new files that are too large for the diff.
+        left_out: what is not known of it, and why: `commit`, `diff`, or `diff/PATH` of one file.
 
     """
 
-    commit: str
-    branch: str | None
-    address: str | None
-    diff: bytes
-    left_out: tuple[str, ...] = ()
+    root: Path
+    commit: str | None
+    branch: str | None = None
+    address: str | None = None
+    diff: bytes = b""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def is_dirty(self) -> bool:
-        """Whether the commit alone is not what runs."""
-        return bool(self.diff or self.left_out)
+    def is_dirty(self) -> bool | None:
+        """Whether the commit alone is not what runs; None where that is not known."""
+        if self.diff or any(name.startswith("diff/") for name in self.left_out):
+            return True
+        return None if self.left_out else False
 
     @property
     def diff_digest(self) -> str | None:
@@ -52,78 +51,72 @@ class Code:
         return f"sha256:{sha256(self.diff).hexdigest()}" if self.diff else None
 
 
-def find_code(folder: Path) -> Code | None:
-    """Look at the git repository that a folder lies in; None where there is none, or it has no commit yet.
+def find_code(folder: Path, longest_seconds: float = LONGEST_SECONDS) -> Code | None:
+    """Look at the git repository that a folder lies in; None where it lies in none.
 
-    The repository is left as it is: what is compared is an index of its own. Files that .gitignore names are no code.
+    The repository is left as it is, and need not be writable. Files that .gitignore names are no code. What git cannot
+    tell is in `left_out` with its reason; without git the commit is read from the repository's own file.
+
+    Args:
+        folder: any folder in it.
+        longest_seconds: how long git may take.
 
     Raises:
-        ProvenanceUnavailable: git fails in the repository, or the changes are too large to record.
+        ProvenanceUnavailable: the folder is none, or the changes are too large to record.
 
     """
+    if not folder.is_dir():
+        raise ProvenanceUnavailable(f"folder is {str(folder)!r}, which is no folder: give the one that the code is in")
+    ends_at = time.monotonic() + longest_seconds
     try:
-        root = Path(_git(folder, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
-        commit = _git(root, "rev-parse", "--verify", "HEAD").decode().strip()
-    except (FileNotFoundError, _Failed):
-        return None
+        root = Path(os.fsdecode(Git(folder, ends_at)("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+    except (GitFailed, OSError) as failure:
+        marked = next((place for place in (folder.absolute(), *folder.absolute().parents) if _is_marked(place)), None)
+        return _without_git(marked, failure) if marked else None
+    git = Git(root, ends_at)
     try:
-        diff, left_out = _changes(root)
-        return Code(
-            commit,
-            branch=_said(root, "symbolic-ref", "--short", "HEAD"),
-            address=without_logins(address) if (address := _said(root, "remote", "get-url", "origin")) else None,
-            diff=diff,
-            left_out=left_out,
-        )
-    except _Failed as failure:
-        raise ProvenanceUnavailable(f"git cannot say what is changed in {root}: {failure}") from failure
-
-
-def _changes(root: Path) -> tuple[bytes, tuple[str, ...]]:
-    new = [name for name in _git(root, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0") if name]
-    # A name that ends in a slash is a repository inside this one.
-    files = [name for name in new if not name.endswith(b"/")]
-    sizes = {name: (root / os.fsdecode(name)).lstat().st_size for name in files}
-    large = [name for name in files if sizes[name] > LARGEST_NEW_FILE_BYTES]
-    left_out = tuple(sorted(os.fsdecode(name) for name in {*large, *new} - {*files} | {*large}))
-    with tempfile.TemporaryDirectory() as scratch:
-        index = Path(scratch) / "index"
-        index.write_bytes((_git_folder(root) / "index").read_bytes())
-        small = b"\0".join(name for name in files if name not in large)
-        if small:
-            words = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
-            _git(root, *words, index=index, stdin=small)
-        diff = _git(root, *_PLAIN_DIFF, "HEAD", index=index)
-    if len(diff) > LARGEST_DIFF_BYTES:
+        commit = git("rev-parse", "--verify", "--end-of-options", "HEAD^{commit}").decode().strip()
+    except (GitFailed, OSError) as failure:
+        return _without_git(root, failure)
+    branch, address = _told(git, "symbolic-ref", "--short", "HEAD"), _told(git, "remote", "get-url", "origin")
+    diff, left_out = b"", dict[str, str]()
+    try:
+        diff, left_out = changes(git, commit)
+    except AnswerTooLong as error:
         raise ProvenanceUnavailable(
-            f"what is changed in {root} takes {len(diff) / 1e6:.0f} MB, and {LARGEST_DIFF_BYTES / 1e6:.0f} MB are the "
-            "most that is recorded: commit it, or name data files in .gitignore"
-        )
-    return diff, left_out
+            f"what is changed in {root} takes more than the {LARGEST_DIFF_BYTES / 1e6:.0f} MB that are recorded: "
+            "commit it, or name data files in .gitignore"
+        ) from error
+    except (GitFailed, OSError) as failure:
+        left_out = {"diff": str(failure)}
+    return Code(root, commit, branch, without_logins(address) if address else None, diff, left_out)
 
 
-def _git_folder(root: Path) -> Path:
-    return Path(_git(root, "rev-parse", "--absolute-git-dir").decode().rstrip("\n"))
+def _is_marked(folder: Path) -> bool:
+    return os.path.lexists(folder / ".git")
 
 
-def _said(root: Path, *words: str) -> str | None:
+def _without_git(root: Path, failure: Exception) -> Code:
+    """Return what the repository's own file says: in a pod the code was checked out by another container's git."""
+    commit, branch = _head(root / ".git")
+    return Code(root, commit, branch, left_out={"diff" if commit else "commit": str(failure)})
+
+
+def _head(folder: Path) -> tuple[str | None, str | None]:
+    """Read HEAD, and the branch that it names; what lies elsewhere (packed refs, linked work trees) is not known."""
+    branch = None
     try:
-        return _git(root, *words).decode().strip() or None
-    except _Failed:
+        text = (folder / "HEAD").read_text(encoding="utf-8").strip()
+        if text.startswith("ref: refs/heads/"):
+            branch = text.removeprefix("ref: refs/heads/")
+            text = (folder / "refs" / "heads" / branch).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None, branch
+    return (text, branch) if re.fullmatch(COMMIT, text) else (None, branch)
+
+
+def _told(git: Git, *words: str) -> str | None:
+    try:
+        return git(*words).decode(errors="replace").strip() or None
+    except (GitFailed, OSError):
         return None
-
-
-class _Failed(Exception):
-    """Git ended with an error, in its own words."""
-
-
-def _git(folder: Path, *words: str, index: Path | None = None, stdin: bytes = b"") -> bytes:
-    environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-    if index:
-        environment["GIT_INDEX_FILE"] = str(index)
-    # Pathspecs are names of files, not patterns.
-    command = ["git", "--literal-pathspecs", "-C", str(folder), *words]
-    done = subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)  # noqa: S603
-    if done.returncode:
-        raise _Failed(done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}")
-    return done.stdout

@@ -15,16 +15,16 @@ class Recipe:
     Attributes:
         commit: whole name of the git commit.
         diff: digest of what was changed since, sha256:….
-        script: digest of the program, sha256:…, where it is in no repository.
+        script: digest of the program, sha256:…, where no commit is known.
         image: digest of the image, sha256:….
-        python: Python's version, where there is no image.
-        packages: versions by normalised name, where there is no image.
-        command: the program and its arguments, as they are run.
-        environment: variables that were set for it, by name.
+        python: Python's version.
+        packages: by normalised name the version, and the address of what came from elsewhere than an index.
+        command: what Python was started with.
         parameters: parameters by name, as text.
         seeds: seeds by name, as text.
         datasets: digests by name, sha256:….
         workers: how many processes train together.
+        left_out: what is not known, such as `diff/data.csv`.
 
     """
 
@@ -35,11 +35,11 @@ class Recipe:
     python: str | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, str] = field(default_factory=dict)
-    workers: int = 1
+    workers: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -62,15 +62,19 @@ def canonical(recipe: Recipe) -> bytes:
         "python": recipe.python,
         "packages": _sorted(recipe.packages),
         "command": list(recipe.command),
-        "environment": _sorted(recipe.environment),
         "parameters": _sorted(recipe.parameters),
         "seeds": _sorted(recipe.seeds),
         "datasets": _sorted(recipe.datasets),
         "workers": recipe.workers,
+        "left_out": sorted(recipe.left_out, key=_order),
     }
     known = {name: given[name] for name in sorted(given) if given[name]}
     return json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _sorted(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: values[name] for name in sorted(values, key=lambda name: name.encode("utf-16-be"))}
+    return {name: values[name] for name in sorted(values, key=_order)}
+
+
+def _order(name: str) -> bytes:
+    return name.encode("utf-16-be")
