@@ -75,7 +75,7 @@ def find_code(folder: Path, longest_seconds: float = LONGEST_SECONDS) -> Code | 
         return _without_git(marked, failure) if marked else None
     git = Git(root, ends_at)
     try:
-        commit = git("rev-parse", "--verify", "--end-of-options", "HEAD^{commit}").decode().strip()
+        commit = git("rev-parse", "--verify", "HEAD^{commit}").decode().strip()
     except (GitFailed, OSError) as failure:
         return _without_git(root, failure)
     branch, address = _told(git, "symbolic-ref", "--short", "HEAD"), _told(git, "remote", "get-url", "origin")
