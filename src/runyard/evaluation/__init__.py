@@ -6,7 +6,8 @@ Every figure has its table beside it under the same name; docs/evaluation.md lis
 
 import json
 import tempfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from sklearn.base import BaseEstimator
 
 from runyard.errors import EvaluationImpossible
 from runyard.evaluation import curves, fairness, figures, importance, scores
-from runyard.evaluation.explanation import Explanation, explain
-from runyard.evaluation.subject import Examples, Subject, Task, as_given, subject
+from runyard.evaluation.examples import Examples, Rows, distinct, rows
+from runyard.evaluation.explainers import explain
+from runyard.evaluation.explanation import Explanation
+from runyard.evaluation.subject import LeftOut, Subject, Task, subject
 
 __all__ = ["FOLDER", "Evaluation", "EvaluationImpossible", "Explanation", "Task", "evaluate", "log"]
 
 FOLDER = "evaluation"
 FORMAT = 1
 SHAP_FILE = "shap.npz"
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def evaluate(  # noqa: PLR0913 a notebook's call is flat
     *,
     train: Examples | None = None,
     positive: Hashable = None,
-    groups: Mapping[str, pd.Series] | None = None,
+    groups: Mapping[str, pd.Series] | pd.DataFrame | None = None,
     folds: int = 5,
     shap: bool = True,
     seed: int = 0,
@@ -103,42 +107,54 @@ def evaluate(  # noqa: PLR0913 a notebook's call is flat
     """Judge a fitted model on rows that it has not seen.
 
     Args:
-        model: a fitted scikit-learn classifier or regressor, or a Pipeline that ends in one.
+        model: a fitted scikit-learn classifier or regressor, or a Pipeline or a search that ends in one.
         test: n rows of features, n true values.
         train: the rows the model was fitted on: they are cross-validated, and are the background of SHAP values.
         positive: of two classes, the one that precision, recall, F1, curves and SHAP values are of; default: the
             second of `model.classes_`.
-        groups: groups of the test rows that are compared for fairness, by name: {"sex": …}, n values each.
+        groups: groups of the test rows that are compared for fairness, by name: {"sex": …}, n values each; or the
+            columns of a table.
         folds: of the cross-validation.
         shap: false: no SHAP values, which take the longest.
-        seed: of folds, permutations and draws.
+        seed: of folds, permutations and draws, from 0 to 2³² - 1.
 
     Returns:
         Classifiers: test_accuracy, balanced_accuracy, precision, recall, f1_score, roc_auc, average_precision,
         log_loss and, with `train`, cv_accuracy_mean and cv_accuracy_std; regressors: test_r2, rmse, mae,
-        median_absolute_error, max_error, cv_r2_mean and cv_r2_std. Tables: `curves.of`, `importance.of`,
-        `fairness.of`, cross_validation, shap_importance and shap_rows.
+        median_absolute_error, max_error, cv_r2_mean and cv_r2_std. Tables: `curves.of`, feature_importance
+        (`importance.own`), permutation_importance, `fairness.of`, cross_validation, shap_importance and shap_rows.
+        What has no value on these rows is in `left_out`.
 
     Raises:
         EvaluationImpossible: the arguments do not fit together; the message names the one to change.
 
     """
-    judged = subject(model, test, positive)
+    if not 0 <= seed < _SEEDS:
+        raise EvaluationImpossible(f"seed is {seed}: give a whole number from 0 to {_SEEDS - 1}")
+    judged = subject(model, rows("test", test), positive)
+    learned = None if train is None else _of_the_same_columns(rows("train", train), judged)
     metrics, left_out = scores.of_test(judged)
-    tables = {**curves.of(judged), **importance.of(judged, seed)}
-    if train is not None:
-        found, by_fold = scores.of_folds(judged, train, folds, seed)
-        metrics.update(found)
-        tables["cross_validation"] = by_fold
-    if groups:
-        found_fairness = fairness.of(judged, groups)
-        metrics.update(found_fairness.gaps)
-        tables.update({f"fairness_{name}": table for name, table in found_fairness.tables.items()})
+    tables = curves.of(judged)
+    own = importance.own(judged)
+    if own is not None:
+        tables["feature_importance"] = own
+    with _noted(left_out, "permutation_importance"):
+        tables["permutation_importance"] = importance.by_permutation(judged, seed)
+    if learned:
+        with _noted(left_out, "cross_validation"):
+            of_folds, tables["cross_validation"] = scores.of_folds(judged, learned, folds, seed)
+            metrics.update(of_folds)
+    if groups is not None:
+        compared = fairness.of(judged, groups)
+        metrics.update(compared.gaps)
+        left_out.update(compared.left_out)
+        tables.update({f"fairness_{name}": table for name, table in compared.tables.items()})
     explanation = None
     if shap:
-        explanation = explain(judged, judged.given if train is None else as_given(train[0]), seed)
-        tables["shap_importance"] = explanation.summary()
-        tables["shap_rows"] = _rows(judged, explanation)
+        with _noted(left_out, "shap"):
+            explanation = explain(judged, learned.given if learned else judged.given, seed)
+            tables["shap_importance"] = explanation.summary()
+            tables["shap_rows"] = _rows(judged, explanation)
     return Evaluation(
         task=judged.task,
         metrics=metrics,
@@ -157,7 +173,7 @@ def log(  # noqa: PLR0913
     *,
     train: Examples | None = None,
     positive: Hashable = None,
-    groups: Mapping[str, pd.Series] | None = None,
+    groups: Mapping[str, pd.Series] | pd.DataFrame | None = None,
     folds: int = 5,
     shap: bool = True,
     seed: int = 0,
@@ -168,10 +184,28 @@ def log(  # noqa: PLR0913
     return found
 
 
+@contextmanager
+def _noted(left_out: dict[str, str], name: str) -> Iterator[None]:
+    """Note what has no value, and go on: the other values are not lost with it."""
+    try:
+        yield
+    except LeftOut as reason:
+        left_out[name] = str(reason)
+
+
+def _of_the_same_columns(learned: Rows, judged: Subject) -> Rows:
+    if list(learned.features.columns) != list(judged.features.columns):
+        raise EvaluationImpossible(
+            "train and test have not the same columns: give both in the form the model was fitted on"
+        )
+    return learned
+
+
 def _rows(judged: Subject, explanation: Explanation) -> pd.DataFrame:
     """Return the rows that were explained as they were given, with what is true and what was predicted of them."""
     places = explanation.places
     table = judged.features.iloc[places].copy()
+    table.columns = distinct(table.columns, {"row", "true", "predicted"})
     table.insert(0, "predicted", judged.predicted.iloc[places].to_numpy())
     table.insert(0, "true", judged.truth.iloc[places].to_numpy())
     table.insert(0, "row", explanation.rows)

@@ -8,7 +8,8 @@ import pandas as pd
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from runyard.evaluation.subject import Flags, Floats, Subject, Task
+from runyard.evaluation.examples import Flags, Floats, distinct
+from runyard.evaluation.subject import Subject, Task
 
 # More than a picture shows, and a few tens of kilobytes as text.
 MOST_POINTS = 500
@@ -22,9 +23,10 @@ def of(subject: Subject) -> dict[str, pd.DataFrame]:
 
     confusion_matrix: a row a true class, a column a predicted one, counts. roc_curve (false_positive_rate,
     true_positive_rate, threshold), pr_curve (recall, precision, threshold) and calibration (mean predicted
-    probability, share of positives; ten bins with as many rows each) have a column `class`: the positive one,
-    or, with more than two, each against the rest. residuals: true, predicted, residual, by the predicted value.
-    No table but the confusion matrix has more than 500 rows a class.
+    probability, share of positives; bins between the deciles, fewer than ten where many rows have the same
+    probability) have a column `class`: the positive one, or, with more than two, each against the rest. residuals:
+    true, predicted, residual, by the predicted value. No table but the confusion matrix has more than 500 rows a
+    class.
     """
     if subject.task is Task.REGRESSION:
         return {"residuals": _residuals(subject)}
@@ -40,7 +42,9 @@ def of(subject: Subject) -> dict[str, pd.DataFrame]:
 def _confusion_matrix(subject: Subject) -> pd.DataFrame:
     names = list(subject.classes)
     counts = metrics.confusion_matrix(subject.truth, subject.predicted, labels=names)
-    return pd.DataFrame(counts, index=pd.Index(names, name="true"), columns=names).reset_index()
+    table = pd.DataFrame(counts, columns=distinct(names, {"true"}))
+    table.insert(0, "true", names)
+    return table
 
 
 def _residuals(subject: Subject) -> pd.DataFrame:
@@ -77,6 +81,8 @@ def _precision_recall(labels: Flags, scores: Floats) -> pd.DataFrame:
 
 
 def _calibration(labels: Flags, probabilities: Floats) -> pd.DataFrame:
+    # A mean of probabilities may be above 1 in its last digit.
+    probabilities = np.clip(probabilities, 0, 1)
     happened, foreseen = calibration_curve(labels, probabilities, n_bins=_BINS, strategy="quantile")
     return pd.DataFrame({"predicted_probability": foreseen, "share_of_positives": happened})
 

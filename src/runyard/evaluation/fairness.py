@@ -1,5 +1,6 @@
 """How a model treats groups of people, with fairlearn's measures."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,21 +16,32 @@ from fairlearn.metrics import (
 from sklearn import metrics
 
 from runyard.errors import EvaluationImpossible
+from runyard.evaluation.examples import column, refuse_another_order
 from runyard.evaluation.subject import Subject, Task
 
 # More are not groups of people, and each would be too small to say anything of.
 MOST_GROUPS = 50
+# It becomes part of a metric's name and of a file's.
+_NAME = re.compile(r"[\w.\- ]{1,100}")
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """What was found: gaps as metrics, and for each naming of groups a table of them."""
+    """What was found.
+
+    Attributes:
+        gaps: as metrics.
+        tables: one for each grouping, of its groups.
+        left_out: which gaps have no value, and why.
+
+    """
 
     gaps: dict[str, float]
     tables: dict[str, pd.DataFrame]
+    left_out: dict[str, str]
 
 
-def of(subject: Subject, groups: Mapping[str, pd.Series]) -> Fairness:
+def of(subject: Subject, groups: Mapping[str, pd.Series] | pd.DataFrame) -> Fairness:
     """Compare groups of the test rows.
 
     Args:
@@ -42,48 +54,63 @@ def of(subject: Subject, groups: Mapping[str, pd.Series]) -> Fairness:
         regressor mae and mean_error. As gaps, between the two groups that are furthest apart:
         fairness.NAME.demographic_parity_difference and fairness.NAME.equalized_odds_difference (two classes; Hardt
         et al. 2016), and fairness.NAME.accuracy_difference or …mae_difference. A rate that is not defined for a
-        group, as the true positive rate where nobody is positive, is NaN in its table and in no gap.
+        group, as the true positive rate where nobody is positive, is NaN in its table and in no gap; a gap of a rate
+        that is not defined for two groups is left out.
 
     Raises:
-        EvaluationImpossible: a grouping has not one group for each row, or too many groups.
+        EvaluationImpossible: a grouping has a name that no metric can have, not one group for each row of test in
+            their order, or too many groups.
 
     """
-    gaps: dict[str, float] = {}
-    tables = {}
+    found = Fairness({}, {}, {})
     for name, given in groups.items():
-        members = _members(subject, name, given)
-        frame = _frame(subject, members)
+        frame = _frame(subject, _members(subject, name, given))
         by_group = frame.by_group.copy()
         by_group["count"] = by_group["count"].astype(int)
-        tables[name] = by_group.rename_axis("group").reset_index()
-        gaps.update({f"fairness.{name}.{gap}": value for gap, value in _gaps(frame, subject.task).items()})
-    return Fairness(gaps, tables)
+        found.tables[name] = by_group.rename_axis("group").reset_index()
+        differences = frame.difference()
+        for gap, rates in _GAPS[subject.task].items():
+            alone = [rate for rate in rates if by_group[rate].count() < 2]  # noqa: PLR2004 a gap is between two
+            if alone:
+                reason = f"fewer than two groups have a value of {' and of '.join(alone)}"
+                found.left_out[f"fairness.{name}.{gap}"] = reason
+            else:
+                found.gaps[f"fairness.{name}.{gap}"] = float(max(differences[rate] for rate in rates))
+    return found
 
 
-def _gaps(frame: MetricFrame, task: Task) -> dict[str, float]:
-    differences = frame.difference().astype(float)
-    compared = "mae" if task is Task.REGRESSION else "accuracy"
-    gaps = {f"{compared}_difference": differences[compared]}
-    if task is Task.BINARY:
-        gaps["demographic_parity_difference"] = differences["selection_rate"]
-        gaps["equalized_odds_difference"] = differences[["true_positive_rate", "false_positive_rate"]].max()
-    return {name: float(value) for name, value in gaps.items() if np.isfinite(value)}
+# By which rates groups differ: of several, the one by which they differ most.
+_GAPS: dict[Task, dict[str, list[str]]] = {
+    Task.BINARY: {
+        "accuracy_difference": ["accuracy"],
+        "demographic_parity_difference": ["selection_rate"],
+        "equalized_odds_difference": ["true_positive_rate", "false_positive_rate"],
+    },
+    Task.MULTICLASS: {"accuracy_difference": ["accuracy"]},
+    Task.REGRESSION: {"mae_difference": ["mae"]},
+}
 
 
 def _members(subject: Subject, name: str, given: pd.Series) -> pd.Series:
-    found = pd.Series(given)
+    what = f"groups[{name!r}]"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise EvaluationImpossible(
+            f"{what} has a name that no metric can have: name it with at most 100 letters, digits, spaces, _, - or ."
+        )
+    found = column(what, given)
     if len(found) != len(subject.truth):
         raise EvaluationImpossible(
-            f"groups[{name!r}] has {len(found)} rows and test {len(subject.truth)}: give one group for each row of test"
+            f"{what} has {len(found)} rows and test {len(subject.truth)}: give one group for each row of test"
         )
+    refuse_another_order(what, given, subject.given)
     # A person whose group is not known is not left out: that may be the group that is treated worst.
-    found = pd.Series(found.to_numpy(), index=subject.truth.index).astype(object)
-    found = found.where(found.notna(), "unknown").astype(str)
-    if found.nunique() > MOST_GROUPS:
+    members = pd.Series(found, index=subject.truth.index).astype(object)
+    members = members.where(members.notna(), "unknown").astype(str)
+    if members.nunique() > MOST_GROUPS:
         raise EvaluationImpossible(
-            f"groups[{name!r}] has {found.nunique()} groups, and {MOST_GROUPS} are the most: put values into ranges"
+            f"{what} has {members.nunique()} groups, and {MOST_GROUPS} are the most: put values into ranges"
         )
-    return found
+    return members
 
 
 def _frame(subject: Subject, members: pd.Series) -> MetricFrame:

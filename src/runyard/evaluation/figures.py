@@ -7,9 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from runyard.evaluation.draws import global_generator
 from runyard.evaluation.explanation import Explanation
 
 _MOST_FEATURES = 20
+# A picture has 65,536 pixels at most in each direction, and people look at fewer.
+_MOST_OUTPUTS = 6
 _SIZE = (6.4, 4.8)
 
 
@@ -26,7 +29,8 @@ def of(table_name: str, table: pd.DataFrame) -> Figure | None:
 def _confusion_matrix(figure: Figure, table: pd.DataFrame) -> None:
     axes = figure.subplots()
     counts = table.drop(columns="true").to_numpy()
-    ConfusionMatrixDisplay(counts, display_labels=table["true"].tolist()).plot(ax=axes, cmap="Blues", colorbar=False)
+    names = [_text(name) for name in table["true"]]
+    ConfusionMatrixDisplay(counts, display_labels=names).plot(ax=axes, cmap="Blues", colorbar=False)
     axes.set_title("Confusion matrix")
 
 
@@ -53,7 +57,7 @@ def _calibration(figure: Figure, table: pd.DataFrame) -> None:
 def _lines(figure: Figure, table: pd.DataFrame, across: str, up: str, marker: str | None = None) -> None:
     axes = figure.axes[0]
     for name, curve in table.groupby("class", sort=False):
-        axes.plot(curve[across], curve[up], marker=marker, label=str(name))
+        axes.plot(curve[across], curve[up], marker=marker, label=_text(name))
     axes.legend(title="class")
 
 
@@ -68,7 +72,7 @@ def _importance(title: str, label: str) -> Callable[[Figure, pd.DataFrame], None
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
         shown = table.head(_MOST_FEATURES).iloc[::-1]
-        axes.barh(shown["feature"], shown["importance"], xerr=shown.get("std"))
+        axes.barh([_text(name) for name in shown["feature"]], shown["importance"], xerr=shown.get("std"))
         more = f", {_MOST_FEATURES} of {len(table)}" if len(table) > _MOST_FEATURES else ""
         axes.set(title=f"{title}{more}", xlabel=label)
 
@@ -82,7 +86,7 @@ def _fairness(figure: Figure, table: pd.DataFrame) -> None:
     axes = figure.subplots()
     for number, row in enumerate(table.itertuples(index=False)):
         heights = [getattr(row, name) for name in measures]
-        axes.bar(places + (number + 0.5) * width - 0.4, heights, width, label=f"{row.group} (n = {row.count})")
+        axes.bar(places + (number + 0.5) * width - 0.4, heights, width, label=f"{_text(row.group)} (n = {row.count})")
     axes.set_xticks(places, [name.replace("_", "\n") for name in measures])
     axes.set_title("By group")
     axes.legend()
@@ -100,10 +104,10 @@ _DRAWN: dict[str, Callable[[Figure, pd.DataFrame], None]] = {
 
 
 def of_explanation(explanation: Explanation) -> Figure:
-    """Return a beeswarm for each output: a point a row, its colour the feature's value."""
+    """Return a beeswarm for each output, of the first six: a point a row, its colour the feature's value."""
     import shap
 
-    outputs = explanation.output_names
+    outputs = explanation.output_names[:_MOST_OUTPUTS]
     shown = min(len(explanation.features), _MOST_FEATURES)
     figure = Figure(figsize=(9 * len(outputs), 1.5 + 0.4 * shown), layout="constrained")
     for number, (axes, output) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(outputs))), outputs, strict=True)):
@@ -111,8 +115,17 @@ def of_explanation(explanation: Explanation) -> Figure:
             explanation.shap_values[:, :, number],
             base_values=explanation.base_values[:, number],
             data=explanation.data,
-            feature_names=explanation.features,
+            feature_names=[_text(name) for name in explanation.features],
         )
-        shap.plots.beeswarm(found, max_display=shown, ax=axes, plot_size=None, show=False)
-        axes.set(title=f"SHAP values: {output}", xlabel=f"effect on {explanation.unit}")
+        # Points that would hide each other are spread at random.
+        with global_generator(seed=0):
+            shap.plots.beeswarm(found, max_display=shown, ax=axes, plot_size=None, show=False)
+        axes.set(title=f"SHAP values: {_text(output)}", xlabel=f"effect on {explanation.unit}")
+    if len(explanation.output_names) > len(outputs):
+        figure.suptitle(f"{len(outputs)} of {len(explanation.output_names)} classes")
     return figure
+
+
+def _text(name: object) -> str:
+    """Return a name as Matplotlib writes it: between dollars it reads formulas."""
+    return str(name).replace("$", r"\$")

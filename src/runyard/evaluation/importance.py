@@ -4,67 +4,87 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.inspection import permutation_importance
-from sklearn.pipeline import Pipeline
 
-from runyard.evaluation.subject import Subject, Task, taken
+from runyard.evaluation.draws import drawn
+from runyard.evaluation.examples import Floats, taken
+from runyard.evaluation.subject import LeftOut, Subject, Task, is_constant, unwrapped
 
-# A permutation predicts every row once for each feature and repetition.
+# A permutation predicts every row once for each column and repetition: 100 columns of 2,000 rows are a million.
+MOST_COLUMNS = 1_000
 MOST_ROWS = 2_000
+_MOST_PREDICTIONS = 1_000_000
 _REPETITIONS = 5
 
 
-def of(subject: Subject, seed: int) -> dict[str, pd.DataFrame]:
-    """Return tables of importance, most important first.
+def by_permutation(subject: Subject, seed: int) -> pd.DataFrame:
+    """Return the importance of the features as given, most important first.
 
-    feature_importance is what the model itself says: the mean decrease in impurity of trees, or the size of a linear
-    model's coefficients (the mean over classes), which depends on the features' units; of a pipeline, it is of the
-    columns that reach its last step. permutation_importance is of the features as given: by how much accuracy, or R²,
-    falls when one is shuffled among at most 2,000 test rows; mean and standard deviation over 5 repetitions (Breiman
-    2001).
+    It is by how much accuracy, or R², falls when a feature is shuffled among at most 2,000 test rows, fewer beyond
+    100 columns; mean and standard deviation over 5 repetitions (Breiman 2001).
+
+    Raises:
+        LeftOut: there are too many columns, or R² has no value.
+
     """
-    found = {"permutation_importance": _by_permutation(subject, seed)}
-    own = _own(subject)
-    return found if own is None else {"feature_importance": own, **found}
-
-
-def _by_permutation(subject: Subject, seed: int) -> pd.DataFrame:
-    rows = len(subject.truth)
-    places = np.random.default_rng(seed).choice(rows, min(rows, MOST_ROWS), replace=False).tolist()
-    scoring = "r2" if subject.task is Task.REGRESSION else "accuracy"
+    columns = subject.features.columns
+    if len(columns) > MOST_COLUMNS:
+        raise LeftOut(f"test has {len(columns):,} columns, and {MOST_COLUMNS:,} are the most")
+    most = min(MOST_ROWS, _MOST_PREDICTIONS // (_REPETITIONS * max(len(columns), 1)))
+    places = drawn(len(subject.truth), most, seed)
+    truth = subject.truth.iloc[places]
+    is_regression = subject.task is Task.REGRESSION
+    if is_regression and is_constant(truth):
+        raise LeftOut("all true values are the same, and R² is a share of their variance")
     result = permutation_importance(
         subject.model,
         taken(subject.given, places),
-        subject.truth.iloc[places],
-        scoring=scoring,
+        truth,
+        scoring="r2" if is_regression else "accuracy",
         n_repeats=_REPETITIONS,
         random_state=seed,
     )
-    columns = {"feature": subject.features.columns, "importance": result.importances_mean}
-    return _sorted(pd.DataFrame({**columns, "std": result.importances_std}))
+    names = [str(name) for name in columns]
+    return _sorted({"feature": names, "importance": result.importances_mean, "std": result.importances_std})
 
 
-def _own(subject: Subject) -> pd.DataFrame | None:
-    names, estimator = last_step(subject.model, subject.features)
-    if hasattr(estimator, "feature_importances_"):
-        values = np.asarray(estimator.feature_importances_, dtype=float)
-    elif hasattr(estimator, "coef_"):
-        values = np.abs(np.atleast_2d(np.asarray(estimator.coef_, dtype=float))).mean(axis=0)
-    else:
+def own(subject: Subject) -> pd.DataFrame | None:
+    """Return what the model itself says of the columns that reach its last step, most important first; None: nothing.
+
+    Of trees it is the mean decrease in impurity; of a linear model the size of its coefficients, which depends on the
+    features' units (the mean over classes, or over the pairs of classes that a support vector machine tells apart).
+    """
+    steps, estimator = unwrapped(subject.model)
+    values = _values(estimator)
+    if values is None:
         return None
-    return _sorted(pd.DataFrame({"feature": names, "importance": values})) if len(names) == len(values) else None
+    names = names_after(steps, subject)
+    return _sorted({"feature": names, "importance": values}) if len(names) == len(values) else None
 
 
-def last_step(model: BaseEstimator, features: pd.DataFrame) -> tuple[list[str], BaseEstimator]:
-    """Return the names of the columns that reach the step that predicts, and that step."""
-    if not isinstance(model, Pipeline):
-        return [str(name) for name in features.columns], model
-    try:
-        names = model[:-1].get_feature_names_out(features.columns)
-    except (AttributeError, ValueError):  # a step of somebody's own need not tell names
-        width = np.shape(model[:-1].transform(features.head(1)))[1]
-        names = [f"x{column}" for column in range(width)]
-    return [str(name) for name in names], model[-1]
+def _values(estimator: BaseEstimator) -> Floats | None:
+    if hasattr(estimator, "feature_importances_"):
+        return np.asarray(estimator.feature_importances_, dtype=float)
+    if not hasattr(estimator, "coef_"):
+        return None
+    coefficients = estimator.coef_.toarray() if hasattr(estimator.coef_, "toarray") else estimator.coef_
+    sizes: Floats = np.abs(np.atleast_2d(np.asarray(coefficients, dtype=float)))
+    return np.asarray(sizes.mean(axis=0))
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+def names_after(steps: list[BaseEstimator], subject: Subject) -> list[str]:
+    """Return the names of the columns that come out of steps; x0, x1, … where a step does not tell them."""
+    names = [str(name) for name in subject.features.columns]
+    reaching = taken(subject.given, [0])
+    for step in steps:
+        reaching = step.transform(reaching)
+        try:
+            names = step.get_feature_names_out(names).tolist()
+        except (AttributeError, TypeError, ValueError):  # a step of somebody's own need not tell names
+            names = []
+        if len(names) != reaching.shape[1]:
+            names = [f"x{place}" for place in range(reaching.shape[1])]
+    return [str(name) for name in names]
+
+
+def _sorted(columns: dict[str, list[str] | Floats]) -> pd.DataFrame:
+    return pd.DataFrame(columns).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
