@@ -169,12 +169,12 @@ SAME: dict[str, Callable[[Split], tuple[Any, Any]]] = {
 @pytest.mark.parametrize("form", SAME)
 def test_the_same_rows_in_another_form_are_judged_the_same(form: str) -> None:
     train, test, train_truth, truth = CANCER
-    model = fitted(forest(), CANCER)
+    model = fitted(GaussianNB(), CANCER)
     expected = evaluate(model, (test, truth), train=(train, train_truth), shap=False)
     another = SAME[form](Split(test, test, truth, truth))
     learned = SAME[form](Split(train, train, train_truth, train_truth))
     if form == "arrays":
-        model = forest().fit(train.to_numpy(), train_truth)
+        model = GaussianNB().fit(train.to_numpy(), train_truth)
     found = evaluate(model, another, train=learned, shap=False)
     assert found.metrics == expected.metrics
     assert found.tables["confusion_matrix"].equals(expected.tables["confusion_matrix"])
@@ -264,7 +264,7 @@ NUMBERS = pd.Series(np.arange(40.0), index=ROWS.index)
 @pytest.mark.filterwarnings("ignore")
 def test_what_does_not_fit_together_is_refused_with_the_remedy(arguments: dict[str, Any], said: str) -> None:
     train, test, train_truth, truth = CANCER
-    given = {"model": fitted(forest(), CANCER), "test": (test, truth), "train": (train, train_truth), "shap": False}
+    given = {"model": fitted(GaussianNB(), CANCER), "test": (test, truth), "train": (train, train_truth), "shap": False}
     with pytest.raises(EvaluationImpossible, match=said):
         evaluate(**{**given, **arguments})
 

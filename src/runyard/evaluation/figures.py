@@ -1,5 +1,6 @@
 """The tables of an evaluation, drawn."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -89,7 +90,10 @@ def _fairness(figure: Figure, table: pd.DataFrame) -> None:
         axes.bar(places + (number + 0.5) * width - 0.4, heights, width, label=f"{_text(row.group)} (n = {row.count})")
     axes.set_xticks(places, [name.replace("_", "\n") for name in measures])
     axes.set_title("By group")
-    axes.legend()
+    # Below the bars, which it would hide: as much higher as it has lines.
+    columns = 3
+    figure.set_size_inches(_SIZE[0], _SIZE[1] + 0.25 * math.ceil(len(table) / columns))
+    figure.legend(loc="outside lower center", ncols=columns)
 
 
 _DRAWN: dict[str, Callable[[Figure, pd.DataFrame], None]] = {
