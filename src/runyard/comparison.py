@@ -143,7 +143,7 @@ class Diff:
     Attributes:
         differences: in what they differ, of all that decides a result.
         metrics: every metric of either.
-        unknown: what is not recorded, of one run or both.
+        unknown: what is not recorded, or not all of it, of one run or both.
 
     """
 
@@ -184,13 +184,15 @@ def diff(one: LoggedRun, other: LoggedRun, one_from: JsonObject, other_from: Jso
 
     """
     differences: list[Difference] = []
-    unknown = []
+    unknown: list[Kind] = []
     facts = [(_facts(run, found)) for run, found in ((one, one_from), (other, other_from))]
     for kind in Kind:
         first, second = facts[0][kind], facts[1][kind]
         if first is None or second is None:
             unknown.append(kind)
             continue
+        if any(_is_partial(kind, found) for found in (one_from, other_from)):
+            unknown.append(kind)
         names = varying([first, second])
         differences.extend(Difference(kind, name, first.get(name), second.get(name)) for name in names)
     names = sorted({*one.metrics, *other.metrics})
@@ -216,6 +218,12 @@ def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, st
         Kind.DATA: _texts(data) or None,
         Kind.ENVIRONMENT: _texts(environment) or None,
     }
+
+
+def _is_partial(kind: Kind, provenance: JsonObject) -> bool:
+    """Whether a run says of itself that not all of a kind is known."""
+    members = {Kind.CODE: ("commit", "diff"), Kind.ENVIRONMENT: ("packages",)}.get(kind, ())
+    return any(name.partition("/")[0] in members for name in as_object(provenance.get("left_out")))
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

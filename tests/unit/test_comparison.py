@@ -124,6 +124,18 @@ def test_infinitely_much_twice_is_no_change() -> None:
     assert [(each.is_same, each.change) for each in found.metrics] == [(True, 0.0)]
 
 
+@pytest.mark.parametrize(
+    ("left_out", "kind"),
+    [("diff", "code"), ("diff/data.csv", "code"), ("commit", "code"), ("packages/model", "environment")],
+)
+def test_what_is_known_in_part_is_compared_and_said_to_be_so(left_out: str, kind: str) -> None:
+    known = {"code": {"commit": "c1"}, "packages": {"numpy": "2"}, "left_out": {left_out: "unknown"}}
+    found = diff(run(0), run(1), known, {**known, "code": {"commit": "c2"}})
+    assert ([each.name for each in found.differences], kind in found.unknown) == (["commit"], True)
+    same = diff(run(0, score=1), run(1, score=1), known, known)
+    assert kind in same.explanation().split("Not recorded of both:")[1]
+
+
 def test_what_a_run_wrote_of_itself_need_not_be_what_was_expected() -> None:
     odd = {"code": "none", "packages": ["numpy"], "datasets": {"heart": {"sha": 1}}, "seeds": {"a": 0}}
     found = diff(run(0), run(1), odd, {})  # type: ignore[arg-type]
