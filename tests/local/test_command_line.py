@@ -85,7 +85,7 @@ def test_an_mlflow_that_does_not_answer_is_one_sentence(laptop: Laptop, monkeypa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     file = laptop.write("open('started', 'w')")
     code, out, error = laptop.cli("run", file, "--tracking-uri", "http://me:secret@127.0.0.1:1")
-    assert (code, out) == (1, "")
+    assert (code, out) == (4, "")
     assert error.startswith("runyard: MLflow at http://127.0.0.1:1 cannot be used: ")
     assert len(error.splitlines()) == 1
     assert "secret" not in error
@@ -95,7 +95,7 @@ def test_an_mlflow_that_does_not_answer_is_one_sentence(laptop: Laptop, monkeypa
 def test_a_store_that_cannot_be_made_is_one_sentence(laptop: Laptop) -> None:
     (laptop.here / "file").touch()
     code, out, error = laptop.cli("run", laptop.write("pass"), "--store", "file")
-    assert (code, out) == (1, "")
+    assert (code, out) == (4, "")
     assert error.startswith("runyard: MLflow at sqlite:///")
     assert len(error.splitlines()) == 1
 

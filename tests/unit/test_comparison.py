@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.api.model import JsonObject
 from runyard.api.records import RunStatus
 from runyard.comparison import Direction, NothingToCompare, diff, direction_of, ranked, varying, winners
 from runyard.history import LoggedRun
@@ -129,7 +130,7 @@ def test_infinitely_much_twice_is_no_change() -> None:
     [("diff", "code"), ("diff/data.csv", "code"), ("commit", "code"), ("packages/model", "environment")],
 )
 def test_what_is_known_in_part_is_compared_and_said_to_be_so(left_out: str, kind: str) -> None:
-    known = {"code": {"commit": "c1"}, "packages": {"numpy": "2"}, "left_out": {left_out: "unknown"}}
+    known: JsonObject = {"code": {"commit": "c1"}, "packages": {"numpy": "2"}, "left_out": {left_out: "unknown"}}
     found = diff(run(0), run(1), known, {**known, "code": {"commit": "c2"}})
     assert ([each.name for each in found.differences], kind in found.unknown) == (["commit"], True)
     same = diff(run(0, score=1), run(1, score=1), known, known)

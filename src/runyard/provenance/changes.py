@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from runyard.provenance.git import Git
+from runyard.provenance.git import Git, GitFailed
 
 # New files that are larger are data, more likely than code: they are named, and not in the diff.
 LARGEST_NEW_FILE_BYTES = 1024 * 1024
 LARGEST_DIFF_BYTES = 16 * 1024 * 1024
+_TRIES = 5
 
 # What MLflow and Runyard keep beside the code by themselves: it grows with each run.
 _OF_A_STORE = re.compile(rb"(^|.*/)((mlruns|mlartifacts|\.runyard)/.*|mlflow\.db(-journal|-wal|-shm)?)", re.DOTALL)
@@ -77,9 +78,23 @@ def _as_it_is(git: Git, own: Git, commit: str) -> dict[str, str]:
     taken = _to_take(git.folder, new, LARGEST_NEW_FILE_BYTES, "a new file", left_out)
     changed = _names(own("ls-files", "--modified", "-z"))
     taken += _to_take(git.folder, changed, LARGEST_DIFF_BYTES, "a changed file", left_out)
-    # Of files that come and go, what has gone by now is no file.
-    own("update-index", "--add", "--remove", "--replace", "-z", "--stdin", names=taken)
+    _add(own, taken)
     return left_out
+
+
+def _add(own: Git, names: list[bytes]) -> None:
+    """Bring files into the index; what has gone by now is no file.
+
+    One that goes between git's two looks at it is an error, so git is asked again.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            own("update-index", "--add", "--remove", "--replace", "-z", "--stdin", names=names)
+        except GitFailed:
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 def _to_take(root: Path, names: list[bytes], largest_bytes: int, kind: str, left_out: dict[str, str]) -> list[bytes]:
