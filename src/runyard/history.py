@@ -71,6 +71,7 @@ class LoggedRun:
         tags: all of them.
         datasets: digests of its inputs by name: sha256:… where Runyard fetched them, else as MLflow computes them.
         model: the address of the model that it logged last, if it logged any.
+        artifact_uri: where its artifacts are.
 
     """
 
@@ -85,6 +86,7 @@ class LoggedRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    artifact_uri: str = ""
 
     @property
     def outcome(self) -> str:
@@ -114,6 +116,11 @@ class History:
         """Open it."""
         self._uri = uri
         self._client = client(uri)
+
+    @property
+    def uri(self) -> str:
+        """Where MLflow is."""
+        return self._uri
 
     def experiments(self) -> dict[str, str]:
         """Return the names of all experiments by their IDs."""
@@ -280,6 +287,7 @@ def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
         tags=dict(data.tags),
         datasets={found.dataset.name: _digest(found) for found in run.inputs.dataset_inputs} if run.inputs else {},
         model=model_of(run),
+        artifact_uri=info.artifact_uri or "",
     )
 
 

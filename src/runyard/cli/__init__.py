@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from runyard.cli import cluster, runs
+from runyard.cli.audit import audit
 from runyard.cli.output import plain
 from runyard.cli.run import run
 from runyard.errors import RunyardError
@@ -21,6 +22,7 @@ app.command()(runs.show)
 app.command()(runs.best)
 app.command()(runs.compare)
 app.command()(runs.diff)
+app.command()(audit)
 app.command()(cluster.submit)
 app.command()(cluster.wait)
 app.command()(cluster.logs)

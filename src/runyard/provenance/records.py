@@ -57,6 +57,16 @@ def read(client: "mlflow.MlflowClient", run_id: str) -> JsonObject:
         raise _unreadable(run_id, f"no file of at most {LARGEST_BYTES} bytes")
     with tempfile.TemporaryDirectory() as scratch:
         content = Path(client.download_artifacts(run_id, ARTIFACT, scratch)).read_bytes()
+    return parsed(content, run_id)
+
+
+def parsed(content: bytes, run_id: str) -> JsonObject:
+    """Return what the content of a run's provenance.json says.
+
+    Raises:
+        ProvenanceUnavailable: it is nothing that `log` would write.
+
+    """
     try:
         found = json.loads(content, parse_constant=_refused)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,109 @@
+"""Experiments that were done twice: runs with one fingerprint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from runyard.api.records import RunStatus
+from runyard.audit.measures import Finding, Measure, Name, counted, duration, listed
+from runyard.audit.reproduction import REPRODUCES_TAG
+from runyard.audit.trees import topmost, trees
+from runyard.comparison import MetricChange
+from runyard.history import LoggedRun
+from runyard.provenance import FINGERPRINT_TAG
+
+# MLflow's own, of the machine.
+_SYSTEM = "system/"
+_REMEDY = (
+    "Look for the fingerprint before training: `runyard list --where \"tags.`runyard.dev/fingerprint` = '…'\"`. Where "
+    "metrics differ though the fingerprint is one, something decides them that is not recorded: mostly a seed."
+)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Runs that finished with one fingerprint, the first first; two at least."""
+
+    fingerprint: str
+    runs: tuple[LoggedRun, ...]
+
+    @property
+    def again(self) -> timedelta:
+        """How long all but the first took."""
+        return sum((max(run.duration or timedelta(), timedelta()) for run in self.runs[1:]), timedelta())
+
+    @property
+    def differing(self) -> list[str]:
+        """Metrics that two or more have, and not with the same value to the last bit."""
+        first: dict[str, float] = {}
+        found = set()
+        for run in self.runs:
+            for name, value in run.metrics.items():
+                if not MetricChange(name, first.setdefault(name, value), value).is_same:
+                    found.add(name)
+        return sorted(name for name in found if not name.startswith(_SYSTEM))
+
+
+def fingerprinted(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
+    """Return the runs that finished by their fingerprints, those of one the first first.
+
+    A run below one with a fingerprint counts with it, and those of one tree that share one are one; what reproduces an
+    earlier run does so on purpose, and is left out.
+    """
+    root_of = {run.id: tree.root for tree in trees(runs) for run in tree.runs}
+    finished = [
+        run
+        for run in topmost(runs, lambda run: run.tags.get(FINGERPRINT_TAG))
+        if run.status is RunStatus.FINISHED and not any(REPRODUCES_TAG in one.tags for one in (run, root_of[run.id]))
+    ]
+    found: dict[str, dict[str, LoggedRun]] = {}
+    for run in sorted(finished, key=lambda run: (run.started_at, run.id)):
+        found.setdefault(run.tags[FINGERPRINT_TAG], {}).setdefault(root_of[run.id].id, run)
+    return {fingerprint: list(group.values()) for fingerprint, group in found.items()}
+
+
+def repeated(runs: Sequence[LoggedRun]) -> list[Repeated]:
+    """Return what was done more than once, that which took the longest again first."""
+    groups = [Repeated(name, tuple(found)) for name, found in fingerprinted(runs).items() if len(found) > 1]
+    return sorted(groups, key=lambda group: (-group.again, -len(group.runs), group.fingerprint))
+
+
+def distinct(runs: Sequence[LoggedRun]) -> Measure:
+    """Measure what share of the runs with a fingerprint is no repetition of an earlier one."""
+    by_fingerprint = fingerprinted(runs)
+    of = sum(map(len, by_fingerprint.values()))
+    groups = repeated(runs)
+    repeats = of - len(by_fingerprint)
+    again = sum((group.again for group in groups), timedelta())
+    differing = sum(bool(group.differing) for group in groups)
+    without = sum(
+        tree.root.status is RunStatus.FINISHED and not any(run.tags.get(FINGERPRINT_TAG) for run in tree.runs)
+        for tree in trees(runs)
+    )
+    metrics = f"; the metrics differ in {counted(differing, 'group')} of {len(groups)}" if groups else ""
+    return Measure(
+        name=Name.DISTINCT,
+        count=of - repeats,
+        of=of,
+        what="finished runs with a fingerprint",
+        meaning=(
+            f"{counted(repeats, 'run')} of {of:,} repeat an earlier one, {duration(again)} of computing "
+            f"again{metrics}. {counted(without, 'finished run')} without a fingerprint could not be judged."
+        ),
+        remedy=_REMEDY,
+        behind=tuple(_finding(group) for group in groups),
+        facts={
+            "groups": len(groups),
+            "repeats": repeats,
+            "secondsAgain": round(again.total_seconds()),
+            "groupsThatDiffer": differing,
+            "withoutFingerprint": without,
+        },
+    )
+
+
+def _finding(group: Repeated) -> Finding:
+    first, *rest = group.runs
+    metrics = f"metrics differ: {listed(group.differing, 3)}" if group.differing else "the same metrics"
+    says = f"{counted(len(rest), 'time')} again, which took {duration(group.again)}; {metrics}"
+    return Finding(tuple(run.id for run in group.runs), first.name, says)

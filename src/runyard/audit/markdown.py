@@ -1,0 +1,88 @@
+"""A report as Markdown, for a pull request: a short table, and what lies behind it folded away."""
+
+from collections.abc import Sequence
+
+from runyard.audit.measures import Measure, duration
+from runyard.audit.report import Report
+from runyard.audit.thresholds import Threshold
+
+_LONGEST = 200
+_PLAIN = frozenset(" -.,")
+
+
+def markdown(report: Report, runs: int = 5, thresholds: Sequence[Threshold] = ()) -> str:
+    """Return a report in GitHub's and GitLab's Markdown.
+
+    Args:
+        report: what was found.
+        runs: how many findings of each measure are listed.
+        thresholds: of a gate; what they say of each measure is in the table.
+
+    """
+    gate = bool(thresholds)
+    headings = ["Measure", "Value", "Of", "Median", "p90", *(["Gate"] if gate else [])]
+    lines = [
+        f"### Audit of {'the whole server' if report.experiment is None else literal(report.experiment)}",
+        "",
+        f"{report.runs:,} runs{f' since {report.since:%Y-%m-%d %H:%M} UTC' if report.since else ''}.",
+        "",
+        _row(headings),
+        _row(["---", "---:", "---:", "---:", "---:", *(["---"] if gate else [])]),
+        *(_row(_cells(measure, thresholds)) for measure in report.measures),
+        "",
+    ]
+    for measure in report.measures:
+        lines += _details(measure, runs)
+    return "\n".join(lines)
+
+
+def literal(text: str) -> str:
+    r"""Return a text that is shown as it is: no Markdown, no HTML, no mention of anybody, whatever it holds.
+
+    Within `<code>` nobody is mentioned and nothing is linked, and a character's number is never taken for a mark: not
+    even for the end of a table's cell, which a code span between backticks may contain.
+
+    >>> literal("a|b\n@c")
+    '<code>a&#124;b&#10;&#64;c</code>'
+    """
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f"<code>{''.join(map(_character, shown)) or '-'}</code>"
+
+
+def _character(character: str) -> str:
+    # What no page can show, surrogates included, has no number in HTML either.
+    if not character.isprintable() and character not in "\n\t":
+        return "&#65533;"
+    return character if character.isalnum() or character in _PLAIN else f"&#{ord(character)};"
+
+
+def _cells(measure: Measure, thresholds: Sequence[Threshold]) -> list[str]:
+    times = measure.times
+    found = [
+        measure.name.value,
+        measure.percent,
+        f"{measure.count:,} / {measure.of:,}",
+        duration(times.median) if times else "",
+        duration(times.p90) if times else "",
+    ]
+    asked = [threshold for threshold in thresholds if threshold.measure is measure.name]
+    marks = [f"{'❌' if threshold.failure(measure) else '✅'} {threshold}" for threshold in asked]
+    return [*found, *([", ".join(marks)] if thresholds else [])]
+
+
+def _details(measure: Measure, runs: int) -> list[str]:
+    lines = ["<details>", f"<summary>{measure.name}: {measure.count:,} of {measure.of:,} {measure.what}</summary>", ""]
+    lines += [measure.meaning, ""]
+    if shown := measure.behind[:runs]:
+        lines += [_row(["Run", "Name", "What"]), _row(["---"] * 3)]
+        lines += [
+            _row([literal(each.runs[0] if each.runs else ""), literal(each.name), literal(each.says)]) for each in shown
+        ]
+        lines += [""]
+        if more := len(measure.behind) - len(shown):
+            lines += [f"{more:,} more.", ""]
+    return [*lines, measure.remedy, "", "</details>", ""]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

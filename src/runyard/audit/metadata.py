@@ -1,0 +1,115 @@
+"""Which runs lack what somebody would need to get their result again, and to know it when it comes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from itertools import pairwise
+
+from runyard.api.model import JsonObject, as_object
+from runyard.api.records import RunStatus
+from runyard.audit.folders import Folder
+from runyard.audit.measures import Finding, Measure, Name, counted, listed
+from runyard.audit.trees import Tree, topmost, trees
+from runyard.history import LoggedRun
+from runyard.provenance import FINGERPRINT_TAG
+
+COMMIT_TAG = "mlflow.source.git.commit"
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+class Field(StrEnum):
+    """What a run should have: the five kinds of things that decide a result, the result, and the hash of them all."""
+
+    COMMIT = "commit"
+    PARAMETERS = "parameters"
+    SEEDS = "seeds"
+    DATASETS = "datasets"
+    ENVIRONMENT = "environment"
+    METRICS = "metrics"
+    FINGERPRINT = "fingerprint"
+
+
+_REMEDY = (
+    "`provenance.log(seeds=…, datasets=…)` in the script records all of it but parameters and metrics, which "
+    "`mlflow.log_params` and `mlflow.log_metrics` do."
+)
+
+
+def recorded(provenance: JsonObject) -> frozenset[Field]:
+    """Return what a run's provenance.json knows, of what tags, parameters and inputs need not say."""
+    known = {
+        Field.SEEDS: as_object(provenance.get("seeds")),
+        Field.DATASETS: as_object(provenance.get("datasets")),
+        Field.ENVIRONMENT: as_object(provenance.get("packages")),
+    }
+    return frozenset(name for name, value in known.items() if value)
+
+
+def provided(run: LoggedRun, folder: Folder | None) -> frozenset[Field]:
+    """Return the fields that a run itself has."""
+    has = {
+        Field.COMMIT: bool(run.tags.get(COMMIT_TAG)),
+        Field.PARAMETERS: bool(run.params),
+        Field.SEEDS: any(map(is_seed, run.params)),
+        Field.DATASETS: any(run.datasets.values()),
+        Field.METRICS: bool(run.metrics),
+        Field.FINGERPRINT: bool(run.tags.get(FINGERPRINT_TAG)),
+    }
+    own = frozenset(name for name, holds in has.items() if holds)
+    return own | frozenset(Field(name) for name in folder.recorded) if folder else own
+
+
+def is_seed(parameter: str) -> bool:
+    """Whether a parameter's name says that it is a seed.
+
+    >>> is_seed("seed"), is_seed("split/randomState"), is_seed("np_seed"), is_seed("seedling_count")
+    (True, True, True, False)
+    """
+    words = [word.lower() for word in _WORD.findall(parameter)]
+    return bool({"seed", "seeds"} & set(words)) or any(pair == ("random", "state") for pair in pairwise(words))
+
+
+def to_read(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
+    """Return the runs whose provenance.json is to be read: who logged one has the tag, and speaks for its children."""
+    finished = {run.id for tree in trees(runs) if tree.root.status is RunStatus.FINISHED for run in tree.runs}
+    return [run for run in topmost(runs, lambda run: run.tags.get(FINGERPRINT_TAG)) if run.id in finished]
+
+
+def missing(tree: Tree, folders: Mapping[str, Folder]) -> list[Field]:
+    """Return what a run lacks: neither it has it, nor does every one of its children."""
+    own = provided(tree.root, folders.get(tree.root.id))
+    below = [provided(run, folders.get(run.id)) for run in tree.below]
+    shared = frozenset.intersection(*below) if below else frozenset[Field]()
+    return [name for name in Field if name not in own | shared]
+
+
+def metadata(runs: Sequence[LoggedRun], folders: Mapping[str, Folder], unread: Mapping[str, str]) -> Measure:
+    """Measure what share of the runs that finished has every field.
+
+    Args:
+        runs: all that are looked at.
+        folders: what was read of those that `to_read` names, by ID.
+        unread: why nothing could be read of some, by ID; they are not counted.
+
+    """
+    finished = [tree for tree in trees(runs) if tree.root.status is RunStatus.FINISHED]
+    judged = [tree for tree in finished if not any(run.id in unread for run in tree.runs)]
+    lacking = [(tree, lacks) for tree in judged if (lacks := missing(tree, folders))]
+    by_field = {name.value: sum(name in lacks for _, lacks in lacking) for name in Field}
+    worst = sorted(lacking, key=lambda found: (-len(found[1]), -found[0].root.started_at.timestamp(), found[0].root.id))
+    words = [f"{name} {number}" for name, number in by_field.items() if number]
+    lack = f": {listed(words, at_most=len(Field))}" if words else ""
+    apart = len(finished) - len(judged)
+    not_read = f" The artifacts of {counted(apart, 'run')} could not be read." if apart else ""
+    return Measure(
+        name=Name.METADATA,
+        count=len(judged) - len(lacking),
+        of=len(judged),
+        what="finished runs",
+        meaning=f"{counted(len(lacking), 'finished run')} of {len(judged):,} lack something{lack}.{not_read}",
+        remedy=_REMEDY,
+        behind=tuple(
+            Finding((tree.root.id,), tree.root.name, f"no {listed(lacks, at_most=len(Field))}") for tree, lacks in worst
+        ),
+        facts={**by_field, "unread": apart},
+    )

@@ -1,0 +1,111 @@
+"""From the first run of an experiment to the model version that people use: how long it took, and on what evidence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, listed
+from runyard.history import LoggedRun
+
+PROMOTED_AT_TAG = "runyard.dev/promoted-at"
+PROMOTED_BECAUSE_TAG = "runyard.dev/promoted-because"
+
+_REMEDY = "`runyard promote` checks the run before it sets the alias, and writes down when and why."
+
+
+@dataclass(frozen=True)
+class PromotedVersion:
+    """A version of a registered model that has an alias.
+
+    Attributes:
+        model: the registered model's name.
+        version: its number, as text.
+        aliases: such as champion.
+        created_at: when the version was made.
+        run_id: the run that it says it is of; empty where it says none.
+        run: that run; None where it is gone.
+        experiment_runs: all runs of that run's experiment.
+        tags: the version's.
+
+    """
+
+    model: str
+    version: str
+    aliases: tuple[str, ...]
+    created_at: datetime
+    run_id: str = ""
+    run: LoggedRun | None = None
+    experiment_runs: Sequence[LoggedRun] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def promoted_at(self) -> datetime:
+        """When it was promoted: what its promotion wrote, else when the version was made."""
+        return moment(self.tags.get(PROMOTED_AT_TAG, "")) or self.created_at
+
+    @property
+    def candidates(self) -> list[LoggedRun]:
+        """The runs of its experiment that had begun when it was promoted."""
+        return [run for run in self.experiment_runs if run.started_at <= self.promoted_at]
+
+    @property
+    def took(self) -> timedelta | None:
+        """The time from the first run of its experiment to its promotion; None where either is not known."""
+        if self.run is None:
+            return None
+        return self.promoted_at - min((run.started_at for run in self.candidates), default=self.promoted_at)
+
+    @property
+    def lacks(self) -> list[str]:
+        """What there is no evidence of."""
+        found = [] if self.run else ["run"]
+        if not self.run or not self.run.metrics:
+            found.append("metrics")
+        if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip():
+            found.append("reason")
+        return found
+
+
+def moment(text: str) -> datetime | None:
+    """Read a moment as ISO 8601 writes it, without a zone in UTC; None where it is none: anybody can write a tag.
+
+    >>> moment("2026-03-01T12:00:00Z"), moment("yesterday")
+    (datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.timezone.utc), None)
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def promotion(versions: Sequence[PromotedVersion]) -> Measure:
+    """Measure what share of the versions with an alias has its evidence, and how long it took to get there."""
+    lacking = [one.lacks for one in versions]
+    complete = sum(not lacks for lacks in lacking)
+    by_part = {part: sum(part in lacks for lacks in lacking) for part in ("run", "metrics", "reason")}
+    words = [f"{part} {number}" for part, number in by_part.items() if number]
+    times = Times.of(one.took for one in versions if one.took is not None)
+    worst = sorted(versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version))
+    lack = f": {listed(words)}" if words else ""
+    return Measure(
+        name=Name.PROMOTION,
+        count=complete,
+        of=len(versions),
+        what="model versions with an alias",
+        meaning=(
+            f"{counted(len(versions) - complete, 'version')} of {len(versions):,} with an alias lack evidence{lack}."
+        ),
+        remedy=_REMEDY,
+        behind=tuple(_finding(one) for one in worst),
+        times=times,
+        facts=by_part,
+    )
+
+
+def _finding(one: PromotedVersion) -> Finding:
+    looked_at = f"{counted(len(one.candidates), 'run')} before it" if one.run else "its run is gone"
+    took = f", {duration(one.took)} since the first" if one.took is not None else ""
+    lack = f"; no {listed(one.lacks)}" if one.lacks else ""
+    name = f"{one.model} {one.version} ({', '.join(one.aliases)})"
+    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{lack}")

@@ -1,0 +1,231 @@
+"""Reading what an audit looks at: runs and versions in pages, folders of artifacts several at a time."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import ValidationError
+
+from runyard.api.model import as_object
+from runyard.api.records import MANIFEST_ARTIFACT, POD_TAG
+from runyard.api.trainingrun import Tracking
+from runyard.audit.completeness import Attempt, attempts
+from runyard.audit.folders import NAME, Folder, of_paths
+from runyard.audit.metadata import recorded, to_read
+from runyard.audit.promotion import PromotedVersion
+from runyard.errors import ProvenanceUnavailable, TrackingUnavailable
+from runyard.history import History, LoggedRun, NoSuchRun
+from runyard.provenance.records import ARTIFACT, LARGEST_BYTES, parsed
+from runyard.tracking import answering, client
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+Progress = Callable[[int, int], None]
+
+_AT_ONCE = 8
+_PAGE = 1_000
+# Above these the store is taken to be out of reach, and waiting for each of a thousand would be of no use.
+_MOST_UNREAD = 10
+# A manifest has at most what etcd takes, 1.5 MiB.
+_LARGEST_MANIFEST = 2 * 1024 * 1024
+_UID = re.compile(r"[0-9a-zA-Z-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the measures are taken of.
+
+    Attributes:
+        runs: those that are looked at.
+        elsewhere: runs of the same attempts in other experiments, or from before.
+        folders: what was read of artifacts, by run ID.
+        unread: why those of some could not be read, by run ID.
+        versions: model versions with an alias.
+
+    """
+
+    runs: Sequence[LoggedRun]
+    elsewhere: Sequence[LoggedRun]
+    folders: dict[str, Folder]
+    unread: dict[str, str]
+    versions: Sequence[PromotedVersion]
+
+
+def gather(history: History, experiment: str | None, since: datetime | None, progress: Progress) -> Evidence:
+    """Read all that there is to look at.
+
+    Args:
+        history: where.
+        experiment: its name; None: all.
+        since: runs that began, and versions promoted, at that time or later; None: all.
+        progress: is told how many folders are read, and of how many.
+
+    Raises:
+        NoSuchExperiment: there is none of that name.
+        TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+    """
+    where = f"attributes.start_time >= {max(0, round(since.timestamp() * 1000))}" if since else ""
+    runs = history.search(experiment, where)
+    versions = _versions(history, runs, experiment, since)
+    described = to_read(runs)
+    reader = _Reader(history.uri, {run.id for run in described}, progress)
+    reader.read(attempts(runs), described)
+    elsewhere: list[LoggedRun] = []
+    if where or experiment is not None:
+        elsewhere = _elsewhere(history, runs, reader.folders)
+        reader.read(attempts([*runs, *elsewhere]), [])
+    return Evidence(runs, elsewhere, reader.folders, reader.unread, versions)
+
+
+def _elsewhere(history: History, runs: Sequence[LoggedRun], folders: dict[str, Folder]) -> list[LoggedRun]:
+    """Return runs that were not looked at, of attempts whose log or manifest may be with them."""
+    known = {run.id for run in runs}
+    found: dict[str, LoggedRun] = {}
+    for attempt in attempts(runs):
+        folder = folders.get(attempt.chief.id)
+        if folder and not (folder.has_log and folder.has_manifest) and _UID.fullmatch(attempt.pod):
+            others = history.search(None, f"tags.`{POD_TAG}` = '{attempt.pod}'")
+            found |= {run.id: run for run in others if run.id not in known}
+    return list(found.values())
+
+
+class _Reader:
+    """Reads folders of artifacts, each once."""
+
+    def __init__(self, uri: str, with_provenance: set[str], progress: Progress) -> None:
+        self.folders: dict[str, Folder] = {}
+        self.unread: dict[str, str] = {}
+        self._uri = uri
+        self._with_provenance = with_provenance
+        self._progress = progress
+
+    def read(self, ended: Iterable[Attempt], others: Iterable[LoggedRun]) -> None:
+        """Read the folders of attempts' chiefs, and of other runs.
+
+        Raises:
+            TrackingUnavailable: of too many none can be read.
+
+        """
+        chiefs = {attempt.chief.id: attempt for attempt in ended}
+        runs = {run.id: run for run in [*(attempt.chief for attempt in chiefs.values()), *others]}
+        wanted = [run for run in runs.values() if run.id not in self.folders and run.id not in self.unread]
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            asked = {
+                pool.submit(self._folder, run, wants_manifest=run.id in chiefs and chiefs[run.id].has_succeeded): run
+                for run in wanted
+            }
+            for number, done in enumerate(as_completed(asked), 1):
+                run = asked[done]
+                try:
+                    self.folders[run.id] = done.result()
+                except TrackingUnavailable as error:
+                    self.unread[run.id] = str(error)
+                    if len(self.unread) > _MOST_UNREAD:
+                        raise
+                self._progress(number, len(wanted))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _folder(self, run: LoggedRun, *, wants_manifest: bool) -> Folder:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with answering(self._uri, f"read artifacts of run {run.id}"):
+            # By its address, which is known: by the run's ID MLflow's client would ask for the run each time.
+            repository: ArtifactRepository = get_artifact_repository(run.artifact_uri, self._uri)
+            sizes = {entry.path: entry.file_size or 0 for entry in repository.list_artifacts(NAME) if not entry.is_dir}
+            found = of_paths(sizes)
+            if wants_manifest and sizes.get(MANIFEST_ARTIFACT, _LARGEST_MANIFEST) < _LARGEST_MANIFEST:
+                found = replace(found, asked=asked_for(_content(repository, MANIFEST_ARTIFACT)))
+            if run.id in self._with_provenance and sizes.get(ARTIFACT, LARGEST_BYTES) < LARGEST_BYTES:
+                found = replace(found, recorded=_recorded(_content(repository, ARTIFACT), run.id))
+        return found
+
+
+def _content(repository: "ArtifactRepository", path: str) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        return Path(repository.download_artifacts(path, scratch)).read_bytes()
+
+
+def asked_for(manifest: bytes) -> Tracking | None:
+    """Return what a TrainingRun wants logged; None where it is no TrainingRun: anybody may have written it."""
+    try:
+        spec = as_object(as_object(yaml.safe_load(manifest)).get("spec"))
+        wanted = {name: value for name, value in as_object(spec.get("tracking")).items() if name.startswith("require")}
+        return Tracking.model_validate(wanted)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError, ValidationError):
+        return None
+
+
+def _recorded(content: bytes, run_id: str) -> frozenset[str]:
+    try:
+        return frozenset(recorded(parsed(content, run_id)))
+    except ProvenanceUnavailable:
+        return frozenset()  # what cannot be read is of no use to anybody who wants the result again
+
+
+def _versions(
+    history: History, runs: Sequence[LoggedRun], experiment: str | None, since: datetime | None
+) -> list[PromotedVersion]:
+    """Return the versions with an alias: of an experiment those whose run is in it."""
+    known = {run.id: run for run in runs}
+    by_experiment: dict[str, list[LoggedRun]] = {}
+    if since is None:
+        for each in runs:
+            by_experiment.setdefault(each.experiment, []).append(each)
+    found: list[PromotedVersion] = []
+    for version, aliases in _with_aliases(history):
+        promoted = PromotedVersion(
+            model=version.name,
+            version=str(version.version),
+            aliases=aliases,
+            created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+            run_id=version.run_id or "",
+            tags=dict(version.tags),
+        )
+        if since and promoted.promoted_at < since:
+            continue
+        run = known.get(promoted.run_id) or _run(history, promoted.run_id)
+        if experiment is not None and (run is None or run.experiment != experiment):
+            continue
+        if run and run.experiment not in by_experiment:
+            by_experiment[run.experiment] = history.search(run.experiment)
+        found.append(replace(promoted, run=run, experiment_runs=by_experiment[run.experiment] if run else ()))
+    return found
+
+
+def _with_aliases(history: History) -> "Iterator[tuple[ModelVersion, tuple[str, ...]]]":
+    mlflow_client = client(history.uri)
+    token = None
+    while True:
+        with answering(history.uri, "list registered models"):
+            page = mlflow_client.search_registered_models(max_results=_PAGE, page_token=token)
+        for model in page:
+            aliases: dict[str, list[str]] = {}
+            for alias, number in model.aliases.items():
+                aliases.setdefault(str(number), []).append(alias)
+            for number, names in sorted(aliases.items()):
+                with answering(history.uri, f"read version {number} of model {model.name}"):
+                    yield mlflow_client.get_model_version(model.name, number), tuple(sorted(names))
+        token = page.token
+        if not token:
+            return
+
+
+def _run(history: History, run_id: str) -> LoggedRun | None:
+    if not run_id:
+        return None
+    try:
+        found = history.find(run_id)
+    except NoSuchRun:
+        return None
+    return found if found.id == run_id else None
