@@ -7,7 +7,7 @@ from enum import StrEnum
 from runyard.api.outcome import Outcome
 from runyard.api.records import ASSIGNED, MADE_TAG, OUTCOME_TAG, POD_TAG, UID_TAG
 from runyard.audit.folders import Folder
-from runyard.audit.measures import Finding, Measure, Name, counted, listed
+from runyard.audit.measures import Finding, Measure, Name, counted, lacking, listed
 from runyard.audit.trees import trees
 from runyard.history import LoggedRun
 
@@ -109,20 +109,16 @@ def completeness(
     ]
     worst = sorted(found, key=lambda one: (-len(one[1]), -one[0].chief.started_at.timestamp(), one[0].chief.id))
     by_part = {part.value: sum(part in short for _, short in found) for part in Part}
-    words = [f"{part} {number}" for part, number in by_part.items() if number]
     others = sum(not any(run.tags.get(UID_TAG) for run in tree.runs) for tree in trees(runs))
     apart = len(ended) - len(judged)
     not_read = f" The artifacts of {counted(apart, 'attempt')} could not be read." if apart else ""
+    not_ours = f" {counted(others, 'run')} of no TrainingRun not counted." if others else ""
     return Measure(
         name=Name.COMPLETENESS,
         count=len(judged) - len(found),
         of=len(judged),
         what="ended attempts of TrainingRuns",
-        meaning=(
-            f"{counted(len(found), 'ended attempt')} of {len(judged):,} lack something"
-            f"{': ' + listed(words) if words else ''}.{not_read} {counted(others, 'run')} of no TrainingRun "
-            f"{'is' if others == 1 else 'are'} not counted."
-        ),
+        meaning=(f"{lacking(len(found), len(judged), 'ended attempt', by_part)}{not_read}{not_ours}"),
         remedy=_REMEDY,
         behind=tuple(
             Finding((attempt.chief.id,), attempt.chief.name, f"no {listed(list(short.values()))}")

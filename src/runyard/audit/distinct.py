@@ -15,7 +15,7 @@ from runyard.provenance import FINGERPRINT_TAG
 # MLflow's own, of the machine.
 _SYSTEM = "system/"
 _REMEDY = (
-    "Look for the fingerprint before training: `runyard list --where \"tags.`runyard.dev/fingerprint` = '…'\"`. Where "
+    "Before training, look for `provenance.collect(parameters=…).fingerprint` among the tags of earlier runs. Where "
     "metrics differ though the fingerprint is one, something decides them that is not recorded: mostly a seed."
 )
 
@@ -80,16 +80,19 @@ def distinct(runs: Sequence[LoggedRun]) -> Measure:
         tree.root.status is RunStatus.FINISHED and not any(run.tags.get(FINGERPRINT_TAG) for run in tree.runs)
         for tree in trees(runs)
     )
-    metrics = f"; the metrics differ in {counted(differing, 'group')} of {len(groups)}" if groups else ""
+    said = f"None of {counted(of, 'run')} with a fingerprint repeats another." if of else "No run has a fingerprint."
+    if groups:
+        said = (
+            f"{repeats:,} of {of:,} runs with a fingerprint repeat an earlier one, which took {duration(again)}; "
+            f"metrics differ in {differing} of {counted(len(groups), 'group')}."
+        )
+    unknown = f" {counted(without, 'finished run')} without a fingerprint could not be judged." if without else ""
     return Measure(
         name=Name.DISTINCT,
         count=of - repeats,
         of=of,
         what="finished runs with a fingerprint",
-        meaning=(
-            f"{counted(repeats, 'run')} of {of:,} repeat an earlier one, {duration(again)} of computing "
-            f"again{metrics}. {counted(without, 'finished run')} without a fingerprint could not be judged."
-        ),
+        meaning=f"{said}{unknown}",
         remedy=_REMEDY,
         behind=tuple(_finding(group) for group in groups),
         facts={

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from runyard.audit.measures import Measure, duration
+from runyard.audit.measures import Measure, counted, duration
 from runyard.audit.report import Report
 from runyard.audit.thresholds import Threshold
 
 _LONGEST = 200
-_PLAIN = frozenset(" -.,")
+_ALIKE = {"|": "¦", "`": "'"}
 
 
 def markdown(report: Report, runs: int = 5, thresholds: Sequence[Threshold] = ()) -> str:
@@ -24,7 +24,7 @@ def markdown(report: Report, runs: int = 5, thresholds: Sequence[Threshold] = ()
     lines = [
         f"### Audit of {'the whole server' if report.experiment is None else literal(report.experiment)}",
         "",
-        f"{report.runs:,} runs{f' since {report.since:%Y-%m-%d %H:%M} UTC' if report.since else ''}.",
+        f"{counted(report.runs, 'run')}{f' since {report.since:%Y-%m-%d %H:%M} UTC' if report.since else ''}.",
         "",
         _row(headings),
         _row(["---", "---:", "---:", "---:", "---:", *(["---"] if gate else [])]),
@@ -37,23 +37,21 @@ def markdown(report: Report, runs: int = 5, thresholds: Sequence[Threshold] = ()
 
 
 def literal(text: str) -> str:
-    r"""Return a text that is shown as it is: no Markdown, no HTML, no mention of anybody, whatever it holds.
+    r"""Return a text that is shown, and nothing else: no Markdown, no HTML, no link, no mention of anybody.
 
-    Within `<code>` nobody is mentioned and nothing is linked, and a character's number is never taken for a mark: not
-    even for the end of a table's cell, which a code span between backticks may contain.
+    All that a span of code cannot hold in a table are backticks, bars and ends of lines: they are shown as others.
 
-    >>> literal("a|b\n@c")
-    '<code>a&#124;b&#10;&#64;c</code>'
+    >>> literal("a|b`<b>\n@c")
+    "`a¦b'<b>�@c`"
     """
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return f"<code>{''.join(map(_character, shown)) or '-'}</code>"
+    return f"`{''.join(map(_character, shown))}`" if shown.strip() else "-"
 
 
 def _character(character: str) -> str:
-    # What no page can show, surrogates included, has no number in HTML either.
-    if not character.isprintable() and character not in "\n\t":
-        return "&#65533;"
-    return character if character.isalnum() or character in _PLAIN else f"&#{ord(character)};"
+    if character in _ALIKE:
+        return _ALIKE[character]
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
 
 
 def _cells(measure: Measure, thresholds: Sequence[Threshold]) -> list[str]:

@@ -140,6 +140,23 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
+def lacking(number: int, of: int, one: str, parts: Mapping[str, int]) -> str:
+    """Say how many of several lack something, and what.
+
+    >>> lacking(3, 10, "run", {"log": 1, "model": 0, "metrics": 2})
+    '3 of 10 runs lack something: log 1 and metrics 2.'
+    >>> lacking(0, 10, "run", {"log": 0}), lacking(0, 0, "run", {})
+    ('None of 10 runs lacks anything.', 'There are no runs.')
+    """
+    if not of:
+        return f"There are no {one}s."
+    if not number:
+        return f"None of {counted(of, one)} lacks anything."
+    words = [f"{part} {count:,}" for part, count in parts.items() if count]
+    verb = "lacks" if number == 1 else "lack"
+    return f"{number:,} of {counted(of, one)} {verb} something: {listed(words, at_most=len(words))}."
+
+
 def duration(time: timedelta) -> str:
     """Return a length of time as people read it, in its largest unit.
 

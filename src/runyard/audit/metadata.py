@@ -8,7 +8,7 @@ from itertools import pairwise
 from runyard.api.model import JsonObject, as_object
 from runyard.api.records import RunStatus
 from runyard.audit.folders import Folder
-from runyard.audit.measures import Finding, Measure, Name, counted, listed
+from runyard.audit.measures import Finding, Measure, Name, counted, lacking, listed
 from runyard.audit.trees import Tree, topmost, trees
 from runyard.history import LoggedRun
 from runyard.provenance import FINGERPRINT_TAG
@@ -94,19 +94,17 @@ def metadata(runs: Sequence[LoggedRun], folders: Mapping[str, Folder], unread: M
     """
     finished = [tree for tree in trees(runs) if tree.root.status is RunStatus.FINISHED]
     judged = [tree for tree in finished if not any(run.id in unread for run in tree.runs)]
-    lacking = [(tree, lacks) for tree in judged if (lacks := missing(tree, folders))]
-    by_field = {name.value: sum(name in lacks for _, lacks in lacking) for name in Field}
-    worst = sorted(lacking, key=lambda found: (-len(found[1]), -found[0].root.started_at.timestamp(), found[0].root.id))
-    words = [f"{name} {number}" for name, number in by_field.items() if number]
-    lack = f": {listed(words, at_most=len(Field))}" if words else ""
+    found = [(tree, lacks) for tree in judged if (lacks := missing(tree, folders))]
+    by_field = {name.value: sum(name in lacks for _, lacks in found) for name in Field}
+    worst = sorted(found, key=lambda one: (-len(one[1]), -one[0].root.started_at.timestamp(), one[0].root.id))
     apart = len(finished) - len(judged)
     not_read = f" The artifacts of {counted(apart, 'run')} could not be read." if apart else ""
     return Measure(
         name=Name.METADATA,
-        count=len(judged) - len(lacking),
+        count=len(judged) - len(found),
         of=len(judged),
         what="finished runs",
-        meaning=f"{counted(len(lacking), 'finished run')} of {len(judged):,} lack something{lack}.{not_read}",
+        meaning=f"{lacking(len(found), len(judged), 'finished run', by_field)}{not_read}",
         remedy=_REMEDY,
         behind=tuple(
             Finding((tree.root.id,), tree.root.name, f"no {listed(lacks, at_most=len(Field))}") for tree, lacks in worst

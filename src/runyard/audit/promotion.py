@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, listed
+from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.history import LoggedRun
 
 PROMOTED_AT_TAG = "runyard.dev/promoted-at"
@@ -81,21 +81,16 @@ def moment(text: str) -> datetime | None:
 
 def promotion(versions: Sequence[PromotedVersion]) -> Measure:
     """Measure what share of the versions with an alias has its evidence, and how long it took to get there."""
-    lacking = [one.lacks for one in versions]
-    complete = sum(not lacks for lacks in lacking)
-    by_part = {part: sum(part in lacks for lacks in lacking) for part in ("run", "metrics", "reason")}
-    words = [f"{part} {number}" for part, number in by_part.items() if number]
+    complete = sum(not one.lacks for one in versions)
+    by_part = {part: sum(part in one.lacks for one in versions) for part in ("run", "metrics", "reason")}
     times = Times.of(one.took for one in versions if one.took is not None)
     worst = sorted(versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version))
-    lack = f": {listed(words)}" if words else ""
     return Measure(
         name=Name.PROMOTION,
         count=complete,
         of=len(versions),
         what="model versions with an alias",
-        meaning=(
-            f"{counted(len(versions) - complete, 'version')} of {len(versions):,} with an alias lack evidence{lack}."
-        ),
+        meaning=lacking(len(versions) - complete, len(versions), "promoted version", by_part),
         remedy=_REMEDY,
         behind=tuple(_finding(one) for one in worst),
         times=times,

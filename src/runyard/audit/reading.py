@@ -77,7 +77,7 @@ def gather(history: History, experiment: str | None, since: datetime | None, pro
     runs = history.search(experiment, where)
     versions = _versions(history, runs, experiment, since)
     described = to_read(runs)
-    reader = _Reader(history.uri, {run.id for run in described}, progress)
+    reader = Reader(history.uri, {run.id for run in described}, progress)
     reader.read(attempts(runs), described)
     elsewhere: list[LoggedRun] = []
     if where or experiment is not None:
@@ -98,7 +98,7 @@ def _elsewhere(history: History, runs: Sequence[LoggedRun], folders: dict[str, F
     return list(found.values())
 
 
-class _Reader:
+class Reader:
     """Reads folders of artifacts, each once."""
 
     def __init__(self, uri: str, with_provenance: set[str], progress: Progress) -> None:

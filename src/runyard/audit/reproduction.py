@@ -75,8 +75,8 @@ def reproduction(runs: Sequence[LoggedRun]) -> Measure:
         of=len(asked),
         what="earlier results asked for again",
         meaning=(
-            f"Of {counted(results, 'finished result')} {len(asked)} were asked for again, and {len(same)} of these "
-            f"came out the same{going_on}."
+            f"{len(asked):,} of {counted(results, 'finished result')} {'was' if len(asked) == 1 else 'were'} asked for "
+            f"again, and {len(same):,} came out the same{going_on}."
         ),
         remedy=_REMEDY,
         behind=tuple(finding for _, finding in behind),
@@ -101,15 +101,13 @@ def _of(earlier: str, attempts: Sequence[LoggedRun]) -> Reproduction:
 
 
 def _finding(earlier: str, name: str, tried: Sequence[Reproduction]) -> Finding:
-    words = ", ".join(f"{_VERDICTS[one.is_same]} {_after(one.took)}" for one in tried)
+    words = ", ".join(
+        "not ended" if one.took is None else f"{_VERDICTS[one.is_same]} after {duration(one.took)}" for one in tried
+    )
     return Finding((earlier, *(run.id for one in tried for run in one.runs)), name, words)
 
 
 _VERDICTS = {True: "the same", False: "not the same", None: "no verdict"}
-
-
-def _after(took: timedelta | None) -> str:
-    return "yet" if took is None else f"after {duration(took)}"
 
 
 def _worst_first(tried: Sequence[Reproduction], is_same: bool) -> tuple[bool, float, str]:  # noqa: FBT001 a sort key

@@ -67,8 +67,8 @@ def audit(
 
     Each measure is a percentage, of which more is better; docs/audit.md defines them.
 
-    Exit codes: 0; 1 a measure does not reach its threshold; 2 there is no such experiment or measure, or a value is
-    none; 4 MLflow does not answer.
+    Exit codes: 0; 1 a measure does not reach its threshold; 2 there is no such experiment or measure, or an option's
+    value is wrong; 4 MLflow does not answer.
     """
     thresholds: list[Threshold] = [*map(least, fail_under or []), *map(longest, fail_over or [])]
     began = _moment(since) if since is not None else None
@@ -119,7 +119,7 @@ def _text(console: Console, report: Report, runs: int) -> None:
         for measure in report.measures
     ]
     console.print(out.table(headings, rows, headings[1:-1]))
-    for measure in report.measures:
+    for measure in report.measures if report.runs else ():
         _behind(console, measure, runs)
 
 

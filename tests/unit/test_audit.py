@@ -1,0 +1,381 @@
+"""The measures of an audit, for any runs."""
+
+import doctest
+import importlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from runyard.api.records import RunStatus
+from runyard.api.trainingrun import Tracking
+from runyard.audit import Evidence, Finding, Folder, Measure, Name, PromotedVersion, Report, Times, markdown, measured
+from runyard.audit import completeness as measure_completeness
+from runyard.audit import distinct as measure_distinct
+from runyard.audit import metadata as measure_metadata
+from runyard.audit import promotion as measure_promotion
+from runyard.audit import reproduction as measure_reproduction
+from runyard.audit.completeness import attempts
+from runyard.audit.distinct import fingerprinted, repeated
+from runyard.audit.markdown import literal
+from runyard.audit.measures import percentile
+from runyard.audit.metadata import Field, provided, recorded, to_read
+from runyard.audit.promotion import moment
+from runyard.audit.reading import asked_for
+from runyard.audit.thresholds import Least, WrongThreshold, failures, least, length, longest
+from runyard.audit.trees import topmost, trees
+from runyard.history import LoggedRun
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FINGERPRINT, PARENT = "runyard.dev/fingerprint", "mlflow.parentRunId"
+COMMIT = "mlflow.source.git.commit"
+WHOLE = Folder(has_log=True, has_manifest=True, recorded=frozenset({"seeds", "datasets", "environment"}))
+
+
+def run(name: str, tags: Mapping[str, str] | None = None, **more: Any) -> LoggedRun:
+    given = {"status": RunStatus.FINISHED, "started_at": START, "finished_at": START + timedelta(minutes=1), **more}
+    return LoggedRun(id=name, name=name, experiment="heart", tags=tags or {}, **given)
+
+
+def below(parent: str) -> dict[str, str]:
+    return {PARENT: parent}
+
+
+def marked(fingerprint: str) -> dict[str, str]:
+    return {FINGERPRINT: fingerprint}
+
+
+@pytest.mark.parametrize("name", ["measures", "markdown", "metadata", "promotion", "thresholds"])
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"runyard.audit.{name}"))
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.floats(0, 1))
+def test_percentiles_are_numpys(values: list[float], share: float) -> None:
+    assert percentile(values, share) == pytest.approx(float(np.percentile(values, share * 100)), rel=1e-9, abs=1e-6)
+    assert min(values) <= percentile(values, share) <= max(values)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 9)), unique_by=lambda pair: pair[0]))
+def test_every_run_is_in_one_tree_whatever_its_parents_are(pairs: list[tuple[int, int]]) -> None:
+    runs = [run(str(number), below(str(parent))) for number, parent in pairs]
+    found = [one.id for tree in trees(runs) for one in tree.runs]
+    assert sorted(found) == sorted(one.id for one in runs)
+    for tree in trees(runs):
+        assert all(one.parent_id in {other.id for other in tree.runs} for one in tree.below)
+
+
+def test_what_a_parent_says_its_children_need_not() -> None:
+    runs = [run("a", marked("x")), run("b", {**below("a"), **marked("x")}), run("c", below("b")), run("d", below("?"))]
+    assert [tree.root.id for tree in trees(runs)] == ["a", "d"]
+    assert [one.id for one in topmost(runs, lambda one: one.tags.get(FINGERPRINT))] == ["a"]
+    each_others = [run("a", {**below("b"), **marked("x")}), run("b", {**below("a"), **marked("x")})]
+    assert [tree.root.id for tree in trees(each_others)] == ["a", "b"]
+
+
+# Fingerprints, and the tree each run is in.
+_RUNS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=12)
+
+
+@given(_RUNS, st.randoms())
+def test_as_many_are_distinct_as_there_are_fingerprints(drawn: list[tuple[str, int]], random: Any) -> None:
+    parents = [run(f"parent-{number}") for number in range(4)]
+    runs = [
+        run(f"{number}", {**below(f"parent-{tree}"), **marked(mark)}, started_at=START + timedelta(seconds=number))
+        for number, (mark, tree) in enumerate(drawn)
+    ]
+    shuffled = [*parents, *runs]
+    random.shuffle(shuffled)
+    found = measure_distinct(shuffled)
+    # Within a tree a fingerprint counts once.
+    assert (found.count, found.of) == (len({mark for mark, _ in drawn}), len(set(drawn)))
+    assert found.facts["repeats"] == sum(len(group.runs) - 1 for group in repeated(shuffled))
+    for group in fingerprinted(shuffled).values():
+        assert all(one.started_at < other.started_at for one, other in itertools.pairwise(group))
+
+
+def test_only_what_has_a_result_and_was_not_meant_repeats() -> None:
+    runs = [
+        run("first", marked("x"), metrics={"accuracy": 0.9, "nan": float("nan"), "system/cpu": 1}),
+        run("failed", marked("x"), status=RunStatus.FAILED),
+        run("on purpose", {**marked("x"), "runyard.dev/reproduces": "first"}),
+        run("grid", {**marked("x")}, metrics={"accuracy": 0.9, "nan": float("nan"), "system/cpu": 2, "more": 1}),
+        run("fold", {**below("grid"), **marked("y")}),
+        run("other", marked("y")),
+        run("none"),
+    ]
+    [group] = repeated(runs)
+    assert ([one.id for one in group.runs], group.differing) == (["first", "grid"], [])
+    assert measure_distinct(runs).facts == {
+        "groups": 1,
+        "repeats": 1,
+        "secondsAgain": 60,
+        "groupsThatDiffer": 0,
+        "withoutFingerprint": 1,
+    }
+
+
+def test_a_time_that_cannot_be_is_none() -> None:
+    ends_before = [run(name, marked("x"), finished_at=START - timedelta(1)) for name in ("a", "b")]
+    assert measure_distinct(ends_before).facts["secondsAgain"] == 0
+    [again] = measure_reproduction([run("a", {"runyard.dev/reproduces": "z"}, finished_at=START - timedelta(1))]).behind
+    assert again.says == "no verdict after 0s"
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "missing"),
+    [
+        ({}, None, set(Field)),
+        ({"tags": {COMMIT: "1", FINGERPRINT: "x"}}, None, set(Field) - {Field.COMMIT, Field.FINGERPRINT}),
+        ({"tags": {COMMIT: ""}}, None, set(Field)),
+        ({"params": {"rate": "1"}}, None, set(Field) - {Field.PARAMETERS}),
+        ({"params": {"split__random_state": "1"}}, None, set(Field) - {Field.PARAMETERS, Field.SEEDS}),
+        ({"metrics": {"accuracy": float("nan")}}, None, set(Field) - {Field.METRICS}),
+        ({"datasets": {"heart": ""}}, None, set(Field)),
+        ({"datasets": {"heart": "0123"}}, None, set(Field) - {Field.DATASETS}),
+        ({}, WHOLE, set(Field) - {Field.SEEDS, Field.DATASETS, Field.ENVIRONMENT}),
+    ],
+)
+def test_each_field_has_its_sign(given: dict[str, Any], folder: Folder | None, missing: set[Field]) -> None:
+    assert set(Field) - provided(run("a", **given), folder) == missing
+
+
+@pytest.mark.parametrize(
+    ("provenance", "fields"),
+    [
+        ({}, set()),
+        ({"seeds": {}, "datasets": {}, "packages": {}}, set()),
+        ({"seeds": {"a": "0"}}, {"seeds"}),
+        ({"datasets": {"a": "sha256:1"}, "packages": {"numpy": "2"}}, {"datasets", "environment"}),
+        ({"seeds": ["a"]}, set()),
+    ],
+)
+def test_provenance_has_what_it_names(provenance: dict[str, Any], fields: set[str]) -> None:
+    assert recorded(provenance) == fields
+
+
+def test_a_parent_has_what_all_its_children_have() -> None:
+    parent = run("grid", {COMMIT: "1", FINGERPRINT: "x"})
+    children = [run(f"{n}", below("grid"), params={"depth": "3"}, metrics={"accuracy": 1}) for n in range(3)]
+    folders = {"grid": WHOLE}
+    assert measure_metadata([parent, *children], folders, {}).count == 1
+    children[1] = replace(children[1], metrics={})
+    found = measure_metadata([parent, *children], folders, {})
+    assert (found.count, found.of, found.behind) == (0, 1, (Finding(("grid",), "grid", "no metrics"),))
+
+
+def test_what_could_not_be_read_is_no_lack() -> None:
+    runs = [run("a", {**marked("x"), "runyard.dev/uid": "1"}), run("b", status=RunStatus.FAILED)]
+    assert [one.id for one in to_read(runs)] == ["a"]
+    found = measure_metadata(runs, {}, {"a": "out of reach"})
+    assert (found.value, found.facts["unread"]) == (None, 1)
+    whole = measure_completeness(runs, [], {}, {"a": "out of reach"})
+    assert (whole.value, whole.facts["unread"], whole.facts["others"]) == (None, 1, 1)
+
+
+def of_pod(pod: str, outcome: str = "Succeeded", **more: str) -> dict[str, str]:
+    return {"runyard.dev/uid": "1", "runyard.dev/pod": pod, "runyard.dev/outcome": outcome, **more}
+
+
+def test_an_attempts_log_is_with_its_last_run_that_has_no_parent_in_it() -> None:
+    later = START + timedelta(minutes=1)
+    first, last = run("first", of_pod("p")), run("last", of_pod("p"), started_at=later)
+    child = run("child", {**of_pod("p"), **below("last")}, started_at=later)
+    retried, going_on = run("retried", of_pod("q")), run("going on", of_pod("r"), status=RunStatus.RUNNING)
+    assert [one.chief.id for one in attempts([first, last, child, retried, going_on])] == ["last", "retried"]
+    whole = run("whole", {"runyard.dev/uid": "1", "runyard.dev/made": "assigned"})
+    assert [one.chief.id for one in attempts([first, last, child, retried, going_on, whole])] == ["whole"]
+    assert [one.chief.id for one in attempts([run("a", of_pod("p", **below("a")))])] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome", "says"),
+    [
+        (Tracking(), "Succeeded", None),
+        (Tracking(require_model=True), "Succeeded", "no model"),
+        (Tracking(require_metrics=["loss", "auc", "f1"]), "Succeeded", "no metric auc and metric f1"),
+        (Tracking(require_model=True), "Failed", None),
+    ],
+)
+def test_only_of_a_success_results_are_asked(asked: Tracking, outcome: str, says: str | None) -> None:
+    runs = [run("a", of_pod("p", outcome)), run("b", {**of_pod("p"), **below("a")}, metrics={"loss": 1})]
+    found = measure_completeness(runs, [], {"a": Folder(has_log=True, has_manifest=True, asked=asked)}, {})
+    assert [each.says for each in found.behind] == ([says] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "asked"),
+    [
+        (b"spec: {tracking: {requireModel: true, run: Assigned}}", Tracking(require_model=True)),
+        (b"spec: {}", Tracking()),
+        (b"[]", Tracking()),
+        (b"spec: {tracking: {requireMetrics: auc}}", None),
+        (b"{", None),
+        (b"\xff", None),
+        (b"[" * 100_000, None),
+        (b"when: 2026-13-99", None),
+    ],
+)
+def test_a_manifest_is_anybodys(manifest: bytes, asked: Tracking | None) -> None:
+    assert asked_for(manifest) == asked
+
+
+def version(**more: Any) -> PromotedVersion:
+    known = {
+        "run_id": "a",
+        "run": run("a", metrics={"recall": 1}),
+        "experiment_runs": [run("a"), run("b", started_at=START + timedelta(hours=1))],
+        "tags": {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": "2026-01-01T00:30:00+00:00"},
+        **more,
+    }
+    return PromotedVersion("heart", "1", ("champion",), START + timedelta(hours=2), **known)
+
+
+@pytest.mark.parametrize(
+    ("given", "lacks", "minutes", "candidates"),
+    [
+        (version(), [], 30, 1),
+        (version(tags={}), ["reason"], 120, 2),
+        (version(tags={"runyard.dev/promoted-at": "soon"}), ["reason"], 120, 2),
+        (version(run=run("a")), ["metrics"], 30, 1),
+        (version(run=None, experiment_runs=[]), ["run", "metrics"], None, 0),
+        (version(tags={"runyard.dev/promoted-at": "1999-01-01"}), ["reason"], 0, 0),
+    ],
+)
+def test_promotion_has_its_time_and_evidence(
+    given: PromotedVersion, lacks: list[str], minutes: int | None, candidates: int
+) -> None:
+    took = None if minutes is None else timedelta(minutes=minutes)
+    assert (given.lacks, given.took, len(given.candidates)) == (lacks, took, candidates)
+    found = measure_promotion([given])
+    assert (found.count, found.of, found.times) == (
+        int(not lacks),
+        1,
+        Times.of([] if took is None else [took]),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0001-01-01T00:00:00+23:00", "2026-02-30"])
+def test_what_is_no_moment_is_none(text: str) -> None:
+    assert moment(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "speed=1",
+            'there is no measure "speed" for it; there are: reproduction, metadata, promotion, distinct, compl',
+        ),
+        ("=1", 'there is no measure ""'),
+        ("metadata", "give a value, such as metadata=90"),
+        ("metadata=", "give a value, such as metadata=90"),
+        ("metadata=much", "'much' is no percentage: give a number from 0 to 100"),
+        ("metadata=nan", "'nan' is no percentage"),
+        ("metadata=-1", "'-1' is no percentage"),
+        ("metadata=100.1", "'100.1' is no percentage"),
+        ("metadata=0.9", "give per cent, 90; or 0.9% if that is meant"),
+    ],
+)
+def test_a_threshold_that_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(WrongThreshold) as refused:
+        least(text)
+    assert str(refused.value).startswith(f"--fail-under {text}: {said}")
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["metadata=1h", "promotion=1", "promotion=h", "promotion=-1h", f"promotion={'9' * 30}w"]
+)
+def test_a_longest_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(WrongThreshold):
+        longest(text)
+
+
+def measure(count: int, of: int, times: Times | None = None) -> Measure:
+    return Measure(Name.PROMOTION, count, of, "versions", "", "", times=times)
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "text", "said"),
+    [
+        (9, 10, "90", None),
+        (9, 10, "90%", None),
+        (89, 100, "90", "promotion is 89.0 % (89 of 100 versions), 1 points below 90 %"),
+        (19_999, 20_000, "100", "promotion is 99.9 % (19999 of 20000 versions), 0.005 points below 100 %"),
+        (0, 0, "1", "promotion has nothing to look at (no versions), so it is not at least 1 %"),
+        (0, 0, "0", None),
+        (0, 10, "0", None),
+        (1, 1000, "0.1%", None),
+    ],
+)
+def test_a_gate_says_by_how_much_it_is_missed(count: int, of: int, text: str, said: str | None) -> None:
+    assert failures([least(f"promotion={text}")], [measure(count, of)]) == ([said] if said else [])
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000))
+def test_a_share_reaches_itself_and_nothing_above(count: int, of: int) -> None:
+    found = measure(min(count, of), of)
+    assert found.value is not None
+    assert Least(Name.PROMOTION, found.value).failure(found) is None
+    assert Least(Name.PROMOTION, found.value + 0.001).failure(found)
+    assert float(found.percent.removesuffix(" %")) <= found.value
+
+
+def test_a_gate_for_times_looks_at_the_median() -> None:
+    found = measure(1, 1, Times.of([timedelta(hours=hours) for hours in (1, 3, 30)]))
+    assert failures([longest("promotion=3h")], [found]) == []
+    assert failures([longest("promotion=90m")], [found]) == ["promotion takes 3h (median of 3), 1.5h longer than 1.5h"]
+    assert failures([longest("promotion=1d")], [measure(0, 0)]) == [
+        "promotion has nothing to look at (no versions), so it is not median at most 1d"
+    ]
+    assert length("1.2.3h") is None
+
+
+HOSTILE = [
+    "a | b",
+    "`|`\\|\\`|",
+    "line\nline\r\n\n| x | y |",
+    "<script>alert(1)</script></details>",
+    "@everyone #1 www.example.com https://example.com a@b.c",
+    "\x1b[2J\u202e",
+    "[x](javascript:1) ![y](http://example.com) **b** _i_ &lt;",
+    "\ud800",
+    " ",
+    "",
+    "x" * 10_000,
+]
+
+
+@given(st.one_of(st.sampled_from(HOSTILE), st.text()))
+def test_names_are_only_shown_in_markdown(name: str) -> None:
+    found = measure(0, 1)
+    found = replace(found, behind=(Finding((name,), name, name),))
+    report = Report(name, None, START, 1, (found,), {})
+    text = markdown(report, thresholds=[Least(Name.PROMOTION, 50)])
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    rows = [token for token in tokens if token.type == "tr_open"]
+    cells = [token for token in tokens if token.type in {"th_open", "td_open"}]
+    assert (len(rows), len(cells)) == (4, 2 * 6 + 2 * 3)
+    # Whatever is made of a name is one span of code, or a dash.
+    spans = [child for token in tokens if token.type == "inline" for child in token.children or ()]
+    assert {span.type for span in spans} <= {"text", "code_inline"}
+    shown = [span.content for span in spans if span.type == "code_inline"]
+    assert shown == ([literal(name)[1:-1].strip() or shown[0]] * 4 if name.strip() else [])
+    assert len(text) < 4 * 200 + 2_000
+    assert "\n".join(token.content for token in tokens if token.type == "html_block").count("<") == 4
+
+
+def test_nothing_at_all_can_be_measured() -> None:
+    report = measured(Evidence([], [], {}, {}, []), None, None)
+    assert [found.value for found in report.measures] == [None] * 5
+    assert [found.name for found in report.measures] == list(Name)
+    assert markdown(report).startswith("### Audit of the whole server\n\n0 runs.\n")
