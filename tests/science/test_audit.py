@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow.store.tracking.dbmodels.models import SqlRun
+from sqlalchemy import create_engine, func, update
 
 from runyard.audit import Report, Times, audit, markdown, reading
 from runyard.cli import main
@@ -170,6 +172,27 @@ def test_a_store_that_is_out_of_reach_is_no_lack(past: Seeded) -> None:
     assert "carrier-pigeon" in found.unread[runs[0].id]
     with pytest.raises(TrackingUnavailable):
         elsewhere("carrier-pigeon", 11)
+
+
+def test_what_cannot_be_read_is_told_with_the_reason(runyard: Command, past: Seeded) -> None:
+    [row] = [row for row in past.rows if row.name == "at-home"]
+
+    def place(old: str, new: str) -> None:
+        with create_engine(past.uri).begin() as connection:
+            moved = func.replace(SqlRun.artifact_uri, old, new)
+            connection.execute(update(SqlRun).where(SqlRun.run_uuid == row.id).values(artifact_uri=moved))
+
+    place("file:", "carrier-pigeon:")
+    try:
+        said = "Not all could be read: "
+        why = f"MLflow at {past.uri} cannot read artifacts of run {row.id}: "
+        assert f"\n{said}{why}" in runyard("audit", "other")[1]
+        assert f"\n{said}`{why}" in runyard("audit", "other", "-o", "markdown")[1]
+        found = json.loads(runyard("audit", "other", "-o", "json")[1])
+        assert found["unread"][row.id].startswith(why)
+        assert found["measures"]["completeness"]["value"] is None
+    finally:
+        place("carrier-pigeon:", "file:")
 
 
 def test_a_table_says_what_lies_behind(runyard: Command) -> None:

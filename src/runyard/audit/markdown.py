@@ -30,6 +30,11 @@ def markdown(report: Report, runs: int = 5, thresholds: Sequence[Threshold] = ()
         _row(["---", "---:", "---:", "---:", "---:", *(["---"] if gate else [])]),
         *(_row(_cells(measure, thresholds)) for measure in report.measures),
         "",
+        *(
+            line
+            for reason in list(report.unread.values())[:1]
+            for line in (f"Not all could be read: {literal(reason)}", "")
+        ),
     ]
     for measure in report.measures:
         lines += _details(measure, runs)

@@ -119,6 +119,9 @@ def _text(console: Console, report: Report, runs: int) -> None:
         for measure in report.measures
     ]
     console.print(out.table(headings, rows, headings[1:-1]))
+    for reason in list(report.unread.values())[:1]:
+        console.print()
+        console.print(out.plain(f"Not all could be read: {reason}"), soft_wrap=True)
     for measure in report.measures if report.runs else ():
         _behind(console, measure, runs)
 
