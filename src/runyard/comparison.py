@@ -1,30 +1,15 @@
 """Runs side by side: which is the best, in what two differ, and what that explains."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject, as_object
 from runyard.errors import RunyardError
 from runyard.history import LoggedRun
 
-# Words of metrics of which less is better. Anything else is taken to be a score.
-# fmt: off
-_COSTS = frozenset({
-    # differences from what is right
-    "err", "error", "errors", "mae", "mape", "mase", "medae", "mse", "msle", "rmse", "rmsle", "smape", "pinball",
-    "misclassification", "false", "fpr", "fnr", "eer", "wer", "cer", "ece", "brier", "difference", "distance", "fid",
-    # what is minimised in training
-    "loss", "logloss", "losses", "crossentropy", "entropy", "nll", "deviance", "divergence", "kl", "hinge", "inertia",
-    "perplexity", "ppl", "regret",
-    # what it takes, and how it varies
-    "cost", "duration", "latency", "seconds", "time", "std", "stddev", "variance",
-})
-# fmt: on
-_NEGATED = frozenset({"neg", "negative", "minus"})
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _COMMIT_TAG = "mlflow.source.git.commit"
 
 
@@ -32,26 +17,6 @@ class NothingToCompare(RunyardError):
     """No run has what runs are to be compared by."""
 
     exit_code = 2
-
-
-class Direction(StrEnum):
-    """Which values of a metric are better."""
-
-    HIGHEST = "highest"
-    LOWEST = "lowest"
-
-
-def direction_of(metric: str) -> Direction:
-    """Guess from a metric's name whether more or less of it is better.
-
-    >>> direction_of("val_loss").value, direction_of("f1_score").value, direction_of("neg_log_loss").value
-    ('lowest', 'highest', 'highest')
-    """
-    words = {word.lower() for word in _WORD.findall(metric)}
-    is_cost = any(word in _COSTS or word.endswith("loss") for word in words)
-    # Libraries that know only scores, as scikit-learn's scorers, turn costs around; a "false negative" is still a cost.
-    is_turned = bool(words & _NEGATED) and "false" not in words
-    return Direction.LOWEST if is_cost and not is_turned else Direction.HIGHEST
 
 
 def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list[LoggedRun]:

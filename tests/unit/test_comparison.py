@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject
 from runyard.api.records import RunStatus
-from runyard.comparison import Direction, NothingToCompare, diff, direction_of, ranked, varying, winners
+from runyard.comparison import NothingToCompare, diff, ranked, varying, winners
 from runyard.history import LoggedRun
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

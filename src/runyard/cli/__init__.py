@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runyard.cli import cluster, runs
+from runyard.cli import cluster, promotion, runs
 from runyard.cli.audit import audit
 from runyard.cli.output import plain
 from runyard.cli.run import run
@@ -23,6 +23,9 @@ app.command()(runs.best)
 app.command()(runs.compare)
 app.command()(runs.diff)
 app.command()(audit)
+app.command()(promotion.promote)
+app.command()(promotion.rollback)
+app.command()(promotion.promotions)
 app.command()(cluster.submit)
 app.command()(cluster.wait)
 app.command()(cluster.logs)

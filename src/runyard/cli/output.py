@@ -73,7 +73,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Seque
     found = Table(box=None, pad_edge=False, header_style="dim", show_header=any(headings))
     for heading in headings:
         found.add_column(
-            plain(heading), justify="right" if heading in numbers else "left", no_wrap=heading != "MESSAGE"
+            plain(heading), justify="right" if heading in numbers else "left", no_wrap=heading not in {"MESSAGE", "WHY"}
         )
     for row in rows:
         found.add_row(*map(plain, row))

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from runyard.api.direction import Direction, direction_of
 from runyard.api.model import format_time
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
-from runyard.comparison import Direction, direction_of, ranked, varying, winners
 from runyard.comparison import diff as difference
+from runyard.comparison import ranked, varying, winners
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
 
@@ -40,16 +41,26 @@ def history(store: Path | None, tracking_uri: str | None) -> History:
         NoStore: there is none.
 
     """
+    return History(mlflow_uri(store, tracking_uri))
+
+
+def mlflow_uri(store: Path | None, tracking_uri: str | None) -> str:
+    """Return the address of the MLflow that is meant.
+
+    Raises:
+        NoStore: there is none.
+
+    """
     chosen = chosen_mlflow(store, tracking_uri)
     if isinstance(chosen, str):
-        return History(chosen)
+        return chosen
     database = chosen.absolute() / "mlflow.db"
     if not database.is_file():
         raise NoStore(
             f"there is no MLflow in {chosen}: give --tracking-uri for a server, or --store for the folder that "
             "`runyard run` wrote to"
         )
-    return History(f"sqlite:///{database}")
+    return f"sqlite:///{database}"
 
 
 def list_runs(

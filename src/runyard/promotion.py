@@ -1,0 +1,458 @@
+"""Promotion of models in MLflow's registry: a run's model gets an alias, with the reason on record, and loses it again.
+
+    registry = Registry("http://mlflow:5000")
+    wanted = promotion.asked("heart", when=when.read("metrics.f1_score >= 0.9"), better_than="champion")
+    registry.promote(history.find("deep"), wanted).because
+
+docs/promotion.md tells how two promotions at once come to one champion.
+"""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from runyard.api import alias_history, promotion
+from runyard.api.alias_history import Change, Course, Entry, Record, replay
+from runyard.api.model import format_time
+from runyard.api.promotion import CHAMPION, Holder, Promotion, WrongPromotion
+from runyard.api.records import RunStatus
+from runyard.api.when import Facts, Kind, Verdict
+from runyard.errors import TrackingUnavailable
+from runyard.tracking import DELETED, answering, client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlflow.entities.model_registry import ModelVersion
+
+    from runyard.history import LoggedRun
+
+# Every round but the last ends with a write of ours that another's overtook.
+_MOST_ROUNDS = 100
+_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+_IS_THERE = "RESOURCE_ALREADY_EXISTS"
+_LOGGED_MODEL = "models:/"
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What came of a promotion.
+
+    Attributes:
+        promoted: whether the run's version has the alias.
+        because: why, with what was compared.
+        version: the run's version of the registered model; None where there is none.
+        instead_of: the version that has the alias otherwise, or had it before.
+        was_so: whether it had the alias before it was asked for.
+
+    """
+
+    promoted: bool
+    because: str
+    version: int | None
+    instead_of: int | None
+    was_so: bool = False
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What came of a rollback.
+
+    Attributes:
+        done: whether the earlier version has the alias.
+        because: why.
+        version: the earlier one.
+        instead_of: the one that had the alias.
+
+    """
+
+    done: bool
+    because: str
+    version: int
+    instead_of: int | None
+
+
+@dataclass(frozen=True)
+class _State:
+    """A registered model, read at once."""
+
+    is_there: bool
+    aliases: Mapping[str, int]
+    history: Sequence[Entry]
+
+    def of(self, alias: str) -> list[Entry]:
+        return [entry for entry in self.history if entry.alias == alias]
+
+    def course(self, alias: str) -> Course:
+        return replay(self.of(alias))
+
+
+class Registry:
+    """The registered models of an MLflow server or database. Every failure to reach it is a `TrackingUnavailable`."""
+
+    def __init__(self, uri: str) -> None:
+        """Open it."""
+        self._uri = uri
+        self._client = client(uri)
+
+    def promote(
+        self,
+        run: LoggedRun,
+        wanted: Promotion,
+        *,
+        because: str = "",
+        by: str | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Promoted:
+        """Register a run's model and give it the alias, if what is asked for holds.
+
+        Args:
+            run: whose model.
+            wanted: what is asked, made by `runyard.api.promotion.asked`.
+            because: said by a person, recorded before what was compared.
+            by: who asks; None: the user of this process.
+            force: promote it whatever was compared.
+            dry_run: say what would be done, and do nothing.
+
+        Raises:
+            WrongPromotion: the run logged no model.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        if run.model is None:
+            raise WrongPromotion(f"run {run.id} logged no model: there is nothing to promote")
+        state = self._observed(wanted.model, wanted.alias, dry_run=dry_run)
+        holder = state.course(wanted.alias).holder
+        version = self._version(wanted.model, run)
+        if version is not None and state.aliases.get(wanted.alias) == version == holder:
+            return Promoted(
+                promoted=True,
+                because=f"version {version} is the {wanted.alias} already",
+                version=version,
+                instead_of=None,
+                was_so=True,
+            )
+        facts = _facts(run)
+        if version is not None and version == holder:
+            verdict = Verdict(holds=True, because="its promotion had begun, and was not ended")
+        else:
+            verdict = promotion.decide(wanted, facts, self._holder(wanted, state))
+        because = _joined(
+            because, f"forced, though {verdict.because}" if force and not verdict.holds else verdict.because
+        )
+        if dry_run or not (verdict.holds or force):
+            return Promoted(verdict.holds or force, because, version, holder)
+        version = self._registered(wanted.model, run)
+        metric = wanted.metric if wanted.metric and not facts.lacks(Kind.METRICS, wanted.metric) else None
+        record = Record(
+            change=Change.PROMOTED,
+            version=version,
+            instead_of=holder,
+            run_id=run.id,
+            metric=metric,
+            value=repr(run.metrics[metric]) if metric else None,
+            direction=wanted.direction,
+            must_be_better=wanted.better_than == wanted.alias and verdict.holds,
+            at=datetime.now(UTC),
+            by=_user(by),
+            because=alias_history.reason(because),
+        )
+        now = self._move(wanted.model, wanted.alias, state, record)
+        if now != version:
+            return Promoted(
+                promoted=False, because=self._overtaken(wanted, record, now), version=version, instead_of=now
+            )
+        self._tell(
+            wanted.model,
+            version,
+            run.id,
+            {
+                promotion.PROMOTED_TO_TAG: f"{wanted.model}@{wanted.alias}",
+                promotion.PROMOTED_AT_TAG: format_time(record.at),
+                promotion.PROMOTED_BECAUSE_TAG: record.because,
+                promotion.PROMOTED_FROM_TAG: "" if holder is None else str(holder),
+                promotion.PROMOTED_BY_TAG: record.by,
+            },
+        )
+        return Promoted(promoted=True, because=because, version=version, instead_of=holder)
+
+    def rollback(self, model: str, alias: str = CHAMPION, *, because: str = "", by: str | None = None) -> RolledBack:
+        """Give an alias back to the version that had it before the one that has it now.
+
+        Args:
+            model: the registered model.
+            alias: which of its aliases.
+            because: said by a person.
+            by: who asks; None: the user of this process.
+
+        Raises:
+            WrongPromotion: there is no such model, or nothing before, or that was deleted.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        promotion.asked(model, alias)
+        state = self._observed(model, alias)
+        if not state.is_there:
+            raise WrongPromotion(f'there is no registered model "{model}"')
+        line = state.course(alias).line
+        now = line[-1]
+        before = next((version for version in reversed(line) if version not in {None, now}), None)
+        if before is None:
+            what = f"version {now} is the first {alias} of {model}" if now else f"{model} has never had a {alias}"
+            raise WrongPromotion(f"{what} that is on record: there is nothing to go back to")
+        restored = self._at(model, before)
+        if restored is None:
+            raise WrongPromotion(f"version {before}, the {alias} before, was deleted: promote a run instead")
+        because = because or "no reason was given"
+        record = Record(
+            change=Change.ROLLED_BACK,
+            version=before,
+            instead_of=now,
+            run_id=restored.run_id or None,
+            at=datetime.now(UTC),
+            by=_user(by),
+            because=alias_history.reason(because),
+        )
+        came_to = self._move(model, alias, state, record)
+        if came_to != before:
+            meanwhile = f"version {came_to} became the {alias} meanwhile"
+            return RolledBack(done=False, because=meanwhile, version=before, instead_of=came_to)
+        lost = self._at(model, now) if now else None
+        if lost is not None:
+            self._tell(
+                model,
+                int(lost.version),
+                lost.run_id,
+                {
+                    promotion.ROLLED_BACK_AT_TAG: format_time(record.at),
+                    promotion.ROLLED_BACK_BECAUSE_TAG: record.because,
+                    promotion.ROLLED_BACK_BY_TAG: record.by,
+                },
+            )
+        return RolledBack(done=True, because=because, version=before, instead_of=now)
+
+    def history(self, model: str) -> list[Entry]:
+        """Return every move of the model's aliases that is on record, the oldest first.
+
+        Raises:
+            WrongPromotion: there is no such model.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        promotion.asked(model)
+        state = self._read(model)
+        if not state.is_there:
+            raise WrongPromotion(f'there is no registered model "{model}"')
+        return list(state.history)
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Return the versions that have an alias now, by alias; none where there is no such model."""
+        return dict(self._read(model).aliases)
+
+    def _read(self, model: str) -> _State:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "read a registered model"):
+            try:
+                found = self._client.get_registered_model(model)
+            except MlflowException as error:
+                if error.error_code == _NOT_THERE:
+                    return _State(is_there=False, aliases={}, history=[])
+                raise
+        aliases = {alias: int(version) for alias, version in found.aliases.items()}
+        return _State(is_there=True, aliases=aliases, history=alias_history.entries(found.tags))
+
+    def _observed(self, model: str, alias: str, *, dry_run: bool = False) -> _State:
+        """Read a registered model; what moved its alias without writing it down is written down."""
+        state = self._read(model)
+        while True:
+            now = datetime.now(UTC)
+            mine, course = state.of(alias), state.course(alias)
+            found = state.aliases.get(alias)
+            if found == course.holder or any(entry.is_open(now) for entry in mine):
+                return state
+            # What was read while somebody wrote may be of two moments.
+            again = self._read(model)
+            if again != state:
+                state = again
+                continue
+            record = Record(
+                change=Change.MOVED,
+                version=found,
+                instead_of=course.holder,
+                at=now,
+                because="found so; MLflow does not say by whom and why",
+                settled=True,
+            )
+            # Whoever else finds the same writes the same.
+            entry = Entry(alias, alias_history.next_number(mine), f"moved-{found or 'nobody'}", record)
+            if dry_run:
+                return _State(state.is_there, state.aliases, [*state.history, entry])
+            self._write(model, entry)
+            state = self._read(model)
+
+    def _move(self, model: str, alias: str, seen: _State, record: Record) -> int | None:
+        """Write down a move, and put the alias where all that is written down says it should be.
+
+        Returns:
+            The version that has it then.
+
+        """
+        entry = Entry(alias, alias_history.next_number(seen.of(alias)), uuid4().hex[:8], record)
+        self._write(model, entry)
+        for _ in range(_MOST_ROUNDS):
+            state = self._read(model)
+            holder = state.course(alias).holder
+            if holder is None or state.aliases.get(alias) == holder:
+                # Only now: while it is open, an alias that is elsewhere is taken to be on its way.
+                self._write(model, entry.settled)
+                return holder
+            with answering(self._uri, f"move the alias {alias}"):
+                self._client.set_registered_model_alias(model, alias, str(holder))
+        raise TrackingUnavailable(f"the alias {alias} of {model} does not stay: something else moves it all the time")
+
+    def _write(self, model: str, entry: Entry) -> None:
+        with answering(self._uri, "write to a registered model"):
+            self._client.set_registered_model_tag(model, entry.key, entry.value)
+
+    def _holder(self, wanted: Promotion, state: _State) -> Holder | None:
+        """Return who has the alias that a run must be better than, or is about to."""
+        if wanted.better_than is None:
+            return None
+        if wanted.better_than == wanted.alias:
+            version = state.course(wanted.alias).holder
+        else:
+            version = state.aliases.get(wanted.better_than)
+        if version is None:
+            return None
+        found = self._at(wanted.model, version)
+        return Holder(version, self._run(found.run_id) if found and found.run_id else None)
+
+    def _run(self, run_id: str) -> Facts | None:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "read a run"):
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code == _NOT_THERE:
+                    return None
+                raise
+        if run.info.lifecycle_stage == DELETED:
+            return None
+        data = run.data
+        return Facts(run_id, RunStatus(run.info.status), dict(data.metrics), dict(data.params), dict(data.tags))
+
+    def _at(self, model: str, version: int) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "read a model's version"):
+            try:
+                return self._client.get_model_version(model, str(version))
+            except MlflowException as error:
+                if error.error_code == _NOT_THERE:
+                    return None
+                raise
+
+    def _sources(self, run: LoggedRun) -> list[str]:
+        """Return how a registry may write where a run's model is, the way in which it is registered here first."""
+        address = str(run.model)
+        with answering(self._uri, "read a run's model"):
+            if address.startswith(_LOGGED_MODEL):
+                # A database without a server looks for `models:/…` in whichever store the process uses otherwise.
+                logged = self._client.get_logged_model(address.removeprefix(_LOGGED_MODEL))
+                return [str(logged.artifact_location), address]
+            root = self._client.get_run(run.id).info.artifact_uri
+        path = address.removeprefix(f"runs:/{run.id}")
+        return [f"{root}{path}", address]
+
+    def _versions(self, model: str, run: LoggedRun) -> list[int]:
+        """Return the versions of a run's model, the first one first."""
+        sources = self._sources(run)
+        found: list[ModelVersion] = []
+        token = None
+        with answering(self._uri, "list a model's versions"):
+            while True:
+                page = self._client.search_model_versions(f"run_id='{run.id}'", page_token=token)
+                found.extend(page)
+                token = page.token
+                if not token:
+                    break
+        return sorted(int(each.version) for each in found if each.name == model and each.source in sources)
+
+    def _version(self, model: str, run: LoggedRun) -> int | None:
+        return next(iter(self._versions(model, run)), None)
+
+    def _registered(self, model: str, run: LoggedRun) -> int:
+        """Return the version of a run's model, made if it is not there: one, whoever makes it at the same time."""
+        from mlflow.exceptions import MlflowException
+
+        there = self._version(model, run)
+        if there is not None:
+            return there
+        with answering(self._uri, "register a model"):
+            try:
+                self._client.create_registered_model(model)
+            except MlflowException as error:
+                if error.error_code != _IS_THERE:
+                    raise
+            address = str(run.model)
+            made = self._client.create_model_version(
+                model,
+                self._sources(run)[0],
+                run.id,
+                await_creation_for=0,
+                model_id=address.removeprefix(_LOGGED_MODEL) if address.startswith(_LOGGED_MODEL) else None,
+            )
+        first = self._versions(model, run)[0]
+        if first != int(made.version):
+            with answering(self._uri, "delete a version that was made twice"):
+                self._client.delete_model_version(model, made.version)
+        return first
+
+    def _tell(self, model: str, version: int, run_id: str | None, tags: Mapping[str, str]) -> None:
+        """Write tags for people on a version and on its run; what tells the history is the registered model's."""
+        with answering(self._uri, "write the reason to the version and the run"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(model, str(version), key, value)
+            if run_id and self._run(run_id) is not None:
+                for key, value in tags.items():
+                    self._client.set_tag(run_id, key, value)
+
+    def _overtaken(self, wanted: Promotion, record: Record, now: int | None) -> str:
+        winner = next(
+            (
+                entry.record
+                for entry in reversed(self._read(wanted.model).of(wanted.alias))
+                if entry.record.version == now and entry.record.change is not Change.MOVED
+            ),
+            None,
+        )
+        meanwhile = f"version {now} became the {wanted.alias} meanwhile"
+        comparable = winner and winner.value and record.value and winner.metric == record.metric
+        if winner is None or not comparable or record.metric is None:
+            return f"{meanwhile}: ask again, and it is compared with that"
+        value, other = float(str(record.value)), float(str(winner.value))
+        said = promotion.compared(record.metric, record.direction, value, other, f"version {now}").because
+        return f"{meanwhile}: {said}"
+
+
+def _facts(run: LoggedRun) -> Facts:
+    return Facts(run.id, run.status, run.metrics, run.params, run.tags)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _user(by: str | None) -> str:
+    try:
+        return alias_history.reason(getpass.getuser() if by is None else by)[:_LONGEST_NAME]
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "unknown"
