@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     from runyard.history import LoggedRun
 
-# Every round but the last ends with a write of ours that another's overtook.
+# Every round but the last ends with a write of ours that was refused, or that another's overtook.
 _MOST_ROUNDS = 100
 _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 _IS_THERE = "RESOURCE_ALREADY_EXISTS"
+_REFUSED = "BAD_REQUEST"
 _LOGGED_MODEL = "models:/"
 _LONGEST_NAME = 200
 
@@ -148,7 +149,7 @@ class Registry:
         )
         if dry_run or not (verdict.holds or force):
             return Promoted(verdict.holds or force, because, version, holder)
-        version = self._registered(wanted.model, run)
+        version = version or self._registered(wanted.model, run)
         metric = wanted.metric if wanted.metric and not facts.lacks(Kind.METRICS, wanted.metric) else None
         record = Record(
             change=Change.PROMOTED,
@@ -313,9 +314,21 @@ class Registry:
                 # Only now: while it is open, an alias that is elsewhere is taken to be on its way.
                 self._write(model, entry.settled)
                 return holder
-            with answering(self._uri, f"move the alias {alias}"):
-                self._client.set_registered_model_alias(model, alias, str(holder))
-        raise TrackingUnavailable(f"the alias {alias} of {model} does not stay: something else moves it all the time")
+            self._set(model, alias, holder)
+        raise TrackingUnavailable(
+            f"the alias {alias} of {model} cannot be set, or does not stay: something else moves it all the time"
+        )
+
+    def _set(self, model: str, alias: str, version: int) -> None:
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, f"move the alias {alias}"):
+            try:
+                self._client.set_registered_model_alias(model, alias, str(version))
+            except MlflowException as error:
+                # MLflow reads before it writes: of two who give an alias for the first time one is refused.
+                if error.error_code != _REFUSED:
+                    raise
 
     def _write(self, model: str, entry: Entry) -> None:
         with answering(self._uri, "write to a registered model"):
@@ -390,12 +403,9 @@ class Registry:
         return next(iter(self._versions(model, run)), None)
 
     def _registered(self, model: str, run: LoggedRun) -> int:
-        """Return the version of a run's model, made if it is not there: one, whoever makes it at the same time."""
+        """Make a version of a run's model and return it: one, whoever makes it at the same time."""
         from mlflow.exceptions import MlflowException
 
-        there = self._version(model, run)
-        if there is not None:
-            return there
         with answering(self._uri, "register a model"):
             try:
                 self._client.create_registered_model(model)
@@ -418,12 +428,13 @@ class Registry:
 
     def _tell(self, model: str, version: int, run_id: str | None, tags: Mapping[str, str]) -> None:
         """Write tags for people on a version and on its run; what tells the history is the registered model's."""
+        from mlflow.entities import RunTag
+
         with answering(self._uri, "write the reason to the version and the run"):
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, str(version), key, value)
             if run_id and self._run(run_id) is not None:
-                for key, value in tags.items():
-                    self._client.set_tag(run_id, key, value)
+                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _overtaken(self, wanted: Promotion, record: Record, now: int | None) -> str:
         winner = next(

@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import mlflow
 import pytest
 import yaml
 from mlflow.entities import LoggedModelOutput
+from sqlalchemy import Engine, event
 
 from runyard.api import promotion as rules
 from runyard.api.alias_history import Change, replay
@@ -33,6 +36,7 @@ class Lab:
     uri: str
     folder: Path
     client: mlflow.MlflowClient
+    registry: Registry
     experiment: str
 
     def run(self, name: str, status: str = "FINISHED", *, model: bool = True, **metrics: float) -> str:
@@ -60,15 +64,24 @@ class Lab:
 
 def opened(uri: str, folder: Path) -> Lab:
     client = mlflow.MlflowClient(uri)
-    return Lab(uri, folder, client, client.create_experiment("heart"))
+    return Lab(uri, folder, client, Registry(uri), client.create_experiment("heart"))
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
-        return opened(f"sqlite:///{folder / 'mlflow.db'}", folder)
+        event.listen(Engine, "connect", unsynchronised)
+        try:
+            yield opened(f"sqlite:///{folder / 'mlflow.db'}", folder)
+        finally:
+            event.remove(Engine, "connect", unsynchronised)
+
+
+def unsynchronised(connection: sqlite3.Connection, _: object) -> None:
+    """Wait for no disk: that a database survives a power cut is not what is shown here."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture
@@ -155,7 +168,7 @@ def test_what_does_not_hold_is_said_and_nothing_is_done(
     first, second = out.splitlines()
     assert first == f"candidate ({candidate[:8]}) is not promoted: version 1 is the champion of {model}"
     assert second.startswith("because ")
-    assert second.endswith(said)
+    assert said in second
     assert lab.champion(model) == 1
     assert len(lab.client.search_model_versions(f"name='{model}'")) == 1
     code, out, _ = runyard("promote", candidate, "--model", model, *options, "--force", "--because", "I say so")
@@ -248,7 +261,7 @@ def test_the_history_is_a_table_and_data(runyard: Command, lab: Lab, model: str)
         ["champion", "1", "-", first[:8], "Promoted", "ana"],
     ]
     assert "\x1b" not in out
-    assert out.splitlines()[1].endswith("wrong for [2J children")
+    assert out.splitlines()[1].rstrip().endswith("wrong for [2J children")
     assert out.splitlines()[-1] == "champion is version 1"
     body = json.loads(runyard("promotions", model, "-o", "json")[1])
     assert body["aliases"] == {"champion": 1}
@@ -310,7 +323,14 @@ def test_a_server_that_does_not_answer_is_named(runyard: Command, monkeypatch: p
 
 
 class Interposed:
-    """MLflow's client, before whose nth request something else happens."""
+    """MLflow's client, before whose nth request that another promotion has to do with something else happens."""
+
+    GAPS = frozenset(
+        {
+            *("get_registered_model", "set_registered_model_tag", "set_registered_model_alias"),
+            *("create_registered_model", "create_model_version", "search_model_versions", "delete_model_version"),
+        }
+    )
 
     def __init__(self, client: mlflow.MlflowClient, nth: int, happens: Callable[[], None]) -> None:
         self._client, self._nth, self._happens = client, nth, happens
@@ -320,61 +340,64 @@ class Interposed:
         found = getattr(self._client, name)
 
         def request(*arguments: Any, **named: Any) -> Any:
-            self.requests += 1
-            if self.requests == self._nth:
-                self._happens()
+            if name in self.GAPS:
+                self.requests += 1
+                if self.requests == self._nth:
+                    self._happens()
             return found(*arguments, **named)
 
         return request
 
 
 def promote(
-    lab: Lab, model: str, run: LoggedRun, before: tuple[int, Callable[[], None]] | None = None
+    lab: Lab, model: str, run: LoggedRun, nth: int = 0, happens: Callable[[], None] = lambda: None
 ) -> tuple[Promoted, int]:
-    """Promote a run if it is better; before its nth request something else happens."""
-    registry = Registry(lab.uri)
-    client = Interposed(registry._client, *(before or (0, lambda: None)))  # noqa: SLF001
-    registry._client = client  # type: ignore[assignment]  # noqa: SLF001
-    wanted = rules.asked(model, better_than="champion", metric="f1")
-    return registry.promote(run, wanted, by="ana"), client.requests
+    """Promote a run if it is better; before its nth request something else happens. Return how many there were."""
+    registry = copy(lab.registry)
+    client = Interposed(lab.registry._client, nth, happens)  # noqa: SLF001
+    registry._client = client  # noqa: SLF001
+    return registry.promote(run, better_f1(model), by="ana"), client.requests
+
+
+def better_f1(model: str) -> rules.Promotion:
+    return rules.asked(model, better_than="champion", metric="f1")
 
 
 @pytest.fixture(scope="module")
 def contenders(lab: Lab) -> list[LoggedRun]:
-    return [lab.find(lab.run(f"f1-{value}", f1=value)) for value in (0.5, 0.7, 0.9, 0.8)]
+    return [lab.find(lab.run(f"f1-{value}", f1=value)) for value in (0.5, 0.7, 0.9)]
 
 
-@pytest.mark.parametrize("better_comes", ["before", "after"])
+@pytest.mark.parametrize(("better_comes", "with_champion"), [("before", True), ("after", False)])
 def test_whatever_moment_another_promotion_comes_at_the_better_one_stays(
-    lab: Lab, model: str, contenders: list[LoggedRun], better_comes: str
+    lab: Lab, model: str, contenders: list[LoggedRun], better_comes: str, *, with_champion: bool
 ) -> None:
-    champion, worse, better, _ = contenders
+    champion, worse, better = contenders
     begun, between = (worse, better) if better_comes == "before" else (better, worse)
+    said: dict[str, Promoted] = {}
     nth, requests = 1, 2
     while nth <= requests:
         name = f"{model} {nth}"
-        promote(lab, name, champion)
-        inner: list[Promoted] = []
-        outer, requests = promote(
-            lab,
-            name,
-            begun,
-            (nth, lambda name=name: inner.append(promote(lab, name, between)[0])),  # type: ignore[misc]
-        )
+        if with_champion:
+            promote(lab, name, champion)
+
+        def another(name: str = name) -> None:
+            said["between"], _ = promote(lab, name, between)
+
+        said["begun"], requests = promote(lab, name, begun, nth, another)
         assert lab.run_of_champion(name) == better.id, f"at request {nth}"
-        (other,) = inner
-        said_of_better = outer if begun is better else other
-        assert said_of_better.promoted
-        assert len(lab.client.search_model_versions(f"name='{name}'")) <= 3
-        assert {entry.record.change for entry in Registry(lab.uri).history(name)} == {Change.PROMOTED}
+        assert said["begun" if begun is better else "between"].promoted
+        history = lab.registry.history(name)
+        assert {entry.record.change for entry in history} == {Change.PROMOTED}
+        assert all(entry.record.settled for entry in history)
         nth += 1
-    assert nth > 10
+    assert nth > 7
 
 
 def test_a_promotion_that_is_cut_short_leaves_one_champion_and_the_next_goes_on(
     lab: Lab, model: str, contenders: list[LoggedRun]
 ) -> None:
-    champion, worse, better, _ = contenders
+    _, worse, better = contenders
 
     def crash() -> None:
         raise ConnectionError("the network is gone")
@@ -382,21 +405,20 @@ def test_a_promotion_that_is_cut_short_leaves_one_champion_and_the_next_goes_on(
     nth, cut_short = 1, True
     while cut_short:
         name = f"{model} {nth}"
-        promote(lab, name, champion)
         cut_short = False
         try:
-            promote(lab, name, better, (nth, crash))
+            promote(lab, name, better, nth, crash)
         except TrackingUnavailable:
             cut_short = True
         said, _ = promote(lab, name, worse)
         # It is promoted only where the better one had not been written down.
-        written = better.id in {entry.record.run_id for entry in Registry(lab.uri).history(name)}
+        written = better.id in {entry.record.run_id for entry in lab.registry.history(name)}
         assert said.promoted is not written
         said, _ = promote(lab, name, better)
         assert said.promoted
         assert lab.run_of_champion(name) == better.id
         nth += 1
-    assert nth > 10
+    assert nth > 7
 
 
 def test_the_same_run_promoted_twice_at_once_is_one_version(lab: Lab, model: str, contenders: list[LoggedRun]) -> None:
@@ -404,7 +426,11 @@ def test_the_same_run_promoted_twice_at_once_is_one_version(lab: Lab, model: str
     nth, requests = 1, 2
     while nth <= requests:
         name = f"{model} {nth}"
-        outer, requests = promote(lab, name, run, (nth, lambda name=name: promote(lab, name, run)))  # type: ignore[misc]
+
+        def again(name: str = name) -> None:
+            assert promote(lab, name, run)[0].promoted
+
+        outer, requests = promote(lab, name, run, nth, again)
         assert outer.promoted
         assert [int(each.version) for each in lab.client.search_model_versions(f"name='{name}'")] == [1]
         assert lab.champion(name) == 1
@@ -420,7 +446,7 @@ def server_lab() -> Iterator[Lab]:
 def test_promotions_at_once_on_a_server_leave_the_best_as_the_one_champion(server_lab: Lab, model: str) -> None:
     lab = server_lab
     runs = [lab.find(lab.run(f"f1-{value}", f1=value)) for value in (0.7, 0.9, 0.8, 0.6)]
-    for number in range(8):
+    for number in range(5):
         name = f"{model} {number}"
         said: dict[str, Promoted] = {}
         barrier = threading.Barrier(len(runs))
@@ -439,7 +465,7 @@ def test_promotions_at_once_on_a_server_leave_the_best_as_the_one_champion(serve
         assert len(said) == len(runs)
         assert lab.run_of_champion(name) == runs[1].id
         assert said[runs[1].id].promoted
-        history = Registry(lab.uri).history(name)
+        history = lab.registry.history(name)
         assert replay(history).holder == lab.champion(name)
         assert all(entry.record.settled for entry in history)
 
@@ -450,10 +476,10 @@ def test_a_model_that_was_promoted_is_loaded_by_its_alias(server_lab: Lab, model
         logged = mlflow.pyfunc.log_model(
             name="model", python_model=lambda model_input: model_input, input_example=["a"], pip_requirements=[]
         )
-    said = Registry(server_lab.uri).promote(server_lab.find(run.info.run_id), rules.asked(model))
+    said = server_lab.registry.promote(server_lab.find(run.info.run_id), rules.asked(model))
     assert said.promoted
-    assert mlflow.pyfunc.load_model(f"models:/{model}@champion").predict(["b"]) == ["b"]
+    assert mlflow.pyfunc.load_model(f"models:/{model}@champion").predict(["b"]).iloc[0, 0] == "b"
     # A version that the script registered itself is taken.
     registered = mlflow.register_model(f"models:/{logged.model_id}", f"{model} by hand")
-    said = Registry(server_lab.uri).promote(server_lab.find(run.info.run_id), rules.asked(f"{model} by hand"))
+    said = server_lab.registry.promote(server_lab.find(run.info.run_id), rules.asked(f"{model} by hand"))
     assert said.version == int(registered.version)

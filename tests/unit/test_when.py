@@ -56,8 +56,10 @@ def test_a_condition_holds_or_does_not(text: str, *, holds: bool) -> None:
         ("metrics.f1_score  >=\n0.9", "metrics.f1_score >= 0.9 holds: f1_score is 0.9"),
         (
             "metrics.f1_score > 0.1 && metrics.recall >= 0.8 && metrics.f1_score < 1",
-            "metrics.f1_score > 0.1 && metrics.recall >= 0.8 && metrics.f1_score < 1 does not hold: "
-            "f1_score is 0.9, recall is 0.7",
+            (
+                "metrics.f1_score > 0.1 && metrics.recall >= 0.8 && metrics.f1_score < 1 does not hold: "
+                "f1_score is 0.9, recall is 0.7"
+            ),
         ),
         ('params.solver == "saga"', 'params.solver == "saga" does not hold: solver is "lbfgs"'),
     ],
