@@ -16,27 +16,18 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from runyard.api import alias_history, promotion
-from runyard.api.alias_history import Change, Course, Entry, Record, replay
+from runyard.api.alias_history import Change, Entry, Record
 from runyard.api.model import format_time
 from runyard.api.promotion import CHAMPION, Holder, Promotion, WrongPromotion
-from runyard.api.records import RunStatus
 from runyard.api.when import Facts, Kind, Verdict
 from runyard.errors import TrackingUnavailable
-from runyard.tracking import DELETED, answering, client
+from runyard.registry import Models, RegisteredModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from mlflow.entities.model_registry import ModelVersion
-
     from runyard.history import LoggedRun
 
 # Every round but the last ends with a write of ours that was refused, or that another's overtook.
 _MOST_ROUNDS = 100
-_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-_IS_THERE = "RESOURCE_ALREADY_EXISTS"
-_REFUSED = "BAD_REQUEST"
-_LOGGED_MODEL = "models:/"
 _LONGEST_NAME = 200
 
 
@@ -78,28 +69,12 @@ class RolledBack:
     instead_of: int | None
 
 
-@dataclass(frozen=True)
-class _State:
-    """A registered model, read at once."""
-
-    is_there: bool
-    aliases: Mapping[str, int]
-    history: Sequence[Entry]
-
-    def of(self, alias: str) -> list[Entry]:
-        return [entry for entry in self.history if entry.alias == alias]
-
-    def course(self, alias: str) -> Course:
-        return replay(self.of(alias))
-
-
 class Registry:
     """The registered models of an MLflow server or database. Every failure to reach it is a `TrackingUnavailable`."""
 
     def __init__(self, uri: str) -> None:
         """Open it."""
-        self._uri = uri
-        self._client = client(uri)
+        self._models = Models(uri)
 
     def promote(
         self,
@@ -130,7 +105,7 @@ class Registry:
             raise WrongPromotion(f"run {run.id} logged no model: there is nothing to promote")
         state = self._observed(wanted.model, wanted.alias, dry_run=dry_run)
         holder = state.course(wanted.alias).holder
-        version = self._version(wanted.model, run)
+        version = self._models.version_of(wanted.model, run)
         if version is not None and state.aliases.get(wanted.alias) == version == holder:
             return Promoted(
                 promoted=True,
@@ -149,7 +124,7 @@ class Registry:
         )
         if dry_run or not (verdict.holds or force):
             return Promoted(verdict.holds or force, because, version, holder)
-        version = version or self._registered(wanted.model, run)
+        version = version or self._models.register(wanted.model, run)
         metric = wanted.metric if wanted.metric and not facts.lacks(Kind.METRICS, wanted.metric) else None
         record = Record(
             change=Change.PROMOTED,
@@ -169,7 +144,7 @@ class Registry:
             return Promoted(
                 promoted=False, because=self._overtaken(wanted, record, now), version=version, instead_of=now
             )
-        self._tell(
+        self._models.tell(
             wanted.model,
             version,
             run.id,
@@ -207,7 +182,7 @@ class Registry:
         if before is None:
             what = f"version {now} is the first {alias} of {model}" if now else f"{model} has never had a {alias}"
             raise WrongPromotion(f"{what} that is on record: there is nothing to go back to")
-        restored = self._at(model, before)
+        restored = self._models.version(model, before)
         if restored is None:
             raise WrongPromotion(f"version {before}, the {alias} before, was deleted: promote a run instead")
         because = because or "no reason was given"
@@ -224,9 +199,9 @@ class Registry:
         if came_to != before:
             meanwhile = f"version {came_to} became the {alias} meanwhile"
             return RolledBack(done=False, because=meanwhile, version=before, instead_of=came_to)
-        lost = self._at(model, now) if now else None
+        lost = self._models.version(model, now) if now else None
         if lost is not None:
-            self._tell(
+            self._models.tell(
                 model,
                 int(lost.version),
                 lost.run_id,
@@ -247,31 +222,18 @@ class Registry:
 
         """
         promotion.asked(model)
-        state = self._read(model)
+        state = self._models.read(model)
         if not state.is_there:
             raise WrongPromotion(f'there is no registered model "{model}"')
         return list(state.history)
 
     def aliases(self, model: str) -> dict[str, int]:
         """Return the versions that have an alias now, by alias; none where there is no such model."""
-        return dict(self._read(model).aliases)
+        return dict(self._models.read(model).aliases)
 
-    def _read(self, model: str) -> _State:
-        from mlflow.exceptions import MlflowException
-
-        with answering(self._uri, "read a registered model"):
-            try:
-                found = self._client.get_registered_model(model)
-            except MlflowException as error:
-                if error.error_code == _NOT_THERE:
-                    return _State(is_there=False, aliases={}, history=[])
-                raise
-        aliases = {alias: int(version) for alias, version in found.aliases.items()}
-        return _State(is_there=True, aliases=aliases, history=alias_history.entries(found.tags))
-
-    def _observed(self, model: str, alias: str, *, dry_run: bool = False) -> _State:
+    def _observed(self, model: str, alias: str, *, dry_run: bool = False) -> RegisteredModel:
         """Read a registered model; what moved its alias without writing it down is written down."""
-        state = self._read(model)
+        state = self._models.read(model)
         while True:
             now = datetime.now(UTC)
             mine, course = state.of(alias), state.course(alias)
@@ -279,7 +241,7 @@ class Registry:
             if found == course.holder or any(entry.is_open(now) for entry in mine):
                 return state
             # What was read while somebody wrote may be of two moments.
-            again = self._read(model)
+            again = self._models.read(model)
             if again != state:
                 state = again
                 continue
@@ -294,11 +256,11 @@ class Registry:
             # Whoever else finds the same writes the same.
             entry = Entry(alias, alias_history.next_number(mine), f"moved-{found or 'nobody'}", record)
             if dry_run:
-                return _State(state.is_there, state.aliases, [*state.history, entry])
-            self._write(model, entry)
-            state = self._read(model)
+                return RegisteredModel(state.is_there, state.aliases, [*state.history, entry])
+            self._models.write(model, entry)
+            state = self._models.read(model)
 
-    def _move(self, model: str, alias: str, seen: _State, record: Record) -> int | None:
+    def _move(self, model: str, alias: str, seen: RegisteredModel, record: Record) -> int | None:
         """Write down a move, and put the alias where all that is written down says it should be.
 
         Returns:
@@ -306,35 +268,20 @@ class Registry:
 
         """
         entry = Entry(alias, alias_history.next_number(seen.of(alias)), uuid4().hex[:8], record)
-        self._write(model, entry)
+        self._models.write(model, entry)
         for _ in range(_MOST_ROUNDS):
-            state = self._read(model)
+            state = self._models.read(model)
             holder = state.course(alias).holder
             if holder is None or state.aliases.get(alias) == holder:
                 # Only now: while it is open, an alias that is elsewhere is taken to be on its way.
-                self._write(model, entry.settled)
+                self._models.write(model, entry.settled)
                 return holder
-            self._set(model, alias, holder)
+            self._models.set_alias(model, alias, holder)
         raise TrackingUnavailable(
             f"the alias {alias} of {model} cannot be set, or does not stay: something else moves it all the time"
         )
 
-    def _set(self, model: str, alias: str, version: int) -> None:
-        from mlflow.exceptions import MlflowException
-
-        with answering(self._uri, f"move the alias {alias}"):
-            try:
-                self._client.set_registered_model_alias(model, alias, str(version))
-            except MlflowException as error:
-                # MLflow reads before it writes: of two who give an alias for the first time one is refused.
-                if error.error_code != _REFUSED:
-                    raise
-
-    def _write(self, model: str, entry: Entry) -> None:
-        with answering(self._uri, "write to a registered model"):
-            self._client.set_registered_model_tag(model, entry.key, entry.value)
-
-    def _holder(self, wanted: Promotion, state: _State) -> Holder | None:
+    def _holder(self, wanted: Promotion, state: RegisteredModel) -> Holder | None:
         """Return who has the alias that a run must be better than, or is about to."""
         if wanted.better_than is None:
             return None
@@ -344,103 +291,14 @@ class Registry:
             version = state.aliases.get(wanted.better_than)
         if version is None:
             return None
-        found = self._at(wanted.model, version)
-        return Holder(version, self._run(found.run_id) if found and found.run_id else None)
-
-    def _run(self, run_id: str) -> Facts | None:
-        from mlflow.exceptions import MlflowException
-
-        with answering(self._uri, "read a run"):
-            try:
-                run = self._client.get_run(run_id)
-            except MlflowException as error:
-                if error.error_code == _NOT_THERE:
-                    return None
-                raise
-        if run.info.lifecycle_stage == DELETED:
-            return None
-        data = run.data
-        return Facts(run_id, RunStatus(run.info.status), dict(data.metrics), dict(data.params), dict(data.tags))
-
-    def _at(self, model: str, version: int) -> ModelVersion | None:
-        from mlflow.exceptions import MlflowException
-
-        with answering(self._uri, "read a model's version"):
-            try:
-                return self._client.get_model_version(model, str(version))
-            except MlflowException as error:
-                if error.error_code == _NOT_THERE:
-                    return None
-                raise
-
-    def _sources(self, run: LoggedRun) -> list[str]:
-        """Return how a registry may write where a run's model is, the way in which it is registered here first."""
-        address = str(run.model)
-        with answering(self._uri, "read a run's model"):
-            if address.startswith(_LOGGED_MODEL):
-                # A database without a server looks for `models:/…` in whichever store the process uses otherwise.
-                logged = self._client.get_logged_model(address.removeprefix(_LOGGED_MODEL))
-                return [str(logged.artifact_location), address]
-            root = self._client.get_run(run.id).info.artifact_uri
-        path = address.removeprefix(f"runs:/{run.id}")
-        return [f"{root}{path}", address]
-
-    def _versions(self, model: str, run: LoggedRun) -> list[int]:
-        """Return the versions of a run's model, the first one first."""
-        sources = self._sources(run)
-        found: list[ModelVersion] = []
-        token = None
-        with answering(self._uri, "list a model's versions"):
-            while True:
-                page = self._client.search_model_versions(f"run_id='{run.id}'", page_token=token)
-                found.extend(page)
-                token = page.token
-                if not token:
-                    break
-        return sorted(int(each.version) for each in found if each.name == model and each.source in sources)
-
-    def _version(self, model: str, run: LoggedRun) -> int | None:
-        return next(iter(self._versions(model, run)), None)
-
-    def _registered(self, model: str, run: LoggedRun) -> int:
-        """Make a version of a run's model and return it: one, whoever makes it at the same time."""
-        from mlflow.exceptions import MlflowException
-
-        with answering(self._uri, "register a model"):
-            try:
-                self._client.create_registered_model(model)
-            except MlflowException as error:
-                if error.error_code != _IS_THERE:
-                    raise
-            address = str(run.model)
-            made = self._client.create_model_version(
-                model,
-                self._sources(run)[0],
-                run.id,
-                await_creation_for=0,
-                model_id=address.removeprefix(_LOGGED_MODEL) if address.startswith(_LOGGED_MODEL) else None,
-            )
-        first = self._versions(model, run)[0]
-        if first != int(made.version):
-            with answering(self._uri, "delete a version that was made twice"):
-                self._client.delete_model_version(model, made.version)
-        return first
-
-    def _tell(self, model: str, version: int, run_id: str | None, tags: Mapping[str, str]) -> None:
-        """Write tags for people on a version and on its run; what tells the history is the registered model's."""
-        from mlflow.entities import RunTag
-
-        with answering(self._uri, "write the reason to the version and the run"):
-            for key, value in tags.items():
-                self._client.set_model_version_tag(model, str(version), key, value)
-            if run_id and self._run(run_id) is not None:
-                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        found = self._models.version(wanted.model, version)
+        return Holder(version, self._models.run(found.run_id) if found and found.run_id else None)
 
     def _overtaken(self, wanted: Promotion, record: Record, now: int | None) -> str:
         winner = next(
             (
                 entry.record
-                for entry in reversed(self._read(wanted.model).of(wanted.alias))
+                for entry in reversed(self._models.read(wanted.model).of(wanted.alias))
                 if entry.record.version == now and entry.record.change is not Change.MOVED
             ),
             None,

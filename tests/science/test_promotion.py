@@ -354,8 +354,9 @@ def promote(
 ) -> tuple[Promoted, int]:
     """Promote a run if it is better; before its nth request something else happens. Return how many there were."""
     registry = copy(lab.registry)
-    client = Interposed(lab.registry._client, nth, happens)  # noqa: SLF001
-    registry._client = client  # noqa: SLF001
+    registry._models = copy(registry._models)  # noqa: SLF001
+    client = Interposed(registry._models._client, nth, happens)  # noqa: SLF001
+    registry._models._client = client  # noqa: SLF001
     return registry.promote(run, better_f1(model), by="ana"), client.requests
 
 
