@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.history import LoggedRun
-
-PROMOTED_AT_TAG = "runyard.dev/promoted-at"
-PROMOTED_BECAUSE_TAG = "runyard.dev/promoted-because"
 
 _REMEDY = "`runyard promote` checks the run before it sets the alias, and writes down when and why."
 
