@@ -36,6 +36,7 @@ def test_a_success_is_recorded_on_both_sides(actors: Actors, mlflow: MlflowRest,
     assert run["info"]["status"] == "FINISHED"
     assert run["info"]["end_time"] == 1767323105000
     assert tags_of(run)["runyard.dev/outcome"] == "Succeeded"
+    assert tags_of(run)["runyard.dev/image-digest"] == attempt["imageDigest"] == "example/image@sha256:0123"
     # A pod of these tests never had a node, and so has no log.
     assert "There is no log" in mlflow.artifact(run, f"runyard/log-{pod['metadata']['name']}.txt").decode()
     manifest = mlflow.artifact(run, "runyard/trainingrun.yaml").decode()

@@ -182,6 +182,16 @@ def test_an_end_has_a_cause(
     assert (ended.outcome, ended.reason, ended.exit_code, ended.message) == (outcome, reason, exit_code, message)
 
 
+def test_an_attempt_keeps_the_image_that_it_ran_in() -> None:
+    image = "example/wine@sha256:0123"
+    assert seen(pod()).image_digest is None
+    ran = seen(pod(phase="Running", containers=[running()]))
+    assert ran.image_digest == image
+    # An eviction may take the containers out of the status.
+    evicted = pod(phase="Failed", reason="Evicted")
+    assert seen(evicted, None, ran).image_digest == image
+
+
 @pytest.mark.parametrize(
     ("of", "outcome", "reason"),
     [

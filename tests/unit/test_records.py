@@ -124,6 +124,13 @@ def test_a_correction_says_how_and_when_it_ended() -> None:
     assert found.changes_status
 
 
+def test_a_correction_says_in_which_image_it_ran() -> None:
+    image = "registry.example/wine@sha256:0123"
+    [found] = corrections([mlflow_run("a")], completed.model_copy(update={"image_digest": image}))
+    assert found.new_tags["runyard.dev/image-digest"] == image
+    assert "runyard.dev/image-digest" not in corrections([mlflow_run("a")], completed)[0].tags
+
+
 def test_a_run_that_ended_rightly_is_only_tagged() -> None:
     [found] = corrections([mlflow_run("a", FINISHED, tags={OUTCOME: "Succeeded", REASON: "Old"})], completed)
     assert not found.changes_status

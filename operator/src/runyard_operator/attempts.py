@@ -135,6 +135,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
         message=earlier.message if earlier and not ran else None,
         source=(prepared.source if prepared else None) or (earlier.source if earlier else None),
         datasets=(prepared.datasets if prepared else None) or (earlier.datasets if earlier else None),
+        image_digest=(pod.training.image_id if pod.training else None) or (earlier.image_digest if earlier else None),
         run_id=earlier.run_id if earlier else None,
     )
     if pod.status.phase == "Succeeded":

@@ -101,6 +101,7 @@ class Attempt(Model):
     message: str | None = Field(None, description="What the kubelet or the Job said of it.")
     source: ResolvedSource | None = Field(None, description="The code that it trained.")
     datasets: list[FetchedDataset] | None = Field(None, description="The data that it trained with.")
+    image_digest: str | None = Field(None, description="Digest of the image that it ran in.")
     run_id: str | None = Field(None, description="The attempt's MLflow run.")
     recorded_at: Time | None = Field(
         None, description="When MLflow was brought to agree with the outcome, log included."

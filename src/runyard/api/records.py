@@ -22,6 +22,8 @@ INSTALLATION_TAG = "runyard.dev/installation"
 OUTCOME_TAG = "runyard.dev/outcome"
 REASON_TAG = "runyard.dev/reason"
 EXIT_CODE_TAG = "runyard.dev/exit-code"
+# The image that a pod ran in, as its node names it: NAME@sha256:….
+IMAGE_TAG = "runyard.dev/image-digest"
 # Of an exit code that is not the training's.
 CONTAINER_TAG = "runyard.dev/container"
 PARENT_TAG = "mlflow.parentRunId"
@@ -136,7 +138,7 @@ def source_correction(run: Run, attempt: Attempt) -> list[Correction]:
 
 
 def outcome_tags(attempt: Attempt) -> dict[str, str]:
-    """Return the tags that say how an attempt ended, and what code it trained."""
+    """Return the tags that say how an attempt ended, what code it trained, and in which image."""
     tags = {OUTCOME_TAG: attempt.outcome.value, **source_tags(attempt.source)}
     if attempt.reason:
         tags[REASON_TAG] = attempt.reason
@@ -144,6 +146,8 @@ def outcome_tags(attempt: Attempt) -> dict[str, str]:
         tags[EXIT_CODE_TAG] = str(attempt.exit_code)
     if attempt.container:
         tags[CONTAINER_TAG] = attempt.container
+    if attempt.image_digest:
+        tags[IMAGE_TAG] = attempt.image_digest
     return tags
 
 
