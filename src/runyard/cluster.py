@@ -105,6 +105,11 @@ class Cluster:
             self.namespace = namespace or chosen["context"].get("namespace") or "default"
         self._custom, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
+    @property
+    def named(self) -> str | None:
+        """The namespace, if it was named: not what is merely the context's."""
+        return self.namespace if self._is_told else None
+
     def create(self, manifest: JsonObject) -> TrainingRun:
         """Create a TrainingRun in its own namespace, or in this one.
 

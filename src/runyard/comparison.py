@@ -7,10 +7,11 @@ from enum import StrEnum
 
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject, as_object
+from runyard.api.records import IMAGE_TAG
+from runyard.api.source import COMMIT_TAG
 from runyard.errors import RunyardError
 from runyard.history import LoggedRun
 
-_COMMIT_TAG = "mlflow.source.git.commit"
 
 
 class NothingToCompare(RunyardError):
@@ -168,10 +169,10 @@ def diff(one: LoggedRun, other: LoggedRun, one_from: JsonObject, other_from: Jso
 def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, str] | None]:
     """Return what is known of each kind; None: nothing is."""
     code = as_object(provenance.get("code"))
-    commit = str(code.get("commit") or run.tags.get(_COMMIT_TAG) or "")
+    commit = str(code.get("commit") or run.tags.get(COMMIT_TAG) or "")
     known_code = {"commit": commit, "uncommitted": code.get("diff"), "script": provenance.get("script")}
     environment = {
-        "image": provenance.get("image"),
+        "image": provenance.get("image") or run.tags.get(IMAGE_TAG, "").rpartition("@")[2],
         "python": provenance.get("python"),
         **as_object(provenance.get("packages")),
     }

@@ -261,6 +261,17 @@ class History:
         with answering(self._uri, f"read {path}"), tempfile.TemporaryDirectory() as scratch:
             return Path(self._client.download_artifacts(run.id, path, scratch)).read_bytes()
 
+    def tag(self, run: LoggedRun, tags: Mapping[str, str]) -> None:
+        """Write tags to a run.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer, or does not take them.
+
+        """
+        with answering(self._uri, "tag a run"):
+            for name, value in tags.items():
+                self._client.set_tag(run.id, name, value)
+
     def provenance(self, run: LoggedRun) -> JsonObject:
         """Return what `runyard.provenance` wrote to the run; empty where it did not.
 
@@ -285,7 +296,7 @@ def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
         params=dict(data.params),
         metrics=dict(data.metrics),
         tags=dict(data.tags),
-        datasets={found.dataset.name: _digest(found) for found in run.inputs.dataset_inputs} if run.inputs else {},
+        datasets=_datasets(run.inputs.dataset_inputs) if run.inputs else {},
         model=model_of(run),
         artifact_uri=info.artifact_uri or "",
     )
@@ -295,6 +306,11 @@ def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _digest(found: DatasetInput) -> str:
-    ours = next((tag.value for tag in found.tags if tag.key == DIGEST_TAG), None)
-    return str(ours or found.dataset.digest)
+def _datasets(inputs: Sequence[DatasetInput]) -> dict[str, str]:
+    """Return digests by name: of two inputs of one name, the one that Runyard fetched."""
+    theirs = {found.dataset.name: str(found.dataset.digest) for found in inputs}
+    return theirs | {found.dataset.name: digest for found in inputs if (digest := _own_digest(found))}
+
+
+def _own_digest(found: DatasetInput) -> str | None:
+    return next((str(tag.value) for tag in found.tags if tag.key == DIGEST_TAG), None)

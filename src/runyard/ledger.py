@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import yaml
 
@@ -12,6 +13,7 @@ from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.outcome import Attempt
 from runyard.api.records import (
     ASSIGNED,
+    FOLDER_TAG,
     MADE_TAG,
     MANIFEST_ARTIFACT,
     STAND_IN,
@@ -33,6 +35,7 @@ class Ledger:
 
     store: Store
     resource: TrainingRun
+    folder: Path
     attempts: list[Attempt] = field(default_factory=list)
     facts: TrackingFacts = field(default_factory=TrackingFacts)
     _logs: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
@@ -102,6 +105,9 @@ class Ledger:
             facts = replace(self.facts, experiment_id=chief.experiment_id)
             self.facts = facts.with_results(chief, self.resource.spec.tracking)
         self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
+        if self.resource.spec.source is None:
+            # Where the code was: nothing else says it to those who repeat the run.
+            self.store.tag(chief, FOLDER_TAG, str(self.folder.absolute()))
         for container, log in self._logs[attempt.uid].items():
             self.store.upload(chief, log_artifact(attempt.pod, container), log)
         self.store.upload(chief, MANIFEST_ARTIFACT, _as_applied(self.resource))

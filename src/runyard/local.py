@@ -122,7 +122,7 @@ def run(
 
     Args:
         wanted: the resource; it gets a UID.
-        folder: the manifest's folder, in which the command starts.
+        folder: the manifest's folder, in which the command starts; a tag of the run says it.
         tracking: where MLflow is.
         echo: is given the training's output as it comes.
 
@@ -159,7 +159,7 @@ def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
 
 def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
     with interruptible():
-        ledger = Ledger(tracking.open(), resource)
+        ledger = Ledger(tracking.open(), resource, folder)
         ledger.open()
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds

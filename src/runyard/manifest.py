@@ -111,19 +111,29 @@ def document(path: Path) -> JsonValue:
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise UnreadableManifest(message) from error
+    return document_of(text, str(path))
+
+
+def document_of(text: str, called: str) -> JsonValue:
+    """Read the one object in a text, which messages call by a name.
+
+    Raises:
+        UnreadableManifest: it is not YAML, or it holds none or several.
+
+    """
     try:
         found = [item for item in yaml.load_all(text, _Loader) if item is not None]
     except yaml.YAMLError as error:
-        message = f"{path} is not YAML: {' '.join(str(error).split())}"
+        message = f"{called} is not YAML: {' '.join(str(error).split())}"
         raise UnreadableManifest(message) from error
     except UnreadableManifest as error:
-        message = f"{path}: {error}"
+        message = f"{called}: {error}"
         raise UnreadableManifest(message) from None
     if len(found) != 1:
-        message = f"{path} holds {len(found)} objects: give a file with one TrainingRun"
+        message = f"{called} holds {len(found)} objects: give a file with one TrainingRun"
         raise UnreadableManifest(message)
     try:
         return cast("JsonValue", json.loads(json.dumps(found[0], allow_nan=False)))
     except (TypeError, ValueError) as error:
-        message = f"{path} holds what JSON cannot: {error}"
+        message = f"{called} holds what JSON cannot: {error}"
         raise UnreadableManifest(message) from error

@@ -92,6 +92,11 @@ class Store:
             with self._answering():
                 self._client.log_inputs(run.id, datasets=found)
 
+    def tag(self, run: Run, name: str, value: str) -> None:
+        """Write a tag to a run."""
+        with self._answering():
+            self._client.set_tag(run.id, name, value)
+
     def apply(self, corrections: Sequence[Correction]) -> None:
         """Make runs say what they should."""
         with self._answering():

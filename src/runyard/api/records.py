@@ -26,6 +26,9 @@ EXIT_CODE_TAG = "runyard.dev/exit-code"
 IMAGE_TAG = "runyard.dev/image-digest"
 # Of an exit code that is not the training's.
 CONTAINER_TAG = "runyard.dev/container"
+# The folder on a machine that a training's command started in, and the run that another one repeats.
+FOLDER_TAG = "runyard.dev/folder"
+REPRODUCES_TAG = "runyard.dev/reproduces"
 PARENT_TAG = "mlflow.parentRunId"
 # On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
 MADE_TAG = "runyard.dev/made"

@@ -16,8 +16,8 @@ _ADDRESS = (
 _IN_NO_NAME = "['~', '^', ':', '?', '*', '[', '@{', '..'].exists(c, self.contains(c))"
 
 # MLflow's own names for them, as its UI shows them.
-_COMMIT_TAG = "mlflow.source.git.commit"
-_ADDRESS_TAG = "mlflow.source.git.repoURL"
+COMMIT_TAG = "mlflow.source.git.commit"
+ADDRESS_TAG = "mlflow.source.git.repoURL"
 _BRANCH_TAG = "mlflow.source.git.branch"
 
 
@@ -88,5 +88,5 @@ def source_tags(source: ResolvedSource | None) -> dict[str, str]:
     """Return MLflow's tags for the code of a run."""
     if source is None:
         return {}
-    tags = {_COMMIT_TAG: source.commit, _ADDRESS_TAG: source.git}
+    tags = {COMMIT_TAG: source.commit, ADDRESS_TAG: source.git}
     return {**tags, _BRANCH_TAG: source.branch} if source.branch else tags

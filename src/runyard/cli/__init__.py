@@ -9,6 +9,7 @@ import typer
 from runyard.cli import cluster, promotion, runs
 from runyard.cli.audit import audit
 from runyard.cli.output import plain
+from runyard.cli.reproduce import reproduce
 from runyard.cli.run import run
 from runyard.errors import RunyardError
 
@@ -22,6 +23,7 @@ app.command()(runs.show)
 app.command()(runs.best)
 app.command()(runs.compare)
 app.command()(runs.diff)
+app.command()(reproduce)
 app.command()(audit)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
