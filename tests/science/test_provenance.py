@@ -285,6 +285,18 @@ def test_a_repository_whose_names_are_sha256_is_compared_as_well(tmp_path: Path)
     assert b"-1\n" in code_of(tmp_path).diff
 
 
+def test_a_change_within_the_moment_of_the_commit_is_seen(repository: Repository) -> None:
+    # Same size, same times: only that the index is no younger than the file tells git to look into it.
+    repository.git("config", "core.trustctime", "false")
+    file, index, moment = repository.folder / "train.py", repository.folder / ".git" / "index", 1_700_000_000
+    os.utime(file, (moment, moment))
+    repository.git("update-index", "--refresh")
+    file.write_text("print(2)\n")
+    for path in (file, index):
+        os.utime(path, (moment, moment))
+    assert b"+print(2)" in code_of(repository.folder).diff
+
+
 def test_a_repository_without_an_index_is_compared_as_well(repository: Repository) -> None:
     change(repository)
     repository.git("add", ".")

@@ -70,7 +70,8 @@ def _as_it_is(git: Git, own: Git, commit: str) -> dict[str, str]:
     """Bring the scratch index to what is in the work tree; return what was left out."""
     index = git.folder / os.fsdecode(_line(git("rev-parse", "--git-path", "index")))
     if index.exists():
-        shutil.copyfile(index, own.variables["GIT_INDEX_FILE"])
+        # With its times: by them git knows which files may have changed within the moment that it was written in.
+        shutil.copy2(index, own.variables["GIT_INDEX_FILE"])
     else:
         own("read-tree", commit)
     left_out: dict[str, str] = {}
