@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard import validation
-from runyard.api.outcome import Reason
+from runyard.api.model import JsonObject
 from runyard.api.records import RunStatus
 from runyard.comparison import MetricChange
 from runyard.errors import RunyardError
@@ -176,7 +176,7 @@ def test_what_has_no_result_cannot_be_reproduced(chief: LoggedRun, said: str) ->
 
 def test_a_run_of_no_training_is_told_with_what_is_known_of_it() -> None:
     gap = Gap("the manifest", "no TrainingRun made this run", "", is_in_the_way=True)
-    provenance = {"code": {"commit": COMMIT}, "command": ["train.py", "--depth=3"]}
+    provenance: JsonObject = {"code": {"commit": COMMIT}, "command": ["train.py", "--depth=3"]}
     [told] = read_off(run(), [run()], {}, provenance, gap).gaps
     assert told.remedy == (
         f'write a TrainingRun with `command: ["python", "train.py", "--depth=3"]` at commit {COMMIT}, which its '
@@ -284,7 +284,8 @@ def test_a_difference_is_told_in_parts_of_what_it_was(
 
 
 def ids(before: list[LoggedRun], now: list[LoggedRun]) -> list[tuple[str | None, str | None]]:
-    return [(pair.before and pair.before.id, pair.now and pair.now.id) for pair in matched(before, now)]
+    pairs = matched(before, now)
+    return [(pair.before.id if pair.before else None, pair.now.id if pair.now else None) for pair in pairs]
 
 
 def test_runs_are_matched_by_name_and_parameters_then_by_either() -> None:
@@ -432,4 +433,3 @@ def test_what_kept_a_training_from_beginning_is_missing_and_no_failure(
     found = in_the_way(reasons, "the kubelet's words")
     assert (found.what if found else None) == what
     assert found is None or (found.is_in_the_way and found.why.endswith(": the kubelet's words") and found.remedy)
-    assert all(reason is None or reason in {*Reason, "made up by someone"} for reason in reasons)
