@@ -120,7 +120,11 @@ def test_code_data_and_image_are_pinned_to_what_they_were() -> None:
             id="a node's own name of an image, which no other node knows",
         ),
         pytest.param(
-            run(tags=IN_CLUSTER), {"image": IMAGE}, Where.CLUSTER, ["seeds and packages"], id="pinned by the manifest"
+            run(tags=IN_CLUSTER | {"runyard.dev/image-digest": DIGEST}),
+            {"image": IMAGE},
+            Where.CLUSTER,
+            ["seeds and packages"],
+            id="pinned by the manifest",
         ),
         pytest.param(
             run(tags=IN_CLUSTER),

@@ -17,7 +17,7 @@ from runyard.cli.runs import ExperimentOption, OutputOption, RunArgument, histor
 from runyard.cluster import Cluster, Deadline
 from runyard.comparison import MetricChange
 from runyard.history import LoggedRun
-from runyard.reproduction import Reproduction, Terms, Verdict
+from runyard.reproduction import Reproduction, Terms, Verdict, Where
 
 _ID_SHOWN = 8
 _ROWS_SHOWN = 40
@@ -100,7 +100,7 @@ def _exit_code(ended: Reproduction) -> int:
         case Verdict.CANNOT:
             return 2
         case Verdict.FAILED:
-            return _INTERRUPTED if ended.reason == Reason.CANCELLED and ended.where == "machine" else 1
+            return _INTERRUPTED if ended.reason == Reason.CANCELLED and ended.where is Where.MACHINE else 1
         case _:
             return 0 if ended.is_same else 1
 

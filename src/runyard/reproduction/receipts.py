@@ -293,7 +293,8 @@ def read_off(
     source = spec.source
     commit = run.tags.get(COMMIT_TAG, "")
     is_its = source is not None and run.tags.get(ADDRESS_TAG) == source.git and re.fullmatch(COMMIT, commit)
-    pinned = _PINNED.fullmatch(run.tags.get(IMAGE_TAG, "") or str(spec.image or ""))
+    # The manifest's own name of it is the one that its credentials are for.
+    pinned = _PINNED.fullmatch(spec.image or "") or _PINNED.fullmatch(run.tags.get(IMAGE_TAG, ""))
     found = replace(
         found,
         commit=commit if is_its else None,

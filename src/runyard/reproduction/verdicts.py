@@ -133,7 +133,8 @@ class Reproduction:
             verb = "differs" if len(differing) == 1 else "differ"
             largest = max((abs(change) for _, found in differing if (change := relative(found))), default=None)
             by = f", relatively by at most {largest:.2g}" if largest is not None else ""
-            return f"{len(differing)} of {len(every)} metrics{of_runs} {verb}{by}"
+            told = f"{len(differing)} of {len(every)} metrics{of_runs}" if len(every) > 1 else "its one metric"
+            return f"{told} {verb}{by}"
         bits = sum(found.is_same for _, found in every)
         begun = f"all {len(every)} metrics{of_runs} are" if len(every) > 1 else "its one metric is"
         if bits == len(every):
