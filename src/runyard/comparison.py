@@ -13,7 +13,6 @@ from runyard.errors import RunyardError
 from runyard.history import LoggedRun
 
 
-
 class NothingToCompare(RunyardError):
     """No run has what runs are to be compared by."""
 
