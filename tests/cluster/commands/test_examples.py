@@ -8,7 +8,7 @@ import yaml
 
 from tests.cluster.training import Trainings
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SEVEN = ("cv_accuracy_mean", "cv_accuracy_std", "test_accuracy", "precision", "recall", "f1_score", "roc_auc")
 ARTIFACTS = ("roc_curve", "confusion_matrix", "feature_importance", "fairness_sex", "calibration", "pr_curve")
 
