@@ -2,61 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from runyard.api import alias_history
-from runyard.api.alias_history import Course, Entry, replay
 from runyard.api.records import RunStatus
+from runyard.api.registered_models import LOGGED_MODEL, Candidate, RegisteredModel, Version
 from runyard.api.when import Facts
 from runyard.tracking import DELETED, answering, client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping
 
     from mlflow.entities.model_registry import ModelVersion
 
-    from runyard.history import LoggedRun
+    from runyard.api.alias_history import Entry
 
 _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 _IS_THERE = "RESOURCE_ALREADY_EXISTS"
 _REFUSED = "BAD_REQUEST"
-_LOGGED_MODEL = "models:/"
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class RegisteredModel:
-    """A registered model, read at once.
+def done(steps: Coroutine[object, None, T]) -> T:
+    """Take the steps of `runyard.api.promoting` with a `Models` of this module, which waits where it asks.
 
-    Attributes:
-        is_there: whether there is one of that name.
-        aliases: the versions by their aliases.
-        history: every move of its aliases that is on record.
-
+    No event loop is needed, nor is one that runs, as a notebook's, in the way.
     """
-
-    is_there: bool
-    aliases: Mapping[str, int]
-    history: Sequence[Entry]
-
-    def of(self, alias: str) -> list[Entry]:
-        """Return the history of one alias."""
-        return [entry for entry in self.history if entry.alias == alias]
-
-    def course(self, alias: str) -> Course:
-        """Return what came of an alias's history."""
-        return replay(self.of(alias))
+    try:
+        steps.send(None)
+    except StopIteration as ended:
+        found: T = ended.value
+        return found
+    raise RuntimeError("a step waited for something else than MLflow's client")
 
 
 class Models:
-    """The registered models of a server or database. Every failure to reach it is a `TrackingUnavailable`."""
+    """The registered models of a server or database. Every failure to reach it is a `TrackingUnavailable`.
+
+    The methods of `runyard.api.registered_models.Models`, none of which lets another task go on: `done` runs them.
+    """
 
     def __init__(self, uri: str) -> None:
         """Open it."""
         self._uri = uri
         self._client = client(uri)
 
-    def read(self, model: str) -> RegisteredModel:
+    async def read(self, model: str) -> RegisteredModel:
         """Read a registered model; an empty one where there is none."""
         from mlflow.exceptions import MlflowException
 
@@ -70,7 +62,12 @@ class Models:
         aliases = {alias: int(version) for alias, version in found.aliases.items()}
         return RegisteredModel(is_there=True, aliases=aliases, history=alias_history.entries(found.tags))
 
-    def set_alias(self, model: str, alias: str, version: int) -> None:
+    async def write(self, model: str, entry: Entry) -> None:
+        """Write an entry of an alias's history, in place of one with its key."""
+        with answering(self._uri, "write to a registered model"):
+            self._client.set_registered_model_tag(model, entry.key, entry.value)
+
+    async def set_alias(self, model: str, alias: str, version: int) -> None:
         """Give a version an alias, or be refused: who needs to know reads it then."""
         from mlflow.exceptions import MlflowException
 
@@ -82,12 +79,7 @@ class Models:
                 if error.error_code != _REFUSED:
                     raise
 
-    def write(self, model: str, entry: Entry) -> None:
-        """Write an entry of an alias's history, in place of one with its key."""
-        with answering(self._uri, "write to a registered model"):
-            self._client.set_registered_model_tag(model, entry.key, entry.value)
-
-    def run(self, run_id: str) -> Facts | None:
+    async def run(self, run_id: str) -> Facts | None:
         """Return what is known of a run; None where it is deleted."""
         from mlflow.exceptions import MlflowException
 
@@ -103,50 +95,44 @@ class Models:
         data = run.data
         return Facts(run_id, RunStatus(run.info.status), dict(data.metrics), dict(data.params), dict(data.tags))
 
-    def version(self, model: str, version: int) -> ModelVersion | None:
+    async def version(self, model: str, version: int) -> Version | None:
         """Read a version; None where it is deleted."""
         from mlflow.exceptions import MlflowException
 
         with answering(self._uri, "read a model's version"):
             try:
-                return self._client.get_model_version(model, str(version))
+                return _version(self._client.get_model_version(model, str(version)))
             except MlflowException as error:
                 if error.error_code == _NOT_THERE:
                     return None
                 raise
 
-    def _sources(self, run: LoggedRun) -> list[str]:
-        """Return how a registry may write where a run's model is, the way in which it is registered here first."""
-        address = str(run.model)
-        with answering(self._uri, "read a run's model"):
-            if address.startswith(_LOGGED_MODEL):
-                # A database without a server looks for `models:/…` in whichever store the process uses otherwise.
-                logged = self._client.get_logged_model(address.removeprefix(_LOGGED_MODEL))
-                return [str(logged.artifact_location), address]
-            root = self._client.get_run(run.id).info.artifact_uri
-        path = address.removeprefix(f"runs:/{run.id}")
-        return [f"{root}{path}", address]
-
-    def _versions(self, model: str, run: LoggedRun) -> list[int]:
-        """Return the versions of a run's model, the first one first."""
-        sources = self._sources(run)
-        found: list[ModelVersion] = []
+    async def versions_of(self, run_id: str) -> list[Version]:
+        """Return the versions of a run's models, of whichever registered model."""
+        found: list[Version] = []
         token = None
         with answering(self._uri, "list a model's versions"):
             while True:
-                page = self._client.search_model_versions(f"run_id='{run.id}'", page_token=token)
-                found.extend(page)
+                page = self._client.search_model_versions(f"run_id='{run_id}'", page_token=token)
+                found += map(_version, page)
                 token = page.token
                 if not token:
-                    break
-        return sorted(int(each.version) for each in found if each.name == model and each.source in sources)
+                    return found
 
-    def version_of(self, model: str, run: LoggedRun) -> int | None:
-        """Return the version of a run's model, if there is one."""
-        return next(iter(self._versions(model, run)), None)
+    async def sources(self, candidate: Candidate) -> list[str]:
+        """Return how a registry may write where a run's model is, the way in which it is registered here first."""
+        address = candidate.model
+        with answering(self._uri, "read a run's model"):
+            if address.startswith(LOGGED_MODEL):
+                # A database without a server looks for `models:/…` in whichever store the process uses otherwise.
+                logged = self._client.get_logged_model(address.removeprefix(LOGGED_MODEL))
+                return [str(logged.artifact_location), address]
+            root = self._client.get_run(candidate.facts.id).info.artifact_uri
+        path = address.removeprefix(f"runs:/{candidate.facts.id}")
+        return [f"{root}{path}", address]
 
-    def register(self, model: str, run: LoggedRun) -> int:
-        """Make a version of a run's model and return it: one, whoever makes it at the same time."""
+    async def create_model(self, model: str) -> None:
+        """Make a registered model, unless it is there."""
         from mlflow.exceptions import MlflowException
 
         with answering(self._uri, "register a model"):
@@ -155,26 +141,38 @@ class Models:
             except MlflowException as error:
                 if error.error_code != _IS_THERE:
                     raise
-            address = str(run.model)
+
+    async def create_version(self, model: str, source: str, candidate: Candidate) -> int:
+        """Make a version of a registered model, and return it."""
+        address = candidate.model
+        with answering(self._uri, "register a model's version"):
             made = self._client.create_model_version(
                 model,
-                self._sources(run)[0],
-                run.id,
+                source,
+                candidate.facts.id,
                 await_creation_for=0,
-                model_id=address.removeprefix(_LOGGED_MODEL) if address.startswith(_LOGGED_MODEL) else None,
+                model_id=address.removeprefix(LOGGED_MODEL) if address.startswith(LOGGED_MODEL) else None,
             )
-        first = self._versions(model, run)[0]
-        if first != int(made.version):
-            with answering(self._uri, "delete a version that was made twice"):
-                self._client.delete_model_version(model, made.version)
-        return first
+        return int(made.version)
 
-    def tell(self, model: str, version: int, run_id: str | None, tags: Mapping[str, str]) -> None:
-        """Write tags for people on a version and on its run; what tells the history is the registered model's."""
-        from mlflow.entities import RunTag
+    async def delete_version(self, model: str, version: int) -> None:
+        """Delete a version."""
+        with answering(self._uri, "delete a version that was made twice"):
+            self._client.delete_model_version(model, str(version))
 
-        with answering(self._uri, "write the reason to the version and the run"):
+    async def tag_version(self, model: str, version: int, tags: Mapping[str, str]) -> None:
+        """Write tags to a version."""
+        with answering(self._uri, "write the reason to the version"):
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, str(version), key, value)
-            if run_id and self.run(run_id) is not None:
-                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    async def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Write tags to a run."""
+        from mlflow.entities import RunTag
+
+        with answering(self._uri, "write the reason to the run"):
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(str(found.name), int(found.version), str(found.source), str(found.run_id or ""))

@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
 
 from runyard import structural
-from runyard.api import datasets, parameters
+from runyard.api import checks
 from runyard.api.crd import schema
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
@@ -72,7 +72,7 @@ def parse(manifest: JsonValue) -> TrainingRun:
     if found_problems:
         raise InvalidManifest(str(name), found_problems)
     run = TrainingRun.model_validate(resource)
-    if bad := [*parameters.problems(run.spec), *datasets.problems(run.spec.datasets or [])]:
+    if bad := checks.problems(run.spec):
         raise InvalidManifest(run.metadata.name, bad)
     return run
 

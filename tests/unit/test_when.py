@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.api.when import LONGEST_CONDITION, Facts, Kind, WrongCondition, judge, read
+from runyard.api.promote import LONGEST_CONDITION
+from runyard.api.when import Facts, Kind, WrongCondition, judge, read
 
 RUN = Facts(
     "3f2a91bc" + "0" * 24,

@@ -72,6 +72,12 @@ class Reason(StrEnum):
     METRICS_MISSING = "MetricsMissing"
     RUN_DELETED = "RunDeleted"
     ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
+    REUSED = "Reused"
+
+    PROMOTED = "Promoted"
+    CONDITION_NOT_MET = "ConditionNotMet"
+    OVERTAKEN = "Overtaken"
+    TRAINING_FAILED = "TrainingFailed"
 
 
 class Condition(Model):
@@ -117,6 +123,15 @@ class TrackingStatus(Model):
     model: str | None = Field(None, description="Address by which MLflow loads the model that it logged last.")
 
 
+class ReusedFrom(Model):
+    """The run that the result is from, where nothing was trained."""
+
+    run_id: str
+    namespace: str | None = Field(None, description="Namespace of the TrainingRun that trained it.")
+    name: str | None = Field(None, description="Name of the TrainingRun that trained it.")
+    url: str | None = Field(None, description="The run's page.")
+
+
 class TrainingRunStatus(Model):
     """What came of it, as the operator last saw it."""
 
@@ -146,6 +161,12 @@ class TrainingRunStatus(Model):
         None, description="One of them, for people: the first that was asked for, or else the first by name."
     )
     image_digest: str | None = Field(None, description="Digest of the image that ran.")
+    fingerprint: str | None = Field(
+        None, description="Hash of all that decides the result, as far as the manifest says it (docs/provenance.md)."
+    )
+    reused_from: ReusedFrom | None = Field(
+        None, description="With onDuplicate Reuse, the earlier run that is the result."
+    )
 
     def condition(self, name: str) -> Condition | None:
         """Return the condition of that type, if it is there."""

@@ -6,12 +6,22 @@ A model is promoted when it is given an alias of a registered model in MLflow, `
 import re
 from dataclasses import dataclass
 
+from runyard.api import when as conditions
 from runyard.api.direction import Direction, direction_of
+from runyard.api.promote import (
+    ALIAS,
+    CHAMPION,
+    LONGEST_ALIAS,
+    LONGEST_MODEL,
+    NO_MODEL,
+    NOT_IN_MODEL,
+    RESERVED_ALIAS,
+    Promote,
+)
 from runyard.api.records import RunStatus
-from runyard.api.when import Condition, Facts, Kind, Verdict, judge
-from runyard.errors import RunyardError
-
-CHAMPION = "champion"
+from runyard.api.trainingrun import TrainingRunSpec
+from runyard.api.when import Condition, Facts, Kind, Verdict, WrongCondition, judge
+from runyard.errors import Problem, RunyardError
 
 # On the model's version and on the run, for people and for audits; of several promotions they tell the last.
 PROMOTED_TO_TAG = "runyard.dev/promoted-to"
@@ -22,11 +32,6 @@ PROMOTED_BY_TAG = "runyard.dev/promoted-by"
 ROLLED_BACK_AT_TAG = "runyard.dev/rolled-back-at"
 ROLLED_BACK_BECAUSE_TAG = "runyard.dev/rolled-back-because"
 ROLLED_BACK_BY_TAG = "runyard.dev/rolled-back-by"
-
-# As MLflow has them; shorter, since an alias is a part of tags' names here.
-_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_RESERVED_ALIAS = re.compile(r"latest|[vV][0-9]+")
-_MODEL = re.compile(r"[^/:\x00-\x1f\x7f]{1,200}")
 
 
 class WrongPromotion(RunyardError):
@@ -93,10 +98,10 @@ def asked(
         WrongPromotion: something is no name, or missing.
 
     """
-    if not _MODEL.fullmatch(model) or not model.strip(" ."):
+    if len(model) > LONGEST_MODEL or re.search(NOT_IN_MODEL, model) or re.fullmatch(NO_MODEL, model):
         raise WrongPromotion(f'"{model}" is no name of a registered model: 1 to 200 characters without / and :')
     for found in (alias, better_than):
-        if found is not None and (not _ALIAS.fullmatch(found) or _RESERVED_ALIAS.fullmatch(found)):
+        if found is not None and not _is_alias(found):
             raise WrongPromotion(
                 f'"{found}" is no alias: 1 to 100 letters, digits, - and _, and neither "latest" nor a version as "v1"'
             )
@@ -108,6 +113,36 @@ def asked(
     if metric is None:
         raise WrongPromotion(f"better than {better_than} by which metric? `when` names none: give one")
     return Promotion(model, alias, when, better_than, metric, direction or direction_of(metric))
+
+
+def _is_alias(text: str) -> bool:
+    is_name = re.fullmatch(ALIAS, text) and not re.fullmatch(RESERVED_ALIAS, text)
+    return bool(is_name) and len(text) <= LONGEST_ALIAS
+
+
+def of_training(promote: Promote) -> Promotion:
+    """Return what a TrainingRun asks for.
+
+    Raises:
+        WrongCondition: `when` is none.
+        WrongPromotion: something is no name, or missing.
+
+    """
+    condition = conditions.read(promote.when) if promote.when else None
+    return asked(promote.model, promote.alias, condition, promote.better_than, promote.metric, promote.direction)
+
+
+def problems(spec: TrainingRunSpec) -> list[Problem]:
+    """Find what is wrong with `promote` that a schema cannot say."""
+    if spec.promote is None:
+        return []
+    try:
+        of_training(spec.promote)
+    except WrongCondition as error:
+        return [Problem("spec.promote.when", f"Invalid value: {error}")]
+    except WrongPromotion as error:
+        return [Problem("spec.promote", f"Invalid value: {error}")]
+    return []
 
 
 def decide(wanted: Promotion, run: Facts, holder: Holder | None) -> Verdict:

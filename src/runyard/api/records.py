@@ -26,6 +26,9 @@ EXIT_CODE_TAG = "runyard.dev/exit-code"
 IMAGE_TAG = "runyard.dev/image-digest"
 # Of an exit code that is not the training's.
 CONTAINER_TAG = "runyard.dev/container"
+# On the run that is the result of a training that succeeded: what its manifest asked for. A run's own fingerprint,
+# runyard.dev/fingerprint, is of what ran.
+MANIFEST_FINGERPRINT_TAG = "runyard.dev/manifest-fingerprint"
 # The folder on a machine that a training's command started in, and the run that another one repeats.
 FOLDER_TAG = "runyard.dev/folder"
 REPRODUCES_TAG = "runyard.dev/reproduces"
@@ -67,6 +70,7 @@ class Run:
     artifact_uri: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
     is_deleted: bool = False
 
@@ -112,11 +116,20 @@ def primary(runs: Sequence[Run]) -> Run | None:
     return max(roots, key=lambda run: (run.start_time_ms, run.id), default=None)
 
 
-def corrections(runs: Sequence[Run], attempt: Attempt, chief: Run | None) -> list[Correction]:
+def corrections(
+    runs: Sequence[Run], attempt: Attempt, chief: Run | None, of_result: Mapping[str, str] | None = None
+) -> list[Correction]:
     """Return what each run of an ended attempt should say; those that say it already are not among them.
 
     The chief, if it is among them, ends as the pod did. The others keep the end that the script gave them, since a
     child of a grid may well have finished before the script failed; those still open end as the pod did.
+
+    Args:
+        runs: of the attempt.
+        attempt: which has ended.
+        chief: the run that stands for it.
+        of_result: tags for the chief alone, where the attempt succeeded.
+
     """
     wanted = final_status(attempt.outcome)
     tags = outcome_tags(attempt)
@@ -126,7 +139,7 @@ def corrections(runs: Sequence[Run], attempt: Attempt, chief: Run | None) -> lis
         Correction(
             run,
             wanted if run is chief or run.status.is_open else run.status,
-            tags,
+            {**tags, **(of_result or {})} if run is chief and attempt.outcome is Outcome.SUCCEEDED else tags,
             max(ended_ms, run.start_time_ms),
         )
         for run in runs

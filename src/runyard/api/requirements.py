@@ -13,6 +13,8 @@ _NAMED = 8  # metrics that a message names
 def needs_closing(run: TrainingRun) -> bool:
     """Whether something is to be done in MLflow at the end of the resource, besides each attempt's."""
     wanted = run.spec.tracking
+    if run.status.reused_from:  # another's run, of which all is told
+        return False
     return run.spec.run_mode is RunMode.ASSIGNED or wanted.require_model or bool(wanted.require_metrics)
 
 

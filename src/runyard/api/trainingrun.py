@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, WithJsonSchema
 from runyard.api.datasets import DATASETS_AT_MOST, Dataset
 from runyard.api.model import JsonObject, Model, Time, as_list, as_object
 from runyard.api.outcome import TrainingRunStatus
+from runyard.api.promote import PROMOTE_RULES, Promote
 from runyard.api.rules import REQUIRED, Rule, rule
 from runyard.api.source import COMMIT, Source
 
@@ -70,6 +71,13 @@ class RunMode(StrEnum):
 
     DISCOVER = "Discover"
     ASSIGNED = "Assigned"
+
+
+class OnDuplicate(StrEnum):
+    """What becomes of a training whose result is there already."""
+
+    RUN = "Run"
+    REUSE = "Reuse"
 
 
 class Tracking(Model):
@@ -225,6 +233,16 @@ class TrainingRunSpec(Model):
         "MASTER_ADDR and MASTER_PORT are in the environment.",
     )
     tracking: Tracking = Field(default_factory=Tracking, description="How the training and MLflow meet.")
+    on_duplicate: OnDuplicate = Field(
+        OnDuplicate.RUN,
+        description="Reuse: an earlier successful training with the same status.fingerprint is the result, and no Job "
+        "is made; image, source and datasets must be pinned. Run (default): it is trained in any case.",
+    )
+    promote: Promote | None = Field(
+        None,
+        description="After success: register the model and give it an alias, if what is asked for holds.",
+        json_schema_extra={"x-kubernetes-validations": [*PROMOTE_RULES]},
+    )
 
     @property
     def run_mode(self) -> RunMode:
@@ -240,6 +258,10 @@ class TrainingRunSpec(Model):
                 return index, container
         return 0, {}
 
+
+# Of a dataset and a commit the schema says what a digest and a whole name are.
+PINNED_IMAGE = "@sha256:[0-9a-f]{64}$"
+_MAY_DIFFER = "Reuse needs what cannot become another meanwhile"
 
 SPEC_RULES = (
     rule(
@@ -265,6 +287,22 @@ SPEC_RULES = (
         "!has(self.queueName) || !self.suspend",
         "a queued training is suspended and resumed by its queue: leave suspend or queueName out",
         ".suspend",
+    ),
+    rule(
+        f"self.onDuplicate != 'Reuse' || !has(self.image) || self.image.matches('{PINNED_IMAGE}')",
+        f"{_MAY_DIFFER}: name the image by its digest, NAME@sha256:DIGEST, and not by a tag",
+        ".image",
+    ),
+    rule(
+        "self.onDuplicate != 'Reuse' || !has(self.source) || "
+        f"(has(self.source.revision) && self.source.revision.matches('{COMMIT}'))",
+        f"{_MAY_DIFFER}: give the whole name of a commit, and no branch or tag",
+        ".source.revision",
+    ),
+    rule(
+        "self.onDuplicate != 'Reuse' || !has(self.datasets) || self.datasets.all(d, has(d.digest))",
+        f"{_MAY_DIFFER}: give each dataset its digest, as sha256sum prints it",
+        ".datasets",
     ),
 )
 

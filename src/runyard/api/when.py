@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runyard.api.promote import LONGEST_CONDITION
 from runyard.api.records import RunStatus
 from runyard.errors import RunyardError
 
-LONGEST_CONDITION = 1_000
 _DEEPEST = 32
 _NAMES_LISTED = 10
 _LONGEST_SHOWN = 100

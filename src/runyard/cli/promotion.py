@@ -10,7 +10,7 @@ from runyard.api import when as conditions
 from runyard.api.alias_history import Entry, replay
 from runyard.api.direction import Direction
 from runyard.api.model import format_time
-from runyard.api.promotion import CHAMPION
+from runyard.api.promote import CHAMPION
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption
 from runyard.cli.output import Output

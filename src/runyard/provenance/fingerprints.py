@@ -1,9 +1,9 @@
 """The fingerprint: one hash of all that decides a result."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
+
+from runyard.api import canonical as rfc8785
 
 VERSION = 1
 
@@ -44,15 +44,15 @@ class Recipe:
 
 def fingerprint(recipe: Recipe) -> str:
     """Return sha256: and the digest of the recipe as canonical JSON (RFC 8785), what is unknown or empty left out."""
-    return f"sha256:{sha256(canonical(recipe)).hexdigest()}"
+    return rfc8785.digest(_members(recipe))
 
 
 def canonical(recipe: Recipe) -> bytes:
-    """Return the recipe as RFC 8785 writes JSON.
+    """Return the recipe as RFC 8785 writes JSON: all values are text but `workers` and `fingerprint`, whole numbers."""
+    return rfc8785.canonical(_members(recipe))
 
-    All values are text but `workers` and `fingerprint`, small whole numbers; Python then differs from RFC 8785 in one
-    thing alone, the order of names with characters beyond U+FFFF, which sorting by their UTF-16 form mends.
-    """
+
+def _members(recipe: Recipe) -> dict[str, object]:
     given: dict[str, object] = {
         "fingerprint": VERSION,
         "commit": recipe.commit,
@@ -60,21 +60,12 @@ def canonical(recipe: Recipe) -> bytes:
         "script": recipe.script,
         "image": recipe.image,
         "python": recipe.python,
-        "packages": _sorted(recipe.packages),
-        "command": list(recipe.command),
-        "parameters": _sorted(recipe.parameters),
-        "seeds": _sorted(recipe.seeds),
-        "datasets": _sorted(recipe.datasets),
+        "packages": recipe.packages,
+        "command": recipe.command,
+        "parameters": recipe.parameters,
+        "seeds": recipe.seeds,
+        "datasets": recipe.datasets,
         "workers": recipe.workers,
-        "left_out": sorted(recipe.left_out, key=_order),
+        "left_out": sorted(recipe.left_out, key=rfc8785.order),
     }
-    known = {name: given[name] for name in sorted(given) if given[name]}
-    return json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _sorted(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: values[name] for name in sorted(values, key=_order)}
-
-
-def _order(name: str) -> bytes:
-    return name.encode("utf-16-be")
+    return {name: value for name, value in given.items() if value}
