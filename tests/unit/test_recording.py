@@ -12,7 +12,8 @@ from runyard.api.status import JobFacts, JobState, TrackingFacts
 from runyard_operator.decide import Decision
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
-from runyard_operator.recording import Recorder, Recording
+from runyard_operator.recording import Recorder
+from runyard_operator.told import Recording
 from runyard_operator.tracking import refusal
 from tests.support.factories import UID, at, attempt, training_run
 from tests.unit.model.apiserver import Object

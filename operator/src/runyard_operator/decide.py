@@ -5,11 +5,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from runyard.api.model import JsonObject
-from runyard.api.outcome import Attempt, Outcome, Reason
+from runyard.api.outcome import Attempt, Outcome, Reason, ReusedFrom
+from runyard.api.records import Run
+from runyard.api.reuse import reused_message
 from runyard.api.status import SUCCEEDED, JobFacts, JobState, deciding, is_final
-from runyard.api.trainingrun import TrainingRun
+from runyard.api.trainingrun import OnDuplicate, TrainingRun
 from runyard_operator import attempts, jobs
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod
+
+# MLflow's answer asks for another look by itself; this is for where there is none.
+_EARLIER_PAUSE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What MLflow has of a training that asks for the same: a run that is the result, or nothing."""
+
+    run: Run | None = None
+    reused_from: ReusedFrom | None = None
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,8 @@ class Observed:
     now: datetime
     image_waits: Mapping[str, datetime] = field(default_factory=dict)
     """Since when each pod, by its UID, is known to wait for an image that cannot be had."""
+    earlier: Earlier | None = None
+    """None while MLflow was not asked, or does not answer."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class Decision:
     create_job: bool = False
     patch_job: JsonObject | None = None
     look_again_after: timedelta | None = None
+    reused: Run | None = None
+    """The run that is the result, as MLflow has it, where that was just found."""
 
 
 def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
@@ -115,15 +132,28 @@ def remembered(run: TrainingRun) -> JobFacts:
         started_at=status.start_time,
         finished_at=status.completion_time,
         image_digest=status.image_digest,
+        reused_from=status.reused_from,
     )
+
+
+def may_be_reused(run: TrainingRun, job: Job | None) -> bool:
+    """Whether another training's result may take the place of a Job, which is not made yet."""
+    has_begun = job is not None or run.status.job is not None or is_final(run.status)
+    return run.spec.on_duplicate is OnDuplicate.REUSE and not has_begun and run.metadata.deletion_timestamp is None
 
 
 def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
     is_leaving = seen.run.metadata.deletion_timestamp is not None
+    if may_be_reused(seen.run, seen.job):
+        if seen.earlier is None:
+            waits = JobFacts(state=JobState.WAITING, message="waits for MLflow, where an earlier result is looked for")
+            return Decision(waits, found, look_again_after=_EARLIER_PAUSE)
+        if seen.earlier.run and (reused_from := seen.earlier.reused_from):
+            return Decision(_reused(reused_from, seen.now), found, reused=seen.earlier.run)
     if seen.run.status.job is None and not is_leaving:
         # What the Job will say of itself, so that its first event changes nothing.
-        waits = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
-        state = JobState.QUEUED if seen.run.spec.queue_name else waits
+        idle = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
+        state = JobState.QUEUED if seen.run.spec.queue_name else idle
         return Decision(JobFacts(state=state, name=jobs.job_name(seen.run)), found, create_job=True)
     if _have_succeeded(found, seen.run.spec.workers):
         done = JobFacts(
@@ -144,6 +174,16 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
         finished_at=seen.run.status.completion_time or seen.now,
     )
     return Decision(gone, found)
+
+
+def _reused(reused_from: ReusedFrom, now: datetime) -> JobFacts:
+    return JobFacts(
+        state=JobState.COMPLETE,
+        reason=Reason.REUSED,
+        message=reused_message(reused_from),
+        finished_at=now,
+        reused_from=reused_from,
+    )
 
 
 def _have_succeeded(found: tuple[Attempt, ...], workers: int) -> bool:

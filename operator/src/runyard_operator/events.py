@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStatus
-from runyard.api.status import SUCCEEDED, TRACKED, condition_status
+from runyard.api.status import PROMOTED, SUCCEEDED, TRACKED, condition_status
 
 NORMAL, WARNING = "Normal", "Warning"
 
@@ -40,18 +40,35 @@ def between(before: TrainingRunStatus, after: TrainingRunStatus, *, retries: int
             yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}{whose}")
     if after.phase is Phase.SUSPENDED and before.phase not in {None, Phase.SUSPENDED}:
         yield Event(NORMAL, "Suspended", "Suspend", "No pod runs until spec.suspend is false")
-    if (verdict := after.condition(SUCCEEDED)) and verdict.status != condition_status(before, SUCCEEDED):
-        if verdict.status == "True":
-            run = f"; its run is {after.tracking.run_id}" if after.tracking else ""
-            yield Event(NORMAL, "Succeeded", "Finish", f"The training succeeded in {after.duration}{run}")
-        if verdict.status == "False":
-            yield Event(WARNING, "Failed", "Finish", f"{verdict.reason}: {verdict.message}".removesuffix(": "))
+    yield from _of_outcome(before, after)
     tracked, earlier_word = after.condition(TRACKED), before.condition(TRACKED)
     was = (earlier_word.status, earlier_word.reason) if earlier_word else ("", "")
     if tracked and tracked.status == "True" and was[0] == "False":
         yield Event(NORMAL, "Tracked", "Record", tracked.message)
     if tracked and tracked.status == "False" and was != ("False", tracked.reason):
         yield Event(WARNING, "NotTracked", "Record", tracked.message)
+    yield from _of_promotion(before, after)
+
+
+def _of_outcome(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
+    if (verdict := after.condition(SUCCEEDED)) and verdict.status != condition_status(before, SUCCEEDED):
+        if verdict.status == "True" and after.reused_from:
+            yield Event(NORMAL, "Reused", "Finish", verdict.message)
+        elif verdict.status == "True":
+            run = f"; its run is {after.tracking.run_id}" if after.tracking else ""
+            yield Event(NORMAL, "Succeeded", "Finish", f"The training succeeded in {after.duration}{run}")
+        if verdict.status == "False":
+            yield Event(WARNING, "Failed", "Finish", f"{verdict.reason}: {verdict.message}".removesuffix(": "))
+
+
+def _of_promotion(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
+    promoted = after.condition(PROMOTED)
+    if promoted and promoted.status != condition_status(before, PROMOTED):
+        if promoted.status == "True":
+            yield Event(NORMAL, "Promoted", "Promote", promoted.message)
+        # That a training failed is an event already.
+        if promoted.status == "False" and promoted.reason not in {Reason.TRAINING_FAILED, Reason.INVALID_SPEC}:
+            yield Event(NORMAL, "NotPromoted", "Promote", f"{promoted.reason}: {promoted.message}")
 
 
 def _is_news(attempt: Attempt, retries: int) -> bool:

@@ -8,21 +8,22 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from runyard.api import datasets, parameters
+from runyard.api import checks
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Outcome, TrainingRunStatus
 from runyard.api.status import JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
-from runyard.api.trainingrun import TrainingRun, TrainingRunSpec
+from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator import events, metrics
 from runyard_operator.attempts import image_wait
 from runyard_operator.cluster import Cluster, ClusterError, JobRefused
-from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted
+from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted, may_be_reused
 from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror, View
 from runyard_operator.objects import Job, Key, lenient
-from runyard_operator.recording import Recorder, open_attempts
+from runyard_operator.recording import Recorder
 from runyard_operator.settings import Settings
+from runyard_operator.told import open_attempts
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Reconciler:
             return await self._refuse(key, run, view, problems)
         # What was begun is seen to its end, whatever its specification was changed to since.
         has_begun = run.status.job or view.job
-        if not has_begun and (problems := _problems_of(run.spec)) and not await self._finds_job(key, view):
+        if not has_begun and (problems := checks.problems(run.spec)) and not await self._finds_job(key, view):
             return await self._refuse(key, run, view, [*problems, *await self.launcher.refused_besides(key, run)])
         return await self._advance(key, run, view)
 
@@ -127,7 +128,10 @@ class Reconciler:
         view.image_waits = {
             uid: view.image_waits.get(uid, self.now()) for uid, pod in view.pods.items() if image_wait(pod)
         }
-        seen = Observed(run, view.job, pods, self.now(), view.image_waits)
+        earlier = await self.recorder.earlier(key, run) if may_be_reused(run, view.job) else None
+        if earlier and earlier.run:  # a Job that was made before its resource could say so goes on
+            await self._finds_job(key, view)
+        seen = Observed(run, view.job, pods, self.now(), view.image_waits, earlier)
         decision = decide(seen, self.settings.image_pull_grace)
         try:
             with metrics.step("act"):
@@ -325,11 +329,6 @@ def _parsed(body: JsonObject) -> tuple[TrainingRun, list[Problem]]:
         return TrainingRun.model_validate(body), []
     except ValidationError as error:
         return lenient(body), [Problem(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
-
-
-def _problems_of(spec: TrainingRunSpec) -> list[Problem]:
-    """Return what is wrong with a spec that its schema cannot say."""
-    return [*parameters.problems(spec), *datasets.problems(spec.datasets or [])]
 
 
 def _uid(body: JsonObject) -> str:

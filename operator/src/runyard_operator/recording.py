@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import yaml
 
-from runyard.api import datasets
+from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
@@ -24,20 +24,29 @@ from runyard.api.records import (
     Run,
     corrections,
     log_artifact,
-    outcome_tags,
     primary,
     source_correction,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import JobState, Missing, TrackingFacts
+from runyard.api.status import JobState, Missing, TrackingFacts, is_tracked, lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
+from runyard.errors import RunyardError
 from runyard_operator import metrics
 from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
-from runyard_operator.decide import Decision, standing_for
+from runyard_operator.decide import Decision, Earlier, standing_for
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
+from runyard_operator.registry import Models
+from runyard_operator.told import (
+    Recording,
+    assigned_id,
+    is_to_promote,
+    open_attempts,
+    require_late_ones,
+    result_id,
+)
 from runyard_operator.tracking import ArtifactsUnreachable, ExperimentDeleted, Tracking, TrackingError
 
 log = logging.getLogger(__name__)
@@ -47,53 +56,6 @@ _PATIENCE_SECONDS = 1.0
 # With a request that hangs before it, this keeps what MLflow missed within half a minute of its return.
 _LONGEST_PAUSE_SECONDS = 10.0
 _FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(minutes=2)
-# How long a request may be on its way through whatever lies before MLflow.
-_MAY_STILL_COME = timedelta(seconds=15)
-
-
-@dataclass
-class Recording:
-    """What MLflow was brought to say of one resource, as far as the resource's status may not know it yet."""
-
-    run_ids: dict[str, str] = field(default_factory=dict)
-    recorded: dict[str, Attempt] = field(default_factory=dict)
-    """Attempts as MLflow was told of them, by their UIDs."""
-    facts: TrackingFacts = field(default_factory=TrackingFacts)
-    task: asyncio.Task[None] | None = None
-    is_left_alone: bool = False
-    """Whether nobody waits for the task any more, so that its end has to be told."""
-    not_before: datetime | None = None
-    failures: int = 0
-    searches: int = 0
-    assigned: AssignedRun | None = None
-    """The run that all pods are to log into, as it was just seen."""
-    asked_at: datetime | None = None
-    """When a run was asked for without an answer: it may be there, or come yet."""
-    is_swept: bool = False
-    """Whether runs of pods that nobody saw were looked for, of a resource that is gone."""
-
-    def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
-        """Return the attempts with what is known of their runs."""
-        return [
-            self._as_told(attempt).model_copy(update={"run_id": self.run_ids.get(attempt.uid, attempt.run_id)})
-            for attempt in attempts
-        ]
-
-    def _as_told(self, attempt: Attempt) -> Attempt:
-        """Return it as MLflow was told; until it is written down, an end can be seen anew, and be another."""
-        told = self.recorded.get(attempt.uid)
-        is_the_same = told and not attempt.recorded_at and outcome_tags(told) == outcome_tags(attempt)
-        return told if told and is_the_same else attempt
-
-
-def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return those that MLflow has to be asked about: ended and not recorded, or running and without a run."""
-    return [
-        attempt
-        for attempt in attempts
-        if (attempt.outcome.is_final and not attempt.recorded_at)
-        or (attempt.outcome is Outcome.RUNNING and not attempt.run_id)
-    ]
 
 
 @dataclass
@@ -115,17 +77,40 @@ class Recorder:
         A task that takes longer than a moment goes on by itself.
         """
         recording = self._recording(key, run)
-        if run.spec.run_mode is RunMode.ASSIGNED and (run_id := _assigned_id(run, recording)):
+        if decision.reused:
+            recording.facts = self._of_reused(decision.reused, run)
+        if run.spec.run_mode is RunMode.ASSIGNED and (run_id := assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
         if view.is_deleted and not recording.is_swept:
             recording.facts = replace(recording.facts, is_closed=False)
         wanted = open_attempts(recording.applied_to(decision.attempts))
         closes = decision.job.state.is_final and not recording.facts.is_closed
-        if (wanted or closes) and recording.task is None and self._is_due(recording, wanted, closes=closes):
+        promotes = is_to_promote(recording, run, view, decision)
+        ends = closes or promotes
+        if (wanted or ends) and recording.task is None and self._is_due(recording, wanted, ends=ends):
             work = self._attend(recording, key, run, view, wanted, decision if closes else None)
-            await self._begin(key, recording, work)
-        pause = self._pause(recording) if wanted or closes else None
+            await self._begin(key, recording, self._promoting(work, recording, run, decision) if promotes else work)
+        pause = self._pause(recording) if wanted or ends else None
         return recording.applied_to(decision.attempts), recording.facts, pause
+
+    async def earlier(self, key: Key, run: TrainingRun) -> Earlier | None:
+        """Return what MLflow has that may be the result of a training; None where that takes longer than a moment."""
+        recording = self._recording(key, run)
+        if recording.earlier is None and recording.task is None and self._is_due(recording, (), ends=False):
+            await self._begin(key, recording, self._look_for_earlier(recording, run))
+        # Once: by the next time it may have been deleted, or another may be there.
+        found, recording.earlier = recording.earlier, None
+        return found
+
+    async def _look_for_earlier(self, recording: Recording, run: TrainingRun) -> None:
+        listed = await self.tracking.results(reuse.expression(run), self.installation)
+        found = reuse.earliest(listed, run.spec.tracking)
+        recording.not_before = None
+        recording.earlier = Earlier(found, reuse.reused_from(found, self.tracking.url_of(found)) if found else None)
+
+    def _of_reused(self, found: Run, run: TrainingRun) -> TrackingFacts:
+        facts = TrackingFacts(url=self.tracking.url_of(found), experiment_id=found.experiment_id)
+        return facts.with_results(found, run.spec.tracking)
 
     async def _begin(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         """Have something done by a task, and wait a moment for it: nobody is to be held up by MLflow."""
@@ -141,7 +126,7 @@ class Recorder:
         answer; `record` then says why.
         """
         recording = self._recording(key, run)
-        if recording.assigned is None and recording.task is None and self._is_due(recording, (), closes=False):
+        if recording.assigned is None and recording.task is None and self._is_due(recording, (), ends=False):
             await self._begin(key, recording, self._assign(recording, key, run))
         # Once: by the next time it may have been deleted.
         found, recording.assigned = recording.assigned, None
@@ -171,7 +156,7 @@ class Recorder:
             await asyncio.wait(tasks)
 
     def _recording(self, key: Key, run: TrainingRun) -> Recording:
-        fresh = Recording(facts=TrackingFacts(is_closed=not needs_closing(run)))
+        fresh = Recording(facts=TrackingFacts(is_closed=is_tracked(run.status) or not needs_closing(run)))
         return self._recordings.setdefault(key, fresh)
 
     def _pause(self, recording: Recording) -> timedelta | None:
@@ -179,9 +164,9 @@ class Recorder:
             return None
         return max(recording.not_before - self.now(), timedelta(0))
 
-    def _is_due(self, recording: Recording, wanted: Sequence[Attempt], *, closes: bool) -> bool:
+    def _is_due(self, recording: Recording, wanted: Sequence[Attempt], *, ends: bool) -> bool:
         # What has ended need not wait for the next search of what was running.
-        is_news = recording.failures == 0 and (closes or any(attempt.outcome.is_final for attempt in wanted))
+        is_news = recording.failures == 0 and (ends or any(attempt.outcome.is_final for attempt in wanted))
         return is_news or recording.not_before is None or recording.not_before <= self.now()
 
     async def _guarded(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
@@ -198,7 +183,7 @@ class Recorder:
                 self.changed(key)
 
     def _failed(self, recording: Recording, error: Exception) -> None:
-        is_expected = isinstance(error, TrackingError | ClusterError)
+        is_expected = isinstance(error, TrackingError | ClusterError | RunyardError)
         log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
         reason = Reason.EXPERIMENT_DELETED if isinstance(error, ExperimentDeleted) else Reason.TRACKING_UNAVAILABLE
         problem = str(error) or type(error).__name__
@@ -234,6 +219,26 @@ class Recorder:
         if problems:
             raise problems[0]
         recording.not_before = self._next_search(recording, wanted)
+
+    async def _promoting(
+        self, recorded: Coroutine[None, None, None], recording: Recording, run: TrainingRun, decision: Decision
+    ) -> None:
+        """Promote the model of a training that succeeded, once MLflow agrees with all of it."""
+        await recorded
+        require_late_ones(recording, self.now())
+        asked = run.spec.promote
+        run_id = result_id(recording, run, decision)
+        if asked is None or run_id is None:
+            return
+        chief = await self.tracking.live_run(run_id)
+        lacks, by = lacking(run, recording.facts), f"TrainingRun {run.metadata.namespace}/{run.metadata.name}"
+        try:
+            found = await promotion_of_training.promote(Models(self.tracking), asked, chief, lacks, by)
+        except TrackingError as error:
+            recording.asked_at = self.now() if error.may_be_done else None
+            raise
+        recording.not_before = recording.asked_at = None
+        recording.facts = replace(recording.facts, promotion=found)
 
     def _next_search(self, recording: Recording, wanted: Sequence[Attempt]) -> datetime | None:
         if all(attempt.outcome.is_final or attempt.uid in recording.run_ids for attempt in wanted):
@@ -272,7 +277,8 @@ class Recorder:
             await self.tracking.log_inputs(chief, inputs)
             return None
         # An assigned run goes on with the next attempt, and ends as the resource does.
-        await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief))
+        of_result = reuse.result_tags(run)
+        await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief, of_result))
         await self.tracking.log_inputs(chief, inputs)
         recording.facts = recording.facts.with_results(chief, run.spec.tracking)
         return chief
@@ -304,7 +310,7 @@ class Recorder:
 
     async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
-        run_id = _assigned_id(run, recording)
+        run_id = assigned_id(run, recording)
         found = await self.tracking.live_run(run_id) if run_id else None
         if found is None:
             # It may have been made just before a crash, or by a call whose answer was lost.
@@ -326,8 +332,7 @@ class Recorder:
         self, recording: Recording, run: TrainingRun, name: str, tags: dict[str, str], begun: datetime
     ) -> Run:
         """Make a run, unless one was asked for a moment ago that may come yet."""
-        if recording.asked_at and self.now() - recording.asked_at < _MAY_STILL_COME:
-            raise TrackingError("MLflow did not say whether it made a run that it was asked for, which may come yet")
+        require_late_ones(recording, self.now())
         try:
             found = await self.tracking.create_run(run.experiment, name, tags, begun)
         except TrackingError as error:
@@ -354,9 +359,9 @@ class Recorder:
                 await self.tracking.apply(corrections(left_open, last, None))
         if needs_closing(run):
             runs = await self.tracking.runs_of_pod(last.uid)
-            if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or _assigned_id(run, recording)):
+            if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or assigned_id(run, recording)):
                 chief = await self._assigned(run, recording, key)
-                await self.tracking.apply(corrections([chief], last, chief))
+                await self.tracking.apply(corrections([chief], last, chief, reuse.result_tags(run)))
                 recording.facts = recording.facts.with_results(chief, run.spec.tracking)
                 runs = [*runs, chief]
             if ended.job.state is JobState.COMPLETE:
@@ -375,10 +380,6 @@ class Recorder:
         if last.outcome is Outcome.SUCCEEDED and not last.uid:  # no attempt that is known has succeeded
             end = last
         return [end.model_copy(update={"pod": uid, "uid": uid}) for uid in sorted(pods - known - {""})]
-
-
-def _assigned_id(run: TrainingRun, recording: Recording) -> str | None:
-    return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)
 
 
 def as_applied(body: JsonObject) -> bytes:

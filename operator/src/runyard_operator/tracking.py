@@ -15,7 +15,7 @@ from runyard.api.addresses import without_logins
 from runyard.api.model import JsonObject
 from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus, model_address
 
-_API = "api/2.0/mlflow"
+API = "api/2.0/mlflow"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3, sock_read=10)
 _REQUESTS_AT_ONCE = 16
 _PAGE = 1000
@@ -89,6 +89,7 @@ class _RunInfo(_Lenient):
 
 class _RunData(_Lenient):
     tags: list[_KeyValue] = Field(default_factory=list)
+    params: list[_KeyValue] = Field(default_factory=list)
     metrics: list[_Metric] = Field(default_factory=list)
 
 
@@ -107,6 +108,7 @@ class _Run(_Lenient):
             artifact_uri=self.info.artifact_uri,
             tags=tags,
             metrics={metric.key: metric.value for metric in self.data.metrics},
+            params={param.key: param.value for param in self.data.params},
             model=model_address(
                 self.info.run_id, {found.model_id: found.step for found in self.outputs.model_outputs}, tags
             ),
@@ -135,6 +137,10 @@ class Tracking:
         """Find all runs of a TrainingRun."""
         return await self._search(f"tags.`{UID_TAG}` = '{uid}'")
 
+    async def results(self, expression: str, installation: str) -> list[Run]:
+        """Find the runs that an expression is about, of trainings of one operator."""
+        return await self._search(f"{expression} AND tags.`{INSTALLATION_TAG}` = '{installation}'")
+
     async def open_runs(self, installation: str) -> list[Run]:
         """Find the runs of all resources of an operator that MLflow takes to be going on."""
         return [
@@ -156,7 +162,7 @@ class Tracking:
 
     async def run(self, run_id: str) -> Run:
         """Read a run, deleted or not."""
-        answer = await self._call("GET", f"{_API}/runs/get", params={"run_id": run_id})
+        answer = await self.call("GET", f"{API}/runs/get", params={"run_id": run_id})
         return _Run.model_validate(answer["run"]).plain()
 
     async def live_run(self, run_id: str) -> Run | None:
@@ -171,21 +177,21 @@ class Tracking:
 
     async def create_run(self, experiment: str, name: str, tags: Mapping[str, str], started_at: datetime) -> Run:
         """Create a run in an experiment, which is created if it is not there."""
-        answer = await self._call(
+        answer = await self.call(
             "POST",
-            f"{_API}/runs/create",
+            f"{API}/runs/create",
             json={
                 "experiment_id": await self._experiment_id(experiment),
                 "run_name": name,
                 "start_time": int(started_at.timestamp() * 1000),
-                "tags": [{"key": key, "value": value} for key, value in tags.items()],
+                "tags": to_tags(tags),
             },
         )
         return _Run.model_validate(answer["run"]).plain()
 
     async def schedule(self, run: Run) -> None:
         """Say of a run that was just made that it has not begun."""
-        await self._call("POST", f"{_API}/runs/update", json={"run_id": run.id, "status": RunStatus.SCHEDULED.value})
+        await self.call("POST", f"{API}/runs/update", json={"run_id": run.id, "status": RunStatus.SCHEDULED.value})
 
     async def apply(self, corrections: list[Correction]) -> None:
         """Make runs say what they should, and read each back.
@@ -205,12 +211,12 @@ class Tracking:
     async def log_inputs(self, run: Run, datasets: Sequence[JsonObject]) -> None:
         """Say which datasets a run was trained with; what it has already changes nothing."""
         if datasets:
-            await self._call("POST", f"{_API}/runs/log-inputs", json={"run_id": run.id, "datasets": [*datasets]})
+            await self.call("POST", f"{API}/runs/log-inputs", json={"run_id": run.id, "datasets": [*datasets]})
 
     async def has_artifact(self, run: Run, path: str) -> bool:
         """Whether a run has a file at a path."""
         asked = {"run_id": run.id, "path": path.rpartition("/")[0]}
-        answer = await self._call("GET", f"{_API}/artifacts/list", params=asked)
+        answer = await self.call("GET", f"{API}/artifacts/list", params=asked)
         return any(found.get("path") == path for found in answer.get("files", []))
 
     async def upload(self, run: Run, path: str, content: bytes) -> None:
@@ -224,24 +230,24 @@ class Tracking:
         # The part after the scheme may begin with //host/.
         stripped = "".join(root.split("/", 3)[3:]) if root.startswith("//") else root.lstrip("/")
         where = f"api/2.0/mlflow-artifacts/artifacts/{quote(f'{stripped}/{path}')}"
-        await self._call("PUT", where, data=content)
+        await self.call("PUT", where, data=content)
 
     async def _correct(self, correction: Correction) -> None:
         run_id = correction.run.id
         if tags := correction.new_tags:
-            await self._call(
+            await self.call(
                 "POST",
-                f"{_API}/runs/log-batch",
+                f"{API}/runs/log-batch",
                 json={
                     "run_id": run_id,
-                    "tags": [{"key": key, "value": value} for key, value in tags.items()],
+                    "tags": to_tags(tags),
                 },
             )
         if not correction.changes_status:
             return
-        await self._call(
+        await self.call(
             "POST",
-            f"{_API}/runs/update",
+            f"{API}/runs/update",
             json={"run_id": run_id, "status": correction.status.value, "end_time": correction.end_time_ms},
         )
         # An update with a status that MLflow does not know is answered with success and ignored.
@@ -256,9 +262,9 @@ class Tracking:
         runs: list[Run] = []
         token = None
         while True:
-            answer = await self._call(
+            answer = await self.call(
                 "POST",
-                f"{_API}/runs/search",
+                f"{API}/runs/search",
                 json={
                     "experiment_ids": experiments,
                     "filter": expression,
@@ -274,9 +280,9 @@ class Tracking:
     async def _experiment_ids(self) -> AsyncIterator[str]:
         token = None
         while True:
-            answer = await self._call(
+            answer = await self.call(
                 "POST",
-                f"{_API}/experiments/search",
+                f"{API}/experiments/search",
                 json={"max_results": _PAGE, **({"page_token": token} if token else {})},
             )
             for found in answer.get("experiments", []):
@@ -287,7 +293,7 @@ class Tracking:
 
     async def _experiment_id(self, name: str) -> str:
         async def existing() -> str:
-            answer = await self._call("GET", f"{_API}/experiments/get-by-name", params={"experiment_name": name})
+            answer = await self.call("GET", f"{API}/experiments/get-by-name", params={"experiment_name": name})
             found = answer["experiment"]
             if found.get("lifecycle_stage") == "deleted":
                 raise ExperimentDeleted(name, str(found["experiment_id"]))
@@ -299,13 +305,13 @@ class Tracking:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
         try:
-            return str((await self._call("POST", f"{_API}/experiments/create", json={"name": name}))["experiment_id"])
+            return str((await self.call("POST", f"{API}/experiments/create", json={"name": name}))["experiment_id"])
         except TrackingError as error:
             if error.code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return await existing()
 
-    async def _call(
+    async def call(
         self,
         method: str,
         path: str,
@@ -314,6 +320,12 @@ class Tracking:
         json: JsonObject | None = None,
         data: bytes | None = None,
     ) -> dict[str, Any]:
+        """Make a request, and return what is answered.
+
+        Raises:
+            TrackingError: MLflow does not answer, or refuses.
+
+        """
         url = f"{self._uri}/{path}"
         try:
             async with (
@@ -329,6 +341,11 @@ class Tracking:
             what = str(error) or type(error).__name__
             said = f"MLflow at {self._uri} did not answer {method} {path}: {what}"
             raise TrackingError(without_logins(said)) from error
+
+
+def to_tags(tags: Mapping[str, str]) -> list[JsonValue]:
+    """Return tags as requests have them."""
+    return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def refusal(method: str, path: str, status: int, text: str) -> TrackingError:

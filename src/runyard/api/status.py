@@ -4,19 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import dropwhile
 
-from runyard.api.outcome import Attempt, Condition, Outcome, Phase, Reason, TrackingStatus, TrainingRunStatus
+from runyard.api import listed
+from runyard.api.duplicates import fingerprint
+from runyard.api.outcome import (
+    Attempt,
+    Condition,
+    Outcome,
+    Phase,
+    Reason,
+    ReusedFrom,
+    TrackingStatus,
+    TrainingRunStatus,
+)
 from runyard.api.records import Run, status_metrics
 from runyard.api.trainingrun import Tracking, TrainingRun
 from runyard.errors import Problem
 
-ATTEMPTS_KEPT = 10
 MOST_OF_A_MESSAGE = 32768  # as the API server has it
 _MOST_OF_A_PROBLEM = 2048
 
-ACCEPTED, RUNNING, SUCCEEDED, TRACKED = "Accepted", "Running", "Succeeded", "Tracked"
-
+ACCEPTED, RUNNING, SUCCEEDED, TRACKED, PROMOTED = "Accepted", "Running", "Succeeded", "Tracked", "Promoted"
 
 _KILLED = 128 + 9
 
@@ -51,6 +59,17 @@ class JobFacts:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     image_digest: str | None = None
+    reused_from: ReusedFrom | None = None
+    """The run that is the result, where no Job is made."""
+
+
+@dataclass(frozen=True)
+class PromotionOutcome:
+    """Whether a training's model was promoted, and what was compared; it is said once."""
+
+    is_promoted: bool
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,8 @@ class TrackingFacts:
     missing: Missing | None = None
     is_closed: bool = True
     """Whether the run assigned to the whole resource, if any, says how it ended."""
+    promotion: PromotionOutcome | None = None
+    """What came of the promotion that is asked for; None while that is not known."""
 
     def with_results(self, found: Run, asked: Tracking) -> "TrackingFacts":
         """Return them with what a run has logged."""
@@ -90,10 +111,25 @@ def is_final(status: TrainingRunStatus) -> bool:
     return found is not None and found.status != "Unknown"
 
 
-def is_told(status: TrainingRunStatus) -> bool:
-    """Whether the outcome is known, and MLflow agrees with it or never will: no more of it changes."""
+def is_tracked(status: TrainingRunStatus) -> bool:
+    """Whether the outcome is known, and MLflow agrees with it or never will."""
     tracked = status.condition(TRACKED)
     return is_final(status) and tracked is not None and (tracked.status == "True" or tracked.reason in _SETTLED)
+
+
+def is_told(status: TrainingRunStatus) -> bool:
+    """Whether all of the outcome is known, in MLflow and of its promotion: no more of it changes."""
+    return is_tracked(status) and (
+        status.condition(PROMOTED) is None or condition_status(status, PROMOTED) != "Unknown"
+    )
+
+
+def lacking(run: TrainingRun, tracking: TrackingFacts) -> Missing | None:
+    """Return what a training that succeeded should have logged, and did not, as it is known or was told."""
+    tracked = run.status.condition(TRACKED)
+    if tracked and tracked.reason in {Reason.MODEL_MISSING, Reason.METRICS_MISSING}:
+        return Missing(Reason(tracked.reason), tracked.message)
+    return tracking.missing if tracking.missing and tracking.missing.is_of_success else None
 
 
 def is_settled(run: TrainingRun) -> bool:
@@ -107,7 +143,10 @@ def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
         (before.phase, before.job, condition_status(before, name))
         != (after.phase, after.job, condition_status(after, name))
         for name in (ACCEPTED, SUCCEEDED)
-    ) or (condition_status(after, TRACKED) == "True" != condition_status(before, TRACKED))
+    ) or any(
+        condition_status(after, name) == news != condition_status(before, name)
+        for name, news in ((TRACKED, "True"), (PROMOTED, "True"), (PROMOTED, "False"))
+    )
 
 
 def condition_status(status: TrainingRunStatus, condition: str) -> str:
@@ -124,6 +163,8 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
     conditions.set(SUCCEEDED, "False", Reason.INVALID_SPEC, message)
     conditions.set(TRACKED, "True", Reason.NOTHING_TO_RECORD, "no pod ran")
+    if run.spec.promote:
+        conditions.set(PROMOTED, "False", Reason.INVALID_SPEC, "nothing was trained")
     return run.status.model_copy(
         update={
             "observed_generation": run.metadata.generation,
@@ -161,19 +202,26 @@ def assemble(
 ) -> TrainingRunStatus:
     """Return the status that the facts amount to; the same facts give the same status."""
     last = deciding(attempts, job.state)
-    count = _count(run.status, attempts)
+    count = listed.count(run.status, attempts)
     phase = _phase(job, attempts)
     reason, message = _verdict(job, last)
     conditions = _Conditions(run, now)
     conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
     conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
-    conditions.set(TRACKED, *_tracked(job, attempts, count, tracking))
+    is_recorded = job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts)
+    said = run.status.condition(TRACKED) if is_tracked(run.status) else None
+    conditions.set(TRACKED, *(_told(said) if said else _tracked(job, count, tracking, is_recorded=is_recorded)))
+    if run.spec.promote:
+        said = run.status.condition(PROMOTED) if condition_status(run.status, PROMOTED) != "Unknown" else None
+        promoted = _promoted(job, reason, tracking, is_recorded=is_recorded)
+        conditions.set(PROMOTED, *(_told(said) if said else promoted))
     completed = job.finished_at if job.state.is_final else None
     # A Job that is resumed says that it started then.
     started = run.status.start_time or job.started_at
     previous = run.status.tracking or TrackingStatus()
-    run_id = tracking.run_id or (last.run_id if last else None) or previous.run_id
+    found = last.run_id if last else job.reused_from.run_id if job.reused_from else None
+    run_id = tracking.run_id or found or previous.run_id
     metrics = (run.status.metrics if tracking.metrics is None else tracking.metrics) or {}
     return TrainingRunStatus(
         observed_generation=run.metadata.generation,
@@ -185,7 +233,7 @@ def assemble(
         duration=_duration(started, completed),
         job=job.name,
         attempt_count=count,
-        attempts=_kept_of_workers(attempts) if run.spec.workers > 1 else _kept(attempts),
+        attempts=listed.of_workers(attempts) if run.spec.workers > 1 else listed.of_one(attempts),
         source=(last.source if last else None) or run.status.source,
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
@@ -198,6 +246,8 @@ def assemble(
         metrics=metrics or None,
         metric=_headline(metrics, run.spec.tracking.require_metrics),
         image_digest=job.image_digest or run.status.image_digest,
+        fingerprint=run.status.fingerprint or fingerprint(run.spec),
+        reused_from=job.reused_from,
     )
 
 
@@ -259,34 +309,6 @@ def deciding(attempts: Sequence[Attempt], state: JobState) -> Attempt | None:
     return (others or workers)[-1]
 
 
-def _kept(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Drop the oldest, but none that MLflow does not agree with yet, and none after one of those."""
-    spare = len(attempts) - ATTEMPTS_KEPT
-    kept = dropwhile(lambda item: item[0] < spare and item[1].recorded_at, enumerate(attempts))
-    return [attempt for _, attempt in kept]
-
-
-def _kept_of_workers(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Keep the last of each worker, what MLflow does not agree with yet, and ten more.
-
-    Of 512 workers a status has room for little: all were given the same code and the same data, which the first tells.
-    """
-    last = {attempt.worker: attempt.uid for attempt in attempts}
-    older = [attempt.uid for attempt in attempts if attempt.recorded_at and last[attempt.worker] != attempt.uid]
-    dropped = set(older[: max(len(older) - ATTEMPTS_KEPT, 0)])
-    return [
-        attempt.model_copy(update={} if attempt.worker == 0 else {"source": None, "datasets": None})
-        for attempt in attempts
-        if attempt.uid not in dropped
-    ]
-
-
-def _count(before: TrainingRunStatus, attempts: Sequence[Attempt]) -> int:
-    """Return how many attempts there were, those that are no longer listed included."""
-    listed = {attempt.uid for attempt in before.attempts}
-    return (before.attempt_count or 0) + sum(attempt.uid not in listed for attempt in attempts)
-
-
 def _phase(job: JobFacts, attempts: Sequence[Attempt]) -> Phase:
     match job.state:
         case JobState.COMPLETE:
@@ -310,7 +332,7 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     """Return why it ended, or what it waits for: the Job's word first, then the last attempt's."""
     match job.state:
         case JobState.COMPLETE:
-            return Reason.COMPLETED, None
+            return job.reason or Reason.COMPLETED, job.message or None
         case JobState.FAILED:
             if last and last.outcome is Outcome.SUCCEEDED:
                 last = None  # it is not why
@@ -353,15 +375,32 @@ def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     return reason, job.message or (last.message if last else None)
 
 
-def _tracked(job: JobFacts, attempts: Sequence[Attempt], count: int, tracking: TrackingFacts) -> tuple[str, str, str]:
+def _tracked(job: JobFacts, count: int, tracking: TrackingFacts, *, is_recorded: bool) -> tuple[str, str, str]:
     """Return the condition's status, reason and message."""
-    if tracking.problem:
+    if tracking.problem and not is_recorded:
         return "False", tracking.problem_reason, tracking.problem
-    if job.state.is_final and tracking.is_closed and all(found.recorded_at for found in attempts):
-        if tracking.missing and (job.state is JobState.COMPLETE or not tracking.missing.is_of_success):
-            return "False", tracking.missing.reason, tracking.missing.message
-        return "True", Reason.RECORDED, f"MLflow agrees with {count} attempt{'' if count == 1 else 's'}"
+    if not is_recorded:
+        return "Unknown", Reason.IN_PROGRESS, ""
+    if job.reused_from:
+        return "True", Reason.RECORDED, "MLflow has the result already"
+    if tracking.missing and (job.state is JobState.COMPLETE or not tracking.missing.is_of_success):
+        return "False", tracking.missing.reason, tracking.missing.message
+    return "True", Reason.RECORDED, f"MLflow agrees with {count} attempt{'' if count == 1 else 's'}"
+
+
+def _promoted(job: JobFacts, reason: str, tracking: TrackingFacts, *, is_recorded: bool) -> tuple[str, str, str]:
+    """Return the condition's status, reason and message."""
+    if job.state is JobState.FAILED:
+        return "False", Reason.TRAINING_FAILED, f"the training did not succeed: {reason}"
+    if found := tracking.promotion:
+        return str(found.is_promoted), found.reason, found.message
+    if is_recorded and tracking.problem:
+        return "Unknown", Reason.TRACKING_UNAVAILABLE, tracking.problem
     return "Unknown", Reason.IN_PROGRESS, ""
+
+
+def _told(said: Condition) -> tuple[str, str, str]:
+    return said.status, said.reason, said.message
 
 
 def _duration(start: datetime | None, end: datetime | None) -> str | None:

@@ -1,0 +1,94 @@
+"""What MLflow was brought to say of a resource so far, and what follows from it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from runyard.api.environment import AssignedRun
+from runyard.api.outcome import Attempt, Outcome
+from runyard.api.records import outcome_tags
+from runyard.api.status import JobState, TrackingFacts, is_told
+from runyard.api.trainingrun import RunMode, TrainingRun
+from runyard_operator.decide import Decision, Earlier, standing_for
+from runyard_operator.mirror import View
+from runyard_operator.tracking import TrackingError
+
+# How long a request may be on its way through whatever lies before MLflow.
+_MAY_STILL_COME = timedelta(seconds=15)
+
+
+@dataclass
+class Recording:
+    """What MLflow was brought to say of one resource, as far as the resource's status may not know it yet."""
+
+    run_ids: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, Attempt] = field(default_factory=dict)
+    """Attempts as MLflow was told of them, by their UIDs."""
+    facts: TrackingFacts = field(default_factory=TrackingFacts)
+    task: asyncio.Task[None] | None = None
+    is_left_alone: bool = False
+    """Whether nobody waits for the task any more, so that its end has to be told."""
+    not_before: datetime | None = None
+    failures: int = 0
+    searches: int = 0
+    assigned: AssignedRun | None = None
+    """The run that all pods are to log into, as it was just seen."""
+    earlier: Earlier | None = None
+    """What may be the result of a training that is not begun, as it was just seen."""
+    asked_at: datetime | None = None
+    """When something was to be made, and no answer came: it may be there, or come yet."""
+    is_swept: bool = False
+    """Whether runs of pods that nobody saw were looked for, of a resource that is gone."""
+
+    def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return the attempts with what is known of their runs."""
+        return [
+            self._as_told(attempt).model_copy(update={"run_id": self.run_ids.get(attempt.uid, attempt.run_id)})
+            for attempt in attempts
+        ]
+
+    def _as_told(self, attempt: Attempt) -> Attempt:
+        """Return it as MLflow was told; until it is written down, an end can be seen anew, and be another."""
+        told = self.recorded.get(attempt.uid)
+        is_the_same = told and not attempt.recorded_at and outcome_tags(told) == outcome_tags(attempt)
+        return told if told and is_the_same else attempt
+
+
+def open_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return those that MLflow has to be asked about: ended and not recorded, or running and without a run."""
+    return [
+        attempt
+        for attempt in attempts
+        if (attempt.outcome.is_final and not attempt.recorded_at)
+        or (attempt.outcome is Outcome.RUNNING and not attempt.run_id)
+    ]
+
+
+def is_to_promote(recording: Recording, run: TrainingRun, view: View, decision: Decision) -> bool:
+    """Whether a training that succeeded is to be promoted, and what came of that is not known."""
+    is_success = decision.job.state is JobState.COMPLETE and not view.is_deleted
+    return is_success and run.spec.promote is not None and recording.facts.promotion is None and not is_told(run.status)
+
+
+def result_id(recording: Recording, run: TrainingRun, decision: Decision) -> str | None:
+    """Return the run that stands for a training that succeeded, which was just recorded or is in its status."""
+    if decision.job.reused_from:
+        return decision.job.reused_from.run_id
+    if run.spec.run_mode is RunMode.ASSIGNED:
+        return assigned_id(run, recording)
+    last = standing_for(run.metadata.name, recording.applied_to(decision.attempts), decision.job)
+    return last.run_id or (run.status.tracking.run_id if run.status.tracking else None)
+
+
+def require_late_ones(recording: Recording, now: datetime) -> None:
+    """Do nothing while a request that nobody waits for any more may still come to MLflow."""
+    if recording.asked_at and now - recording.asked_at < _MAY_STILL_COME:
+        raise TrackingError("MLflow did not say whether it made what it was asked for, which may come yet")
+
+
+def assigned_id(run: TrainingRun, recording: Recording) -> str | None:
+    """Return the run that is assigned to a whole resource, as far as that is known."""
+    if run.status.reused_from:  # another's run, which nothing is to be told of
+        return None
+    return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)
