@@ -10,7 +10,7 @@ from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
 _SPEC = {
     *("image", "command", "args", "workingDir", "parameters", "experiment", "env", "envFrom", "podTemplate"),
     *("backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "suspend", "workers", "tracking"),
-    *("resources", "nodeSelector", "tolerations", "source", "datasets"),
+    *("resources", "nodeSelector", "tolerations", "source", "datasets", "onDuplicate", "promote"),
 }
 _POD = {
     *("containers", "restartPolicy", "securityContext", "enableServiceLinks", "automountServiceAccountToken"),

@@ -8,24 +8,27 @@ from pathlib import Path
 
 import yaml
 
-from runyard.api import datasets
+from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
-from runyard.api.outcome import Attempt
+from runyard.api.outcome import Attempt, Outcome, ReusedFrom
 from runyard.api.records import (
     ASSIGNED,
     FOLDER_TAG,
+    INSTALLATION_TAG,
     MADE_TAG,
     MANIFEST_ARTIFACT,
     STAND_IN,
+    SURROUNDINGS_TAG,
     Run,
     corrections,
     log_artifact,
     primary,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import TrackingFacts
+from runyard.api.status import TrackingFacts, lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import TrackingUnavailable
+from runyard.registry import Models, done, user
 from runyard.tracking import Store
 
 
@@ -38,6 +41,8 @@ class Ledger:
     folder: Path
     attempts: list[Attempt] = field(default_factory=list)
     facts: TrackingFacts = field(default_factory=TrackingFacts)
+    surroundings: str | None = None
+    """The fingerprint of what it depends on here besides its manifest, where that is known."""
     _logs: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     @property
@@ -57,6 +62,53 @@ class Ledger:
         self.facts = TrackingFacts(experiment_id=experiment_id, is_closed=not needs_closing(self.resource))
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             self._assigned()
+
+    def earlier(self) -> ReusedFrom | None:
+        """Return the run that is the result already, if there is one; then the facts are its.
+
+        That is one that an operator trained, in the image, or one of this machine's with the same surroundings.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        listed = [
+            found
+            for found in self.store.results(reuse.expression(self.resource))
+            if INSTALLATION_TAG in found.tags
+            or (self.surroundings and found.tags.get(SURROUNDINGS_TAG) == self.surroundings)
+        ]
+        found = reuse.earliest(listed, self.resource.spec.tracking)
+        if found is None:
+            return None
+        facts = TrackingFacts(experiment_id=found.experiment_id)
+        self.facts = facts.with_results(found, self.resource.spec.tracking)
+        return reuse.reused_from(found, None)
+
+    def promote(self, run_id: str | None) -> None:
+        """Promote the model of a training that succeeded, once MLflow agrees with all of it; say in the facts why not.
+
+        Args:
+            run_id: the run that stands for the training.
+
+        """
+        is_recorded = all(found.recorded_at for found in self.attempts) and self.facts.is_closed
+        has_succeeded = not self.attempts or self.attempts[-1].outcome is Outcome.SUCCEEDED
+        if run_id and is_recorded and has_succeeded and self.resource.spec.promote:
+            self._try(partial(self._promote, run_id))
+
+    def _promote(self, run_id: str) -> None:
+        if self.facts.promotion or self.resource.spec.promote is None:
+            return
+        chief = self.store.live_run(run_id)
+        lacks = lacking(self.resource, self.facts)
+        models, asked = Models(self.store.uri), self.resource.spec.promote
+        found = done(promotion_of_training.promote(models, asked, chief, lacks, user()))
+        self.facts = replace(self.facts, promotion=found)
+
+    def _of_result(self) -> dict[str, str]:
+        tags = reuse.result_tags(self.resource)
+        return {**tags, SURROUNDINGS_TAG: self.surroundings} if self.surroundings else tags
 
     def add(self, attempt: Attempt, logs: Mapping[str, bytes]) -> None:
         """Take down an attempt that has ended, with its logs by container."""
@@ -99,7 +151,7 @@ class Ledger:
             runs = [chief]
         # An assigned run goes on with the next attempt, and ends as the training does. What is true comes before what
         # is stored: a run must not stay open because an artifact cannot be kept.
-        self.store.apply(corrections(runs, attempt, None if is_assigned else chief))
+        self.store.apply(corrections(runs, attempt, None if is_assigned else chief, self._of_result()))
         told = self.attempts[index] = attempt.model_copy(update={"run_id": chief.id})
         if told is self.attempts[-1]:
             facts = replace(self.facts, experiment_id=chief.experiment_id)
@@ -120,7 +172,7 @@ class Ledger:
         runs: Sequence[Run] = self.store.runs_of_pod(last.uid)
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             chief = self._assigned()
-            self.store.apply(corrections([chief], last, chief))
+            self.store.apply(corrections([chief], last, chief, self._of_result()))
             self.facts = self.facts.with_results(chief, self.resource.spec.tracking)
             runs = [*runs, chief]
         self.facts = replace(self.facts, missing=missing(self.resource.spec.tracking, runs), is_closed=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -15,16 +16,17 @@ from uuid import uuid4
 from pydantic import JsonValue
 
 from runyard import clusterless, inputs
-from runyard.api import environment, preparation
+from runyard.api import environment, preparation, reuse
 from runyard.api.container import training_container
 from runyard.api.environment import AssignedRun
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.status import JobFacts, JobState, assemble
-from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
+from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, OnDuplicate, TrainingRun
 from runyard.errors import InvalidManifest, Problem, RunyardError
 from runyard.ledger import Ledger
 from runyard.process import execute, interruptible, interruptions_held, last_line
+from runyard.surroundings import Unknown, surroundings
 from runyard.tracking import Store
 
 # The API server takes a TrainingRun with another name, and refuses its Job in these words.
@@ -159,8 +161,15 @@ def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
 
 def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
     with interruptible():
-        ledger = Ledger(tracking.open(), resource, folder)
-        ledger.open()
+        ledger = Ledger(tracking.open(), resource, folder, surroundings=_known_surroundings(resource, folder, echo))
+        found = ledger.earlier() if resource.spec.on_duplicate is OnDuplicate.REUSE else None
+        if found is None:
+            ledger.open()
+    if found:
+        _insisting(partial(ledger.promote, found.run_id))
+        now = datetime.now(UTC)
+        status = assemble(resource, reuse.job_facts(found, now), [], ledger.facts, now)
+        return resource.model_copy(update={"status": status})
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds
     circumstances = _Circumstances(folder, tracking, started.timestamp() + deadline if deadline else None, echo)
@@ -172,9 +181,21 @@ def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable
         if is_interrupted or not done.may_be_tried_again:
             break
     _insisting(ledger.close)
+    _insisting(partial(ledger.promote, ledger.facts.run_id or ledger.attempts[-1].run_id))
     facts = _job_facts(ledger.attempts[-1], started)
     status = assemble(resource, facts, ledger.attempts, ledger.facts, datetime.now(UTC))
     return resource.model_copy(update={"status": status})
+
+
+def _known_surroundings(resource: TrainingRun, folder: Path, echo: Callable[[bytes], None]) -> str | None:
+    """Return what a result depends on here besides the manifest, where it may be reused."""
+    if resource.spec.on_duplicate is not OnDuplicate.REUSE:
+        return None
+    try:
+        return surroundings(resource.spec, folder)
+    except Unknown as error:
+        echo(f"runyard: no training of this machine is reused: {error}\n".encode())
+        return None
 
 
 def _insisting(step: Callable[[], None]) -> bool:

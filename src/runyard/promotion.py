@@ -9,24 +9,21 @@ docs/promotion.md tells how two promotions at once come to one champion.
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING
 
-from runyard.api import alias_history, promoting, promotion
+from runyard.api import promoting, promotion
 from runyard.api.promote import CHAMPION
 from runyard.api.promoting import Asked, Promoted, RolledBack
 from runyard.api.promotion import Promotion, WrongPromotion
 from runyard.api.registered_models import Candidate
 from runyard.api.when import Facts
-from runyard.registry import Models, done
+from runyard.registry import Models, done, user
 
 if TYPE_CHECKING:
     from runyard.api.alias_history import Entry
     from runyard.history import LoggedRun
 
 __all__ = ["Promoted", "Registry", "RolledBack"]
-
-_LONGEST_NAME = 200
 
 
 class Registry:
@@ -58,8 +55,7 @@ class Registry:
 
         Raises:
             WrongPromotion: the run logged no model.
-            TrackingUnavailable: MLflow does not answer.
-            AliasUnsettled: something else moves the alias all the time.
+            TrackingUnavailable: MLflow does not answer, or something else moves the alias all the time.
 
         """
         if run.model is None:
@@ -79,7 +75,6 @@ class Registry:
         Raises:
             WrongPromotion: there is no such model, or nothing before, or that was deleted.
             TrackingUnavailable: MLflow does not answer.
-            AliasUnsettled: something else moves the alias all the time.
 
         """
         return done(promoting.rollback(self._models, model, alias, because=because, by=user(by)))
@@ -101,11 +96,3 @@ class Registry:
     def aliases(self, model: str) -> dict[str, int]:
         """Return the versions that have an alias now, by alias; none where there is no such model."""
         return dict(done(self._models.read(model)).aliases)
-
-
-def user(by: str | None = None) -> str:
-    """Return who asks, as it is written down; None: the user of this process."""
-    try:
-        return alias_history.reason(getpass.getuser() if by is None else by)[:_LONGEST_NAME]
-    except (KeyError, OSError):  # a container's user need not have a name
-        return "unknown"

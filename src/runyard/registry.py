@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING, TypeVar
 
 from runyard.api import alias_history
@@ -21,7 +22,17 @@ _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 _IS_THERE = "RESOURCE_ALREADY_EXISTS"
 _REFUSED = "BAD_REQUEST"
 
+_LONGEST_NAME = 200
+
 T = TypeVar("T")
+
+
+def user(by: str | None = None) -> str:
+    """Return who asks for a promotion, as it is written down; None: the user of this process."""
+    try:
+        return alias_history.reason(getpass.getuser() if by is None else by)[:_LONGEST_NAME]
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "unknown"
 
 
 def done(steps: Coroutine[object, None, T]) -> T:

@@ -48,10 +48,18 @@ class Store:
 
     def runs_of_pod(self, pod_uid: str) -> list[Run]:
         """Find the runs of an attempt, in whichever experiments they are."""
+        return self.results(f"tags.`{POD_TAG}` = '{pod_uid}'")
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return self._uri
+
+    def results(self, expression: str) -> list[Run]:
+        """Find the runs that MLflow's filter names, in whichever experiments they are."""
         with self._answering():
             experiments = [found.experiment_id for found in self._client.search_experiments()]
-            found = self._client.search_runs(experiments, f"tags.`{POD_TAG}` = '{pod_uid}'", max_results=10_000)
-            return [_plain(run) for run in found]
+            return [_plain(run) for run in self._client.search_runs(experiments, expression, max_results=10_000)]
 
     def live_run(self, run_id: str) -> Run | None:
         """Read a run; None where it was deleted."""
@@ -159,6 +167,7 @@ def _plain(run: MlflowRun) -> Run:
         info.artifact_uri,
         tags,
         dict(run.data.metrics),
+        dict(run.data.params),
         model=model_of(run),
         is_deleted=info.lifecycle_stage == DELETED,
     )

@@ -112,6 +112,8 @@ DECISIVE: dict[str, tuple[Any, Any]] = {
     ),
     "queueName": ("a", "b"),
     "workers": (2, 3),
+    "onDuplicate": ("Reuse", "Run"),
+    "promote": ({"model": "a"}, {"model": "b"}),
     "tracking": ({"requireModel": True}, {"requireModel": False}),
     "source": ({"git": "https://h/p"}, {"git": "https://h/q"}),
     "datasets": ([{"name": "a", "uri": "s3://b/k"}], [{"name": "a", "uri": "s3://b/l"}]),

@@ -23,6 +23,11 @@ _NO_REPOSITORY = (
 )
 _ONE_LINE = "Forbidden: must be one line of text: leave out line breaks, tabs and other control characters"
 _QUANTITY = "Forbidden: must be a quantity: a number with a unit, such as 500m, 2, 512Mi or 1.5Gi"
+_DIGEST = "x@sha256:" + "0" * 64
+_REUSE = "Forbidden: Reuse needs what cannot become another meanwhile"
+_PINNED_IMAGE = f"{_REUSE}: name the image by its digest, NAME@sha256:DIGEST, and not by a tag"
+_NO_MODEL = "Forbidden: must be a name without / and : and control characters, and not only of dots and spaces"
+_NO_ALIAS = 'Forbidden: must be letters, digits, - and _, and neither "latest" nor a version as "v1"'
 _NEVER = "Forbidden: must be Never, or left out: every attempt is a pod of its own"
 
 
@@ -75,6 +80,10 @@ def _source(**fields: Any) -> dict[str, Any]:
 
 def _dataset(**fields: Any) -> dict[str, Any]:
     return {"datasets": [{"name": "a", "uri": "s3://b/k", **fields}]}
+
+
+def _promote(**fields: Any) -> dict[str, Any]:
+    return {"promote": {"model": "heart", **fields}}
 
 
 @dataclass(frozen=True)
@@ -484,6 +493,96 @@ REFUSALS = (
         _dataset(digest="md5:0"),
         "spec.datasets[0].digest: Forbidden: must be sha256: and the 64 digits that sha256sum prints, in lower case",
     ),
+    # onDuplicate
+    _row(
+        "a boolean for duplicates",
+        {"onDuplicate": True},
+        _type("spec.onDuplicate", "boolean", "string"),
+        'spec.onDuplicate: Unsupported value: true: supported values: "Run", "Reuse"',
+    ),
+    _row(
+        "something else for duplicates",
+        {"onDuplicate": "Skip"},
+        'spec.onDuplicate: Unsupported value: "Skip": supported values: "Run", "Reuse"',
+    ),
+    _row("an image by a tag to be reused", {"onDuplicate": "Reuse"}, f"spec.image: {_PINNED_IMAGE}"),
+    _row(
+        "a branch to be reused",
+        {"onDuplicate": "Reuse", "image": _DIGEST, **_source(revision="main")},
+        f"spec.source.revision: {_REUSE}: give the whole name of a commit, and no branch or tag",
+    ),
+    _row(
+        "a dataset without a digest to be reused",
+        {"onDuplicate": "Reuse", "image": _DIGEST, **_dataset()},
+        f"spec.datasets: {_REUSE}: give each dataset its digest, as sha256sum prints it",
+    ),
+    # promote
+    _row("a text for a promotion", {"promote": "heart"}, _type("spec.promote", "string", "object")),
+    _row("a promotion of nothing", {"promote": {}}, _required("spec.promote.model")),
+    _row("a number for a model", _promote(model=7), _type("spec.promote.model", "integer", "string")),
+    _row("an empty model", _promote(model=""), _empty("spec.promote.model"), f"spec.promote.model: {_NO_MODEL}"),
+    _row("a model too long", _promote(model="x" * 201), _long("spec.promote.model", 200)),
+    _row("a model that no name can be", _promote(model="team/heart"), f"spec.promote.model: {_NO_MODEL}"),
+    _row("a number for an alias", _promote(alias=7), _type("spec.promote.alias", "integer", "string")),
+    _row("an empty alias", _promote(alias=""), _empty("spec.promote.alias"), f"spec.promote.alias: {_NO_ALIAS}"),
+    _row("an alias too long", _promote(alias="x" * 101), _long("spec.promote.alias", 100)),
+    _row("a version for an alias", _promote(alias="v1"), f"spec.promote.alias: {_NO_ALIAS}"),
+    _row("a list for a condition", _promote(when=["x"]), _type("spec.promote.when", "array", "string")),
+    _row("an empty condition", _promote(when=""), _empty("spec.promote.when")),
+    _row("a condition too long", _promote(when="x" * 1001), _long("spec.promote.when", 1000)),
+    _row(
+        "a number for whom to beat",
+        _promote(metric="f1", betterThan=7),
+        _type("spec.promote.betterThan", "integer", "string"),
+    ),
+    _row(
+        "an empty name of whom to beat",
+        _promote(metric="f1", betterThan=""),
+        _empty("spec.promote.betterThan"),
+        f"spec.promote.betterThan: {_NO_ALIAS}",
+    ),
+    _row(
+        "a name too long of whom to beat",
+        _promote(metric="f1", betterThan="x" * 101),
+        _long("spec.promote.betterThan", 100),
+    ),
+    _row(
+        "whom to beat, by a name that is no alias",
+        _promote(metric="f1", betterThan="latest"),
+        f"spec.promote.betterThan: {_NO_ALIAS}",
+    ),
+    _row(
+        "a metric, and nobody to beat",
+        _promote(metric="f1"),
+        "spec.promote.betterThan: Required value: metric and direction say how a run is better than another: name the "
+        "other's alias",
+    ),
+    _row(
+        "whom to beat, and no metric",
+        _promote(betterThan="champion", when='params.a == "b"'),
+        "spec.promote.metric: Required value: better than another by which metric? `when` names none: give one",
+    ),
+    _row(
+        "a number for a metric",
+        _promote(betterThan="champion", metric=7),
+        _type("spec.promote.metric", "integer", "string"),
+    ),
+    _row("an empty metric", _promote(betterThan="champion", metric=""), _empty("spec.promote.metric")),
+    _row("a metric too long", _promote(betterThan="champion", metric="x" * 251), _long("spec.promote.metric", 250)),
+    _row(
+        "a number for a direction",
+        _promote(betterThan="champion", metric="f1", direction=7),
+        _type("spec.promote.direction", "integer", "string"),
+        'spec.promote.direction: Unsupported value: 7: supported values: "highest", "lowest"',
+    ),
+    _row(
+        "a direction that is none",
+        _promote(betterThan="champion", metric="f1", direction="up"),
+        'spec.promote.direction: Unsupported value: "up": supported values: "highest", "lowest"',
+    ),
+    _row("a number for a reason", _promote(because=7), _type("spec.promote.because", "integer", "string")),
+    _row("an empty reason", _promote(because=""), _empty("spec.promote.because")),
+    _row("a reason too long", _promote(because="x" * 1025), _long("spec.promote.because", 1024)),
     # Several at once
     _row(
         "numbers out of bounds",

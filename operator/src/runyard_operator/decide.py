@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from runyard.api import reuse
 from runyard.api.model import JsonObject
 from runyard.api.outcome import Attempt, Outcome, Reason, ReusedFrom
 from runyard.api.records import Run
-from runyard.api.reuse import reused_message
 from runyard.api.status import SUCCEEDED, JobFacts, JobState, deciding, is_final
 from runyard.api.trainingrun import OnDuplicate, TrainingRun
 from runyard_operator import attempts, jobs
@@ -149,7 +149,7 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
             waits = JobFacts(state=JobState.WAITING, message="waits for MLflow, where an earlier result is looked for")
             return Decision(waits, found, look_again_after=_EARLIER_PAUSE)
         if seen.earlier.run and (reused_from := seen.earlier.reused_from):
-            return Decision(_reused(reused_from, seen.now), found, reused=seen.earlier.run)
+            return Decision(reuse.job_facts(reused_from, seen.now), found, reused=seen.earlier.run)
     if seen.run.status.job is None and not is_leaving:
         # What the Job will say of itself, so that its first event changes nothing.
         idle = JobState.SUSPENDED if seen.run.spec.suspend else JobState.WAITING
@@ -174,16 +174,6 @@ def _without_job(seen: Observed, found: tuple[Attempt, ...]) -> Decision:
         finished_at=seen.run.status.completion_time or seen.now,
     )
     return Decision(gone, found)
-
-
-def _reused(reused_from: ReusedFrom, now: datetime) -> JobFacts:
-    return JobFacts(
-        state=JobState.COMPLETE,
-        reason=Reason.REUSED,
-        message=reused_message(reused_from),
-        finished_at=now,
-        reused_from=reused_from,
-    )
 
 
 def _have_succeeded(found: tuple[Attempt, ...], workers: int) -> bool:

@@ -30,7 +30,7 @@ from runyard.api.records import (
 from runyard.api.requirements import missing, needs_closing
 from runyard.api.status import JobState, Missing, TrackingFacts, is_tracked, lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
-from runyard.errors import RunyardError
+from runyard.errors import TrackingUnavailable
 from runyard_operator import metrics
 from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
@@ -183,7 +183,7 @@ class Recorder:
                 self.changed(key)
 
     def _failed(self, recording: Recording, error: Exception) -> None:
-        is_expected = isinstance(error, TrackingError | ClusterError | RunyardError)
+        is_expected = isinstance(error, TrackingError | ClusterError | TrackingUnavailable)
         log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
         reason = Reason.EXPERIMENT_DELETED if isinstance(error, ExperimentDeleted) else Reason.TRACKING_UNAVAILABLE
         problem = str(error) or type(error).__name__

@@ -16,16 +16,10 @@ from runyard.api.promote import CHAMPION
 from runyard.api.promotion import Holder, Promotion, WrongPromotion
 from runyard.api.registered_models import Candidate, Models, RegisteredModel
 from runyard.api.when import Kind, Verdict
-from runyard.errors import RunyardError
+from runyard.errors import TrackingUnavailable
 
 # Every round but the last ends with a write of ours that was refused, or that another's overtook.
 _MOST_ROUNDS = 100
-
-
-class AliasUnsettled(RunyardError):
-    """An alias cannot be set, or does not stay."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)
@@ -243,7 +237,7 @@ async def _moved(models: Models, model: str, entry: Entry) -> int | None:
             await models.write(model, entry.settled)
             return holder
         await models.set_alias(model, entry.alias, holder)
-    raise AliasUnsettled(
+    raise TrackingUnavailable(
         f"the alias {entry.alias} of {model} cannot be set, or does not stay: something else moves it all the time"
     )
 

@@ -29,6 +29,8 @@ CONTAINER_TAG = "runyard.dev/container"
 # On the run that is the result of a training that succeeded: what its manifest asked for. A run's own fingerprint,
 # runyard.dev/fingerprint, is of what ran.
 MANIFEST_FINGERPRINT_TAG = "runyard.dev/manifest-fingerprint"
+# Beside it on a run that was trained without its image, on somebody's machine: the code and packages there.
+SURROUNDINGS_TAG = "runyard.dev/surroundings"
 # The folder on a machine that a training's command started in, and the run that another one repeats.
 FOLDER_TAG = "runyard.dev/folder"
 REPRODUCES_TAG = "runyard.dev/reproduces"

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from runyard.api.duplicates import fingerprint
-from runyard.api.outcome import Outcome, ReusedFrom
+from runyard.api.outcome import Outcome, Reason, ReusedFrom
 from runyard.api.records import MANIFEST_FINGERPRINT_TAG, NAME_TAG, NAMESPACE_TAG, OUTCOME_TAG, Run, RunStatus
 from runyard.api.requirements import missing
+from runyard.api.status import JobFacts, JobState
 from runyard.api.trainingrun import Tracking, TrainingRun
 
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
@@ -50,7 +52,18 @@ def reused_from(run: Run, url: str | None) -> ReusedFrom:
     return ReusedFrom(run_id=run.id, namespace=namespace, name=name, url=url)
 
 
-def reused_message(found: ReusedFrom) -> str:
+def job_facts(found: ReusedFrom, now: datetime) -> JobFacts:
+    """Return what stands in the place of a Job, where none is made."""
+    return JobFacts(
+        state=JobState.COMPLETE,
+        reason=Reason.REUSED,
+        message=_message(found),
+        finished_at=now,
+        reused_from=found,
+    )
+
+
+def _message(found: ReusedFrom) -> str:
     """Say where a result is from."""
     whose = f" of {found.namespace}/{found.name}" if found.namespace and found.name else ""
     return f"nothing was trained: run {found.run_id}{whose} is the result, by a manifest with the same fingerprint"

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from runyard import clusterless, local, manifest
 from runyard.api.addresses import without_logins
-from runyard.api.outcome import Attempt, Outcome, Reason
-from runyard.api.status import TRACKED
+from runyard.api.outcome import Attempt, Phase, Reason
+from runyard.api.status import PROMOTED, TRACKED
 from runyard.api.trainingrun import TrainingRun
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output, as_yaml, emit, number, plain, table
@@ -31,8 +31,8 @@ def run(
     """Run a TrainingRun as a process on this machine, and say what came of it.
 
     The command starts in the manifest's folder, in this environment; the image is not used. Exit codes: 0 the
-    training succeeded, 1 it failed, 2 the manifest is wrong or needs a cluster, 4 MLflow did not answer before it
-    began, 130 it was interrupted.
+    training succeeded, whether its model was promoted or not, 1 it failed, 2 the manifest is wrong or needs a cluster,
+    4 MLflow did not answer before it began, 130 it was interrupted.
     """
     wanted = manifest.read(file)
     local.check(wanted)
@@ -58,24 +58,29 @@ def run(
 
 
 def _exit_code(result: TrainingRun) -> int:
-    last = result.status.attempts[-1]
-    if last.outcome is Outcome.SUCCEEDED:
+    if result.status.phase is Phase.SUCCEEDED:
         return 0
+    last = result.status.attempts[-1]
     return _INTERRUPTED if last.reason == Reason.CANCELLED else 1
 
 
 def _summarise(console: Console, result: TrainingRun, tracking: local.Tracking) -> None:
     status = result.status
-    outcome = status.attempts[-1].outcome
+    # Of a resource there is no phase for what its owner stopped: it is deleted.
+    outcome = str(status.attempts[-1].outcome if status.attempts else status.phase)
     style = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow"}.get(outcome, "red")
-    line = Text.assemble("\n", (result.metadata.name, "bold"), ": ", (outcome, style), f" in {status.duration}")
-    console.print(line)
-    console.print(table(("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"), map(_row, status.attempts)))
+    took = f" in {status.duration}" if status.duration else ""
+    console.print(Text.assemble("\n", (result.metadata.name, "bold"), ": ", (outcome, style), took))
+    if status.attempts:
+        console.print(table(("ATTEMPT", "OUTCOME", "REASON", "EXIT CODE", "RUN"), map(_row, status.attempts)))
     if status.message:
-        console.print(f"\n{plain(status.message)}")
+        console.print(f"\n{plain(status.message)}", soft_wrap=True)
     tracked = status.condition(TRACKED)
     if tracked and tracked.status != "True":
         console.print(f"\nNot tracked ({tracked.reason}): {plain(tracked.message)}", soft_wrap=True)
+    if promoted := status.condition(PROMOTED):
+        said = "Promoted" if promoted.status == "True" else f"Not promoted ({promoted.reason})"
+        console.print(f"\n{said}: {plain(promoted.message)}".removesuffix(": "), soft_wrap=True)
     if status.metrics:
         console.print()
         rows = [[name, number(float(value))] for name, value in status.metrics.items()]
