@@ -188,3 +188,15 @@ def start_run(
     }
     found: str = mlflow.call("mlflow/runs/create", body)["run"]["info"]["run_id"]
     return found
+
+
+def log_model(mlflow: MlflowRest, run_id: str, **metrics: float) -> str:
+    """Log a model and metrics to a run, as a script would; return the model's ID."""
+    experiment = mlflow.run(run_id)["info"]["experiment_id"]
+    for key, value in metrics.items():
+        body = {"run_id": run_id, "key": key, "value": value, "timestamp": 1, "step": 0}
+        mlflow.call("mlflow/runs/log-metric", body)
+    asked = {"experiment_id": experiment, "name": "model", "source_run_id": run_id}
+    model: str = mlflow.call("mlflow/logged-models", asked)["model"]["info"]["model_id"]
+    mlflow.call("mlflow/runs/outputs", {"run_id": run_id, "models": [{"model_id": model, "step": 0}]})
+    return model

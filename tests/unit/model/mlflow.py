@@ -5,11 +5,13 @@ from itertools import count
 from typing import Any
 
 from tests.unit.model.clock import Clock
+from tests.unit.model.registry import Registry
 from tests.unit.model.wire import Answer
 
 Run = dict[str, Any]
 
-_TAGGED = re.compile(r"tags\.`(?P<tag>.*?)` = '(?P<value>.*?)'(?: AND attributes\.status = '(?P<status>\w+)')?")
+_TAGGED = re.compile(r"tags\.`(?P<tag>.*?)` = '(?P<value>.*?)'")
+_STATUS = re.compile(r"attributes\.status = '(\w+)'")
 _LISTED = re.compile(r"attributes\.run_id IN \((.*)\)")
 _OPERATOR = "made by the operator"
 
@@ -29,6 +31,7 @@ class Mlflow:
         self.artifact_root = "mlflow-artifacts:"
         self.changes = 0
         self.broken: list[str] = []
+        self.registry = Registry()
 
     def start(self, experiment: str, tags: dict[str, str], start_ms: int | None = None, maker: str = "script") -> str:
         """Start a run in an experiment, which is created if it is not there."""
@@ -87,6 +90,9 @@ class Mlflow:
         what = "/".join(path.split("/")[-2:])
         if what.startswith("experiments/"):
             return self._serve_experiments(what, asked)
+        if what.startswith(("registered-models/", "model-versions/")) or what.endswith("registered-models/alias"):
+            self.changes += not what.endswith(("/get", "/search"))
+            return self.registry.serve(what, asked)
         if what == "artifacts/list":
             inside = f"/{asked['run_id']}/artifacts/"
             return Answer(200, {"files": [{"path": it.split(inside)[1]} for it in self.artifacts if inside in it]})
@@ -117,7 +123,7 @@ class Mlflow:
         before = self.artifacts.get(path, content)
         if before.startswith(b"log of ") and not content.startswith(b"log of "):
             self.broken.append(f"a log was replaced by {content!r}")
-        if path.endswith("trainingrun.yaml") and b"image: wine:1" not in content:
+        if path.endswith("trainingrun.yaml") and b"image: wine" not in content:
             self.broken.append(f"a manifest says nothing: {content!r}")
         self.changes += self.artifacts.get(path) != content
         self.artifacts[path] = content
@@ -126,10 +132,13 @@ class Mlflow:
     def _found(self, expression: str) -> list[Run]:
         if listed := _LISTED.fullmatch(expression):
             return [self.runs[item.strip("' ")] for item in listed[1].split(",")]
-        match = _TAGGED.fullmatch(expression)
-        assert match, expression
-        found = self.tagged(match["tag"], match["value"])
-        return [run for run in found if match["status"] in {None, run["info"]["status"]}]
+        tags, statuses = _TAGGED.findall(expression), _STATUS.findall(expression)
+        assert len(tags) + len(statuses) == len(expression.split(" AND ")), expression
+        return [
+            run
+            for run in self.runs.values()
+            if dict(tags).items() <= run["tags"].items() and {run["info"]["status"]} >= set(statuses)
+        ]
 
     def _serve_experiments(self, what: str, asked: dict[str, Any]) -> Answer:
         if what == "experiments/search":
