@@ -11,12 +11,14 @@ from runyard.api.requirements import missing
 from runyard.api.status import JobFacts, JobState
 from runyard.api.trainingrun import Tracking, TrainingRun
 
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 
 def result_tags(run: TrainingRun) -> dict[str, str]:
     """Return the tags by which the result of a training that succeeded is found again."""
-    return {MANIFEST_FINGERPRINT_TAG: run.status.fingerprint or fingerprint(run.spec)}
+    told = run.status.fingerprint or ""
+    return {MANIFEST_FINGERPRINT_TAG: told if _FINGERPRINT.fullmatch(told) else fingerprint(run.spec)}
 
 
 def expression(run: TrainingRun) -> str:
