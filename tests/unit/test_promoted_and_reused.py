@@ -27,7 +27,7 @@ from runyard_operator.objects import Job
 from tests.support.factories import at, attempt, job, mlflow_run, training_run
 
 GRACE = timedelta(seconds=300)
-PINNED = {"image": f"example/wine@sha256:{'0' * 64}", "onDuplicate": "Reuse"}
+PINNED: dict[str, Any] = {"image": f"example/wine@sha256:{'0' * 64}", "onDuplicate": "Reuse"}
 DONE = attempt(outcome=Outcome.SUCCEEDED, reason="Completed", run_id="r1", recorded_at=at(9))
 UNRECORDED = DONE.model_copy(update={"recorded_at": None})
 YES = PromotionOutcome(is_promoted=True, reason=Reason.PROMOTED, message="version 1")

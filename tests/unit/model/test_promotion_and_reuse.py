@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from runyard.api import reuse
 from runyard.api.alias_history import entries
+from runyard.api.trainingrun import TrainingRun
 from tests.unit.model.apiserver import JOBS, PODS, RUNS, Object, condition_of, verdict_of
+from tests.unit.model.process import INSTALLATION
 from tests.unit.model.test_crashes import crashes, going, line_of
 from tests.unit.model.test_regressions import conclude
 from tests.unit.model.truths import check_always
@@ -168,6 +171,28 @@ def test_without_mlflow_nobody_trains_what_may_be_there() -> None:
         assert verdict_of(world.status("b"))[:2] == ("True", "Reused")
         assert world.status("b")["reusedFrom"]["runId"] == world.status("a")["tracking"]["runId"]
         assert len(world.names(JOBS)) == 1
+
+
+def test_a_job_that_was_made_before_its_resource_could_say_so_goes_on() -> None:
+    for number in range(_PATIENCE):
+        with World() as world:
+            world.start_operator()
+            world.operator.to_api.expect(number, Fault.CRASH_AFTER)
+            world.apply("a", **PINNED, backoffLimit=0)
+            world.flow(2)
+            if not world.names(JOBS):
+                continue
+            assert "job" not in world.status("a")
+            tags = {"runyard.dev/outcome": "Succeeded", "runyard.dev/installation": INSTALLATION}
+            resource = TrainingRun.model_validate(world.api.objects[RUNS, "a"])
+            earlier = world.mlflow.start("wine", {**tags, **reuse.result_tags(resource)})
+            world.mlflow.end(earlier, "FINISHED")
+            world.start_operator().deliver(RUNS)
+            world.clock.run_for(5)
+            conclude(world)
+            assert verdict_of(world.status("a"))[:2] == ("True", "Completed")
+            return
+    raise AssertionError("no Job was made")
 
 
 @pytest.mark.parametrize("server", ["API server", "MLflow"])
