@@ -89,6 +89,4 @@ def require_late_ones(recording: Recording, now: datetime) -> None:
 
 def assigned_id(run: TrainingRun, recording: Recording) -> str | None:
     """Return the run that is assigned to a whole resource, as far as that is known."""
-    if run.status.reused_from:  # another's run, which nothing is to be told of
-        return None
     return recording.facts.run_id or (run.status.tracking.run_id if run.status.tracking else None)

@@ -1,7 +1,10 @@
 """A success is promoted once, and reused once MLflow says that it is there, whatever fails meanwhile."""
 
+import asyncio
+import copy
 from typing import Any
 
+import aiohttp
 import pytest
 
 from runyard.api import reuse
@@ -108,6 +111,45 @@ def test_a_request_that_fails_costs_time_and_nothing_else(fault: Fault) -> None:
             assert promotion_of(world) == wanted, f"{fault.name} at call {number + 1} of {calls}"
 
 
+def test_a_request_that_comes_after_it_was_given_up_makes_no_second_version() -> None:
+    with World() as world:
+        world.start_operator()
+        serve, late = world.mlflow.serve, []
+
+        def slowly(path: str, asked: Object, data: bytes | None) -> Any:
+            if path.endswith("model-versions/create") and not late:
+                late.append(asked)
+                asyncio.get_running_loop().call_later(7, serve, path, asked, data)
+                raise aiohttp.ServerTimeoutError("no answer")
+            return serve(path, asked, data)
+
+        world.mlflow.serve = slowly  # type: ignore[method-assign]
+        lead(world, "a", promote=PROMOTE)
+        conclude(world)
+        assert late
+        assert list(world.mlflow.registry.models["heart"]["versions"]) == ["1"]
+        assert promotion_of(world)["said"][0] == "True"
+
+
+def test_the_end_of_a_resource_that_reuses_says_nothing_of_anothers_run() -> None:
+    with World() as world:
+        world.start_operator()
+        lead(world, "a", **PINNED)
+        before = copy.deepcopy(world.mlflow.runs)
+        line = world.operator.to_mlflow
+        for number in range(2, 100):  # after the two that look for it
+            line.expect(number, Fault.REFUSED)
+        world.apply("b", **PINNED, backoffLimit=0, promote=PROMOTE, tracking={"run": "Assigned"})
+        for _ in range(3):
+            go_on(world)
+        assert condition_of(world.api.objects[RUNS, "b"], "Promoted")["status"] == "Unknown"
+        assert verdict_of(world.status("b"))[1] == "Reused"
+        world.api.remove(RUNS, "b")
+        line.plan.clear()
+        conclude(world)
+        assert world.mlflow.runs == before
+
+
 def test_an_outage_after_the_end_delays_the_promotion_alone() -> None:
     with World() as world:
         world.start_operator()
@@ -189,8 +231,8 @@ def test_a_job_that_was_made_before_its_resource_could_say_so_goes_on() -> None:
             world.mlflow.end(earlier, "FINISHED")
             world.start_operator().deliver(RUNS)
             world.clock.run_for(5)
-            conclude(world)
-            assert verdict_of(world.status("a"))[:2] == ("True", "Completed")
+            assert world.status("a")["job"] in world.names(JOBS)
+            assert verdict_of(world.status("a"))[0] == "Unknown"
             return
     raise AssertionError("no Job was made")
 
