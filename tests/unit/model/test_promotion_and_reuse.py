@@ -114,7 +114,7 @@ def test_a_request_that_fails_costs_time_and_nothing_else(fault: Fault) -> None:
 def test_a_request_that_comes_after_it_was_given_up_makes_no_second_version() -> None:
     with World() as world:
         world.start_operator()
-        serve, late = world.mlflow.serve, []
+        serve, late = world.mlflow.serve, list[Object]()
 
         def slowly(path: str, asked: Object, data: bytes | None) -> Any:
             if path.endswith("model-versions/create") and not late:
