@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runyard.api.model import JsonObject
+from runyard.api.model import JsonObject, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, TRAINING_CONTAINER, VERSION, TrainingRun
 from runyard.errors import RunyardError
 
@@ -43,6 +43,14 @@ class Refused(RunyardError):
     """The API server does not do what was asked; the text is its own."""
 
     exit_code = 2
+
+
+class NotThere(Refused):
+    """There is no such object, or no such kind of objects."""
+
+
+class Forbidden(Refused):
+    """Whoever asks has not the right to; the text is the API server's own."""
 
 
 class TimedOut(RunyardError):
@@ -136,6 +144,45 @@ class Cluster:
                 _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             )
         return TrainingRun.model_validate(created)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+        **query: str | int,
+    ) -> JsonObject:
+        """Send a request of plain JSON; return the answer.
+
+        Raises:
+            NotThere: there is no such object, or no such kind.
+            Forbidden: one may not.
+            Refused: the API server does not do it.
+            ClusterUnavailable: it does not answer, or not with an object.
+
+        """
+        from kubernetes.client import ApiException
+
+        api = self._core.api_client
+        request = api.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            # The client writes JSON where the type is JSON's own, and leaves the rest as it is.
+            body=body if body is None or content_type == "application/json" else json.dumps(body),
+            auth_settings=["BearerToken"],
+        )
+        with _answering():
+            answer = api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+            text = answer.read().decode(errors="replace")
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise ApiException.from_response(http_resp=answer, body=text, data=None)
+        try:
+            return as_object(json.loads(text))
+        except ValueError as error:
+            raise ClusterUnavailable(f"what answers at {path} is no API server of Kubernetes") from error
 
     def get(self, name: str) -> TrainingRun:
         """Read a TrainingRun.
@@ -326,7 +373,12 @@ def _answering(missing: type[RunyardError] | None = None) -> Iterator[None]:
             raise missing(said) from error
         if _may_pass(error):
             raise ClusterUnavailable(f"the cluster cannot do it: {said}") from error
-        raise Refused(said) from error
+        kinds: dict[int | None, type[Refused]] = {
+            HTTPStatus.NOT_FOUND: NotThere,
+            HTTPStatus.FORBIDDEN: Forbidden,
+            HTTPStatus.UNAUTHORIZED: Forbidden,
+        }
+        raise kinds.get(error.status, Refused)(said) from error
 
 
 def _may_pass(error: ApiException) -> bool:

@@ -8,6 +8,7 @@ import typer
 
 from runyard.cli import cluster, promotion, runs
 from runyard.cli.audit import audit
+from runyard.cli.doctor import doctor
 from runyard.cli.output import plain
 from runyard.cli.reproduce import reproduce
 from runyard.cli.run import run
@@ -31,6 +32,7 @@ app.command()(promotion.promotions)
 app.command()(cluster.submit)
 app.command()(cluster.wait)
 app.command()(cluster.logs)
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
