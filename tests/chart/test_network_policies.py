@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from runyard.serving.objects import SERVES_LABEL
 from tests.chart.rendered import CHART, Object, Rendered, render
 
 DNS = {("UDP", 53), ("TCP", 53)}
@@ -117,14 +118,17 @@ def test_without_one_who_is_named_nobody_may_call_the_operator() -> None:
     assert "ingress" not in policy(render(values={"networkPolicies": {"metricsFrom": []}}), "operator")
 
 
-def test_mlflow_may_be_called_by_the_operator_trainings_and_the_ingress_controller_alone(default: Rendered) -> None:
+def test_mlflow_may_be_called_by_the_operator_trainings_what_serves_models_and_the_ingress_controller_alone(
+    default: Rendered,
+) -> None:
     [rule] = policy(default, "mlflow")["ingress"]
-    operator, trainings, controller = rule["from"]
+    operator, trainings, models, controller = rule["from"]
     assert component(operator) == "operator"
-    assert trainings == {
-        "namespaceSelector": {},  # in whichever namespace
-        "podSelector": {"matchExpressions": [{"key": "runyard.dev/uid", "operator": "Exists"}]},
-    }
+    for peer, label in ((trainings, "runyard.dev/uid"), (models, SERVES_LABEL)):
+        assert peer == {
+            "namespaceSelector": {},  # in whichever namespace
+            "podSelector": {"matchExpressions": [{"key": label, "operator": "Exists"}]},
+        }
     [named] = controller["namespaceSelector"]["matchExpressions"]
     assert (named["key"], named["operator"]) == ("kubernetes.io/metadata.name", "In")
     assert "kube-system" not in named["values"], "half of a cluster runs there"
@@ -133,10 +137,10 @@ def test_mlflow_may_be_called_by_the_operator_trainings_and_the_ingress_controll
 
 def test_trainings_of_namespaces_that_nobody_watches_may_not_call_mlflow(everything: Rendered) -> None:
     [rule] = policy(everything, "mlflow")["ingress"]
-    trainings = rule["from"][1]
-    assert trainings["podSelector"] == {"matchExpressions": [{"key": "runyard.dev/uid", "operator": "Exists"}]}
-    [named] = trainings["namespaceSelector"]["matchExpressions"]
-    assert named == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+    for peer, label in zip(rule["from"][1:3], ("runyard.dev/uid", SERVES_LABEL), strict=True):
+        assert peer["podSelector"] == {"matchExpressions": [{"key": label, "operator": "Exists"}]}
+        [named] = peer["namespaceSelector"]["matchExpressions"]
+        assert named == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
 
 
 @pytest.mark.parametrize("name", ["operator", "secrets"])
@@ -157,7 +161,7 @@ def test_the_test_bed_names_the_namespace_of_its_own_controller() -> None:
 
 def test_the_ingress_controllers_namespace_and_further_peers_are_as_told(everything: Rendered) -> None:
     [rule] = policy(everything, "mlflow")["ingress"]
-    _, _, controller, further = rule["from"]
+    _, _, _, controller, further = rule["from"]
     assert controller["namespaceSelector"]["matchExpressions"][0]["values"] == ["edge"]
     assert further == {"ipBlock": {"cidr": "192.0.2.0/24"}}
 
@@ -167,7 +171,7 @@ def test_the_ingress_controllers_namespace_and_further_peers_are_as_told(everyth
 )
 def test_without_a_controller_nobody_comes_in_from_outside(values: Object) -> None:
     [rule] = policy(render(values=values), "mlflow")["ingress"]
-    assert len(rule["from"]) == 2
+    assert len(rule["from"]) == 3
 
 
 def test_policies_can_be_left_out() -> None:

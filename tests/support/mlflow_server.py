@@ -85,8 +85,11 @@ def tags_of(run: dict[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def mlflow_server(port: int | None = None, home: Path | None = None) -> Iterator[MlflowRest]:
-    """Start a server; with the same port and folder it comes back with what it held."""
+def mlflow_server(port: int | None = None, home: Path | None = None, *flags: str) -> Iterator[MlflowRest]:
+    """Start a server; with the same port and folder it comes back with what it held.
+
+    Further flags are the server's, and come last, so that they win.
+    """
     with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
         folder = home or Path(scratch)
         server = MlflowRest(f"http://127.0.0.1:{port or free_port()}")
@@ -97,6 +100,7 @@ def mlflow_server(port: int | None = None, home: Path | None = None) -> Iterator
             f"--artifacts-destination={folder / 'artifacts'}",
             f"--port={urllib.parse.urlparse(server.url).port}",
             "--workers=1",
+            *flags,
         ]
         with running(command, folder / "server.log", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}):
             wait_for("MLflow answers", server.is_up, timeout_seconds=180)

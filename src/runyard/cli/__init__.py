@@ -12,6 +12,7 @@ from runyard.cli.doctor import doctor
 from runyard.cli.output import plain
 from runyard.cli.reproduce import reproduce
 from runyard.cli.run import run
+from runyard.cli.serve import serve
 from runyard.errors import RunyardError
 
 # kubectl runs a program of this name for `kubectl runyard`.
@@ -29,6 +30,7 @@ app.command()(audit)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(promotion.promotions)
+app.command()(serve)
 app.command()(cluster.submit)
 app.command()(cluster.wait)
 app.command()(cluster.logs)

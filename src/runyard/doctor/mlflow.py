@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 from uuid import uuid4
@@ -76,7 +77,7 @@ def observe(uri: str, *, read_only: bool = False) -> Server:
     body = json.dumps({"max_results": _EXPERIMENTS}).encode()
     experiments = ask("api/2.0/mlflow/experiments/search", "POST", body, "application/json")
     listed = _listed(experiments)
-    if listed is None and isinstance(experiments, Answer) and experiments.is_good:
+    if listed is None and (isinstance(experiments, Unanswered) or _is_strange(found.health, experiments)):
         return found  # something answers, and it is no MLflow
     roots = tuple(str(as_object(each).get("artifact_location") or "") for each in listed or [])
     found = replace(found, version=ask("version"), experiments=experiments, roots=roots)
@@ -118,6 +119,12 @@ def identity(uri: str) -> str | Unseen:
 def health(uri: str) -> Reply:
     """Ask whether a server lives."""
     return _Asker(uri)("health")
+
+
+def _is_strange(health: Answer, experiments: Answer) -> bool:
+    """Whether it answers as no MLflow does, which would live, or say why it does not do what it was asked."""
+    refuses = experiments.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    return experiments.is_good or (health.text.strip() != "OK" and not refuses)
 
 
 def _listed(reply: Reply) -> list[JsonValue] | None:

@@ -60,8 +60,9 @@ def _definition(facts: Platform) -> Finding:
     known = as_object(as_object(as_object(ours).get("schema")).get("openAPIV3Schema"))
     if known != schema():
         there, here = _fields(known), _fields(schema())
-        differ = ", ".join(sorted(there ^ here)) or "their rules or descriptions"
-        says = f"the definition of TrainingRuns is another one than this Runyard's: {differ} differ"
+        names = sorted(there ^ here)
+        differ = f"{', '.join(names)} differ{'s' * (len(names) == 1)}" if names else "rules or descriptions differ"
+        says = f"the definition of TrainingRuns is another one than this Runyard's: {differ}"
         return wrong(
             "definition", says, "fields are refused there, or left without effect, that are right here", _install(facts)
         )
