@@ -18,10 +18,6 @@ from tests.support.mlflow_server import MlflowRest
 
 TEAM = "serving"
 ROW = {"dataframe_split": {"columns": ["age"], "data": [[1]]}}
-CRASHING = {
-    "reason": "CrashLoopBackOff",
-    "message": "back-off 10s",
-}
 
 
 @pytest.fixture(scope="module")
