@@ -23,6 +23,7 @@ from tests.support.waiting import wait_for
 
 RELEASE, TEAM = "runyard", "team"
 DEFINITION, CLAIM = "trainingruns.runyard.dev", "data-runyard-postgres-0"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases/runyard-operator"
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 PODS = (
     ("Deployment", "runyard-operator"),
@@ -149,7 +150,7 @@ def renew(cluster: Cluster, stop: threading.Event) -> None:
     """Renew the Lease, as the operator does, whenever it is to be renewed."""
     while not stop.wait(0.2):
         if cluster.renewing.is_set():
-            cluster.patch(RELEASE, "lease/runyard-operator", {"spec": {"renewTime": now()}})
+            cluster.server.patch(LEASE, {"spec": {"renewTime": now()}})
 
 
 Doctor = Callable[..., tuple[int, list[Object]]]
@@ -323,7 +324,7 @@ def test_a_person_without_rights(doctor: Doctor) -> None:
 def test_a_cluster_that_does_not_answer(doctor: Doctor) -> None:
     code, found = doctor("--cluster", "--context", "gone")
     assert (code, list(wrongs(found))) == (4, ["cluster"])
-    assert wrongs(found)["cluster"].startswith("gone does not answer: ")
+    assert wrongs(found)["cluster"].startswith("gone: the cluster does not answer: ")
     code, found = doctor("--context", "none-of-this-name")
     assert (code, list(wrongs(found))) == (4, ["cluster"])
 

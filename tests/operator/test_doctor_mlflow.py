@@ -129,6 +129,25 @@ def test_nobody_there(doctor: Doctor) -> None:
     assert (code, "its name is not known" in wrongs(found)["server"]) == (4, True)
 
 
+@pytest.mark.usefixtures("doctor")
+def test_what_a_person_reads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setattr(sys, "argv", ["runyard", "doctor", "--laptop", "--tracking-uri", address])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().out
+    *_, mlflow, last = said.split("\n\n")
+    assert said.startswith("this machine\n  ✓ packages      Python 3.")
+    assert [line.split("(")[0] for line in mlflow.splitlines()] == [
+        "MLflow",
+        f"  ✗ server   {address} does not answer: nothing listens there ",
+        "             no run can be logged",
+        "             → start it, or correct MLFLOW_TRACKING_URI; in a cluster: kubectl -n runyard get pods,ingress",
+        "  \N{EN DASH} version, database, artifact-root, artifacts, clock  the server does not answer as MLflow does",
+    ]
+    assert last == "1 wrong, 5 well, 5 could not be looked at.\n"
+
+
 def test_something_that_is_no_mlflow(doctor: Doctor) -> None:
     with pretending({"/health": "<html>Log in</html>"}) as address:
         code, found = doctor("--tracking-uri", address)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.crd import schema
+from runyard.api.quantities import quantity
 from runyard.cli.doctor import exit_code
 from runyard.doctor import machine_checks, mlflow_checks, namespace_checks, platform_checks
 from runyard.doctor.facts import (
@@ -24,7 +25,6 @@ from runyard.doctor.facts import (
     Unanswered,
 )
 from runyard.doctor.findings import Finding, Unseen, Verdict, silent, unknown, well, wrong
-from runyard.doctor.quantities import quantity
 
 MACHINE = Machine("3.12.1", "0.1.0", "3.17.2", "/code", {}, "http://mlflow:5000", "MLFLOW_TRACKING_URI")
 IN_REPOSITORY = replace(MACHINE, repository=Repository(author="a@example.org"))

@@ -19,6 +19,7 @@ from runyard.cli.output import Output
 from runyard.cli.runs import OutputOption
 from runyard.cluster import Cluster, ClusterUnavailable
 from runyard.doctor.findings import Finding, Verdict, unknown
+from runyard.doctor.manifest import read
 from runyard.doctor.platform_checks import unreachable
 
 _MARKS = {
@@ -62,9 +63,9 @@ def doctor(
     uri, told_by = _mlflow(store, tracking_uri)
     is_server = urlsplit(uri).scheme in {"http", "https"}
     parts: list[_Part] = []
+    if file:  # one that is not there is said before anything is waited for
+        read(file)
     opened, trouble = (None, None) if laptop else _open(context, namespace, is_asked=cluster or context is not None)
-    # A file that is not there is said before anything is waited for.
-    about_file = _Part(str(file), library.of_manifest(file, opened)) if file else None
     if not cluster:
         parts.append(_Part("this machine", library.of_machine(uri, told_by, Path.cwd())))
         if is_server:
@@ -77,7 +78,8 @@ def doctor(
             else [trouble or unknown("cluster", "there is none to look at")]
         )
         parts.append(_Part("the cluster", findings))
-    parts += [about_file] if about_file else []
+    if file:
+        parts.append(_Part(str(file), library.of_manifest(file, opened)))
     found = [each for part in parts for each in part.findings]
 
     def text(console: Console) -> None:
@@ -110,23 +112,25 @@ def _mlflow(store: Path | None, tracking_uri: str | None) -> tuple[str, str]:
 def _open(context: str | None, namespace: str | None, *, is_asked: bool) -> tuple[Cluster | None, Finding | None]:
     """Open the cluster; where there is none, that is only wrong if it was asked for."""
     try:
-        return Cluster(context, namespace), None
+        opened = Cluster(context, namespace)
     except ClusterUnavailable as error:
-        if is_asked:
-            return None, unreachable(context or "the current context", str(error))
-        return None, unknown("cluster", str(error))
+        return None, unreachable(str(error)) if is_asked else unknown("cluster", str(error))
+    # Once, and not for each thing that would be looked at.
+    trouble = library.silence_of(opened, context or "the current context")
+    return (None, trouble) if trouble else (opened, None)
 
 
 def _draw(console: Console, part: _Part) -> None:
     modern = (console.encoding or "").lower().startswith("utf")
-    console.print(part.name, style="bold")
-    width = max(len(each.check) for each in part.findings)
-    for each in part.findings:
+    console.print(out.plain(part.name), style="bold")
+    rows = [(", ".join(each.check for each in alike), alike[0]) for alike in _alike(part.findings)]
+    width = max((len(each.check) for _, each in rows), default=0)
+    indent = " " * (width + 6)
+    for named, each in rows:
         mark, plain_mark, style = _MARKS[each.verdict]
         first, *more = each.says.split("\n")
-        line = Text.assemble("  ", (mark if modern else plain_mark, style), f" {each.check:{width}}  ")
-        console.print(line.append(out.plain(first)), soft_wrap=True)
-        indent = " " * (width + 6)
+        line = Text.assemble("  ", (mark if modern else plain_mark, style), f" {named:{width}}  ", out.plain(first))
+        console.print(line, soft_wrap=True)
         for said in more:
             console.print(indent + out.plain(said), soft_wrap=True)
         if each.why:
@@ -134,6 +138,18 @@ def _draw(console: Console, part: _Part) -> None:
         if each.remedy:
             console.print(f"{indent}{'→' if modern else '>'} {out.plain(each.remedy)}", soft_wrap=True)
     console.print()
+
+
+def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Put what could not be looked at for one reason on one line."""
+    found: list[list[Finding]] = []
+    for each in findings:
+        last = found[-1][0] if found else None
+        if last and (last.verdict, last.says) == (Verdict.UNKNOWN, each.says):
+            found[-1].append(each)
+        else:
+            found.append([each])
+    return found
 
 
 def _summary(found: Sequence[Finding]) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from runyard.cluster import Cluster, ClusterUnavailable
+from runyard.cluster import Cluster, ClusterUnavailable, Refused
 from runyard.doctor import (
     cluster,
     machine,
@@ -25,7 +25,7 @@ from runyard.doctor import (
 from runyard.doctor.facts import Namespace
 from runyard.doctor.findings import Finding, Verdict
 
-__all__ = ["Finding", "Verdict", "of_cluster", "of_machine", "of_manifest", "of_mlflow"]
+__all__ = ["Finding", "Verdict", "of_cluster", "of_machine", "of_manifest", "of_mlflow", "silence_of"]
 
 
 def of_machine(tracking_uri: str, told_by: str, folder: Path) -> list[Finding]:
@@ -58,15 +58,25 @@ def of_cluster(
 
     """
     uri = tracking_uri if urlsplit(tracking_uri or "").scheme in {"http", "https"} else None
-    try:
-        platform = cluster.observe_platform(opened, context, release, uri)
-    except ClusterUnavailable as error:
-        return [platform_checks.unreachable(context, str(error))]
+    if silence := silence_of(opened, context):
+        return [silence]
+    platform = cluster.observe_platform(opened, context, release, uri)
     found = cluster.observe_namespace(opened, opened.namespace)
     return [
         *platform_checks.checks(platform, version("runyard"), opened.namespace),
         *namespace_checks.checks(found),
     ]
+
+
+def silence_of(opened: Cluster, context: str = "the cluster") -> Finding | None:
+    """Say that a cluster does not answer; None where it does."""
+    try:
+        opened.call("GET", "/version")
+    except ClusterUnavailable as error:
+        return platform_checks.unreachable(f"{context}: {error}")
+    except Refused:
+        pass  # it answers
+    return None
 
 
 def of_manifest(file: Path, opened: Cluster | None = None) -> list[Finding]:
@@ -78,7 +88,7 @@ def of_manifest(file: Path, opened: Cluster | None = None) -> list[Finding]:
     """
     facts, wanted = manifest.read(file)
     namespace: Namespace | None = None
-    if wanted and opened:
+    if wanted and opened and not silence_of(opened):
         name = opened.named or wanted.metadata.namespace or opened.namespace
         namespace = cluster.observe_namespace(opened, name)
         facts = manifest.observe(opened, name, file.name, wanted)

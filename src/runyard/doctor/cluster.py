@@ -68,7 +68,7 @@ class Lens:
 
 
 def observe_platform(opened: Cluster, context: str, release: str, tracking_uri: str | None) -> Platform:
-    """Look at what Runyard is in a cluster. Nothing is changed.
+    """Look at what Runyard is in a cluster that answers. Nothing is changed.
 
     Args:
         opened: the cluster.
@@ -76,12 +76,10 @@ def observe_platform(opened: Cluster, context: str, release: str, tracking_uri: 
         release: the namespace of the release.
         tracking_uri: the person's MLflow, where that is a server.
 
-    Raises:
-        ClusterUnavailable: the API server does not answer at all.
-
     """
     lens = Lens(opened)
-    version = str(opened.call("GET", "/version").get("gitVersion", ""))
+    told = lens.object("/version")
+    version = str(told.get("gitVersion", "")) if isinstance(told, dict) else "unknown"
     inside = f"/namespaces/{release}"
     deployments = _or_none(lens.items(f"/apis/apps/v1{inside}/deployments"))
     operator = operator_of(deployments)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
@@ -99,7 +100,7 @@ def _missing(lens: Lens, namespace: str, pod: JsonObject, wanted: TrainingRun) -
     missing: list[str] = []
     hidden: list[str] = []
     for kind, name in named:
-        found = lens.object(f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+        found = lens.object(f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{quote(name, safe='')}")
         if found is None:
             missing.append(f"{kind} {name}")
         elif isinstance(found, Unseen):

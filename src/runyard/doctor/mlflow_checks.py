@@ -15,6 +15,7 @@ _FORBIDDEN, _UNAUTHORIZED, _UNAVAILABLE = 403, 401, 503
 # The Date header has whole seconds, and a request takes its time.
 _SKEW = timedelta(seconds=30)
 _LATER = ("version", "database", "artifact-root", "artifacts", "clock")
+_PROXY_REMEDY = "export NO_PROXY={host}, or correct HTTP_PROXY and HTTPS_PROXY"
 _SILENCE_REMEDIES = {
     Silence.NAME: "look at the name's spelling; for *.localhost: echo '127.0.0.1 {host}' | sudo tee -a /etc/hosts",
     Silence.REFUSED: "start it, or correct MLFLOW_TRACKING_URI; in a cluster: kubectl -n runyard get pods,ingress",
@@ -43,7 +44,8 @@ def _server(facts: Server) -> Finding:
     match facts.health:
         case Unanswered(silence, text):
             by = f" by the proxy {without_logins(facts.proxy)}" if facts.proxy else ""
-            remedy = _SILENCE_REMEDIES[silence].format(host=host, uri=shown)
+            remedy = _PROXY_REMEDY if facts.proxy else _SILENCE_REMEDIES[silence]
+            remedy = remedy.format(host=host, uri=shown)
             return silent("server", f"{shown} does not answer{by}: {silence} ({text})", "no run can be logged", remedy)
         case Answer() if _refuses_host(facts.experiments):
             return wrong(

@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.quantities import quantity
 from runyard.doctor.cluster import labels, name_of
 from runyard.doctor.facts import Manifest, Namespace
 from runyard.doctor.findings import Finding, Unseen, unknown, well, wrong
-from runyard.doctor.quantities import quantity
 
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _TRAININGS_TAKE = {"pods", "count/pods", "count/jobs.batch", "count/trainingruns.runyard.dev", "cpu", "memory"}

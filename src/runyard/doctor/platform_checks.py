@@ -1,5 +1,6 @@
 """Checks of what Runyard is in a cluster."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
@@ -29,11 +30,11 @@ def checks(facts: Platform, own_version: str, namespace: str) -> Iterator[Findin
     yield _same_mlflow(facts)
 
 
-def unreachable(context: str, because: str) -> Finding:
+def unreachable(says: str) -> Finding:
     """Say that a cluster does not answer."""
     return silent(
         "cluster",
-        f"{context} does not answer: {because}",
+        says,
         "no training can be started or seen there",
         "kubectl config get-contexts, then runyard doctor --context NAME; kubectl cluster-info",
     )
@@ -111,13 +112,13 @@ def _operator(facts: Platform, own_version: str, namespace: str) -> Iterator[Fin
     elif version not in {None, own_version}:
         why = "one of them knows fields and tags that the other does not"
         says = f"the operator is {version}, this Runyard {own_version}"
-        yield wrong("operator", says, why, f"pip install runyard=={version}, or {_install(facts)}")
+        yield wrong("operator", says, why, f"pip install {shlex.quote(f'runyard=={version}')}, or {_install(facts)}")
     else:
         yield well("operator", f"{ready} ready, version {version or 'unknown'}")
     watched = [name.strip() for name in (variable(found, "RUNYARD_NAMESPACES") or "").split(",") if name.strip()]
     if watched and namespace not in watched:
-        both = ",".join([*watched, namespace])
-        remedy = f"-n {watched[0]}, or {_install(facts)} --set operator.watchNamespaces={{{both}}}"
+        both = shlex.quote(f"{{{','.join([*watched, namespace])}}}")
+        remedy = f"-n {shlex.quote(watched[0])}, or {_install(facts)} --set operator.watchNamespaces={both}"
         says = f"the operator watches {', '.join(watched)}, not {namespace}"
         yield wrong("watched", says, "TrainingRuns there stay as they are, without a phase", remedy)
     else:
@@ -249,5 +250,10 @@ def _same_mlflow(facts: Platform) -> Finding:
     if here != there:
         address = variable(_known_operator(facts), "RUNYARD_PUBLIC_TRACKING_URL")
         why = "trainings in the cluster log elsewhere: `runyard list` and `promote` do not see them"
-        return wrong("same-mlflow", "this MLflow is not the operator's", why, f"export MLFLOW_TRACKING_URI={address}")
+        return wrong(
+            "same-mlflow",
+            "this MLflow is not the operator's",
+            why,
+            f"export MLFLOW_TRACKING_URI={shlex.quote(str(address))}",
+        )
     return well("same-mlflow", "this MLflow is the operator's, under another address")

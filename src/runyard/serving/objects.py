@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from runyard.api.model import JsonObject
+from runyard.api.quantities import quantity
 from runyard.errors import RunyardError
 from runyard.serving.versions import Version
 
@@ -22,6 +23,12 @@ ARTIFACT_STORE = "s3://mlflow"
 _START_SECONDS, _LOOK_SECONDS = 600, 2
 _LONGEST_SLUG = 40
 _PROXIED = "mlflow-artifacts:"
+
+
+class WrongQuantity(RunyardError):
+    """What a pod is to have is not written as Kubernetes writes it."""
+
+    exit_code = 2
 
 
 class NotForKServe(RunyardError):
@@ -50,6 +57,18 @@ class Serving:
     replicas: int = 1
     cpu: str = "100m"
     memory: str = "1Gi"
+
+    def __post_init__(self) -> None:
+        """Refuse what the API server takes for a failure of its own.
+
+        Raises:
+            WrongQuantity: cpu or memory is none.
+
+        """
+        for name, text in (("cpu", self.cpu), ("memory", self.memory)):
+            found = quantity(text)
+            if found is None or found <= 0:
+                raise WrongQuantity(f"{name} is {text!r}: write it as Kubernetes does, 500m or 2 or 1.5Gi for instance")
 
     @property
     def name(self) -> str:

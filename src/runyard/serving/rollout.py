@@ -70,7 +70,7 @@ def serve(cluster: Cluster, wanted: Serving, deadline: Deadline) -> int | None:
     for body in manifests(wanted):
         path = f"{paths(cluster.namespace)[str(body['kind'])]}/{wanted.name}"
         cluster.call("PATCH", path, body, _APPLY, fieldManager="runyard-serve", force="true", fieldValidation="Strict")
-    _wait(cluster, wanted, deadline)
+    _wait(cluster, wanted, deadline, "Nothing is served" if before is None else "The pods from before go on")
     return before
 
 
@@ -99,7 +99,7 @@ def _ours(cluster: Cluster, wanted: Serving) -> int | None:
     return int(version) if version.isdecimal() else None
 
 
-def _wait(cluster: Cluster, wanted: Serving, deadline: Deadline) -> None:
+def _wait(cluster: Cluster, wanted: Serving, deadline: Deadline, otherwise: str) -> None:
     inside, gives_up_at = paths(cluster.namespace), time.monotonic() + _PATIENCE_SECONDS
     selector = f"{SERVES_LABEL}={wanted.name},{VERSION_LABEL}={wanted.version.number}"
     found = Progress(Step.WAITING)
@@ -116,8 +116,8 @@ def _wait(cluster: Cluster, wanted: Serving, deadline: Deadline) -> None:
             return
         if found.step is Step.FAILED:
             raise NotServed(
-                f"{wanted.version.model} version {wanted.version.number} does not come up: {found.says}. What was "
-                f"served before goes on; to see more: kubectl -n {cluster.namespace} describe pods -l {selector}"
+                f"{wanted.version.model} version {wanted.version.number} does not come up: {found.says}. "
+                f"{otherwise}; to see more: kubectl -n {cluster.namespace} describe pods -l {selector}"
             )
         if deadline.left <= 0:
             why = f": {found.says}" if found.says else ""

@@ -1,4 +1,4 @@
-"""Kubernetes' quantities, as numbers that can be compared."""
+"""Kubernetes' quantities (resource.Quantity) as numbers that can be compared."""
 
 import re
 from decimal import Decimal
