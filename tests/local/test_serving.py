@@ -34,7 +34,6 @@ def test_a_champion_of_this_machine_predicts(laptop: Laptop) -> None:
     )
     assert logged.registered_model_version == 1
     laptop.client.set_registered_model_alias("steps", "champion", "1")
-    assert laptop.cli("serve", "steps@challenger", "--local")[0] == 2
 
     port = free_port()
     with laptop.command("serve", "steps", "--local", "--port", str(port)) as process:

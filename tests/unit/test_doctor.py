@@ -178,6 +178,7 @@ def test_a_platform_with_one_thing_wrong(change: dict[str, Any], check: str, beg
     ("status", "trouble"),
     [
         ({"phase": "Succeeded"}, ""),
+        ({"phase": "Failed", "reason": "Evicted"}, ""),
         ({"conditions": [{"type": "Ready", "status": "True"}]}, ""),
         ({"phase": "Pending"}, "its phase is Pending"),
         (

@@ -1,7 +1,7 @@
 """Checks of what Runyard is in a cluster."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -165,13 +165,17 @@ def _pods(facts: Platform) -> Iterator[Finding]:
         says = f"there are no pods of Runyard in the namespace {facts.release}"
         yield wrong("platform", says, "nothing is there that could run or record a training", _install(facts))
     elif not troubles:
-        yield well("platform", f"its {len(facts.pods)} pods are ready")
+        yield well("platform", f"the pods of the release are ready: {_components(facts.pods)}")
+
+
+def _components(pods: Sequence[JsonObject]) -> str:
+    return ", ".join(sorted({str(labels(pod).get("app.kubernetes.io/component", name_of(pod))) for pod in pods}))
 
 
 def trouble_of(pod: JsonObject) -> str:
-    """Return why a pod is not ready; empty where it is, or has done its work."""
+    """Return why a pod is not ready; empty where it is, or where it has ended or is to: another has its place then."""
     status = as_object(pod.get("status"))
-    if status.get("phase") == "Succeeded":
+    if status.get("phase") in {"Succeeded", "Failed"} or as_object(pod.get("metadata")).get("deletionTimestamp"):
         return ""
     conditions = {str(each.get("type")): each for each in map(as_object, as_list(status.get("conditions")))}
     if as_object(conditions.get("Ready")).get("status") == "True":
