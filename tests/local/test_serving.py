@@ -38,7 +38,7 @@ def test_a_champion_of_this_machine_predicts(laptop: Laptop) -> None:
     port = free_port()
     with laptop.command("serve", "steps", "--local", "--port", str(port)) as process:
         try:
-            wait_for("it answers", lambda: is_up(port, process), timeout_seconds=120)
+            wait_for("it answers", lambda: is_up(port, process), timeout_seconds=300)
             assert process.stdout
             first, curl = process.stdout.readline(), process.stdout.readline()
             place = f"http://127.0.0.1:{port}/invocations"
