@@ -10,13 +10,14 @@ from rich.text import Text
 
 from runyard import clusterless, local, manifest
 from runyard.api.addresses import without_logins
-from runyard.api.outcome import Attempt, Phase, Reason
+from runyard.api.outcome import Attempt, Outcome, Phase, Reason
 from runyard.api.status import PROMOTED, TRACKED
 from runyard.api.trainingrun import TrainingRun
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output, as_yaml, emit, number, plain, table
 
 _INTERRUPTED = 130
+_STYLES = {str(Outcome.SUCCEEDED): "green", str(Outcome.CANCELLED): "yellow"}
 
 
 def run(
@@ -68,7 +69,7 @@ def _summarise(console: Console, result: TrainingRun, tracking: local.Tracking) 
     status = result.status
     # Of a resource there is no phase for what its owner stopped: it is deleted.
     outcome = str(status.attempts[-1].outcome if status.attempts else status.phase)
-    style = {Outcome.SUCCEEDED: "green", Outcome.CANCELLED: "yellow"}.get(outcome, "red")
+    style = _STYLES.get(outcome, "red")
     took = f" in {status.duration}" if status.duration else ""
     console.print(Text.assemble("\n", (result.metadata.name, "bold"), ": ", (outcome, style), took))
     if status.attempts:

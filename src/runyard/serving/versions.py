@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from runyard.api.model import as_list, as_object
 from runyard.errors import RunyardError, TrackingUnavailable
-from runyard.registry import Models
+from runyard.registry import Models, done
 from runyard.tracking import answering, client
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def find(uri: str, asked: str) -> Version:
     """
     model, alias, number = read(asked)
     models = Models(uri)
-    registered = models.read(model)
+    registered = done(models.read(model))
     if not registered.is_there:
         raise NoSuchModel(f"there is no registered model {model}: `runyard promote RUN --model {model}` makes it")
     if number is None:
@@ -100,7 +100,7 @@ def find(uri: str, asked: str) -> Version:
             f"no version of {model} has the alias {alias}{_others(registered.aliases)}: give MODEL@ALIAS or "
             f"MODEL/VERSION, or `runyard promote RUN --model {model}` first"
         )
-    found = models.version(model, number)
+    found = done(models.version(model, number))
     if found is None:
         raise NoSuchModel(f"there is no version {number} of {model}")
     return Version(model, number, alias, found.run_id or None, _location(uri, str(found.source)))
