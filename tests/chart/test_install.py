@@ -35,7 +35,7 @@ def made(kubectl: Kubectl, prefix: str) -> Iterator[Kubectl]:
     kubectl("create", "namespace", namespace)
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     inside = kubectl.within(namespace)
-    wait_for("the default account is there", lambda: inside.items("serviceaccounts"))
+    wait_for("the default account is there", lambda: inside.items("serviceaccounts") or None)
     yield inside
     kubectl("delete", "namespace", namespace, "--wait=false")
 

@@ -1,5 +1,7 @@
 """What helm itself has to say."""
 
+import re
+
 import pytest
 
 from tests.chart.rendered import CHART, VALUES, Rendered, helm
@@ -61,3 +63,11 @@ def test_objects_name_the_namespace_of_the_release(chart: Rendered) -> None:
             assert namespace in {"team-a", "team-b"}
         else:
             assert namespace == "runyard", found["metadata"]["name"]
+
+
+def test_what_the_documents_take_from_the_chart_is_there() -> None:
+    texts = [path.read_text() for path in [CHART.parents[1] / "README.md", *(CHART.parents[1] / "docs").glob("*.md")]]
+    named = sorted({name for text in texts for name in re.findall(r"--show-only (\S+)", text)})
+    assert named
+    done = helm("template", "runyard", str(CHART), *(f"--show-only={name}" for name in named))
+    assert done.returncode == 0, done.stderr

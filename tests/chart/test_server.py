@@ -21,7 +21,7 @@ def restricted(kubectl: Kubectl) -> Iterator[Kubectl]:
     kubectl("label", "namespace", name, *levels)
     inside = kubectl.within(name)
     # A pod is refused as long as its account is not there.
-    wait_for("the default account is there", lambda: inside.items("serviceaccounts"))
+    wait_for("the default account is there", lambda: inside.items("serviceaccounts") or None)
     yield inside
     kubectl("delete", "namespace", name, "--wait=false")
 

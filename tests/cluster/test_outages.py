@@ -317,8 +317,8 @@ def test_resource_deleted_while_the_operator_is_away(trainings: Trainings, insta
     matrix.note("operator's return to run KILLED", time.time() - back)
     assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
 
-    def stored() -> list[bytes]:
-        return [text for _, _, files in trainings.mlflow.record(uid).values() for text in files.values()]
+    def stored() -> list[bytes] | None:
+        return [text for _, _, files in trainings.mlflow.record(uid).values() for text in files.values()] or None
 
     # Nobody was there who could have asked for its log in time.
     [said] = wait_for("it is said why there is no log", stored)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard_operator import attempts
 from runyard_operator.attempts import image_wait
-from runyard_operator.objects import Job, Pod
+from runyard_operator.objects import INDEX_ANNOTATION, Job, Pod
 from tests.support.factories import at, attempt, container, job, pod, running, terminated, waiting
 
 PENDING, RUNNING, SUCCEEDED = Outcome.PENDING, Outcome.RUNNING, Outcome.SUCCEEDED
@@ -576,6 +576,12 @@ def test_a_training_that_fails_by_itself_while_it_is_suspended_has_failed() -> N
 GOING, ASKED = at(130), at(100)  # told to go 30 s before it is to be gone
 
 
+def overdue(condition: str | None = None, succeeded: int = 0) -> Job:
+    conditions = {condition: "DeadlineExceeded"} if condition else None
+    found = job(activeDeadlineSeconds=100, conditions=conditions)
+    return found.model_copy(update={"status": found.status.model_copy(update={"succeeded": succeeded})})
+
+
 @pytest.mark.parametrize(
     ("of", "ended", "outcome", "reason"),
     [
@@ -587,6 +593,12 @@ GOING, ASKED = at(130), at(100)  # told to go 30 s before it is to be gone
         pytest.param(job(suspend=True), 99, SUCCEEDED, "Completed", id="ended in the second before"),
         pytest.param(job(deleted=ASKED, conditions={"Complete": ""}), 110, SUCCEEDED, "Completed", id="it was counted"),
         pytest.param(None, 60, SUCCEEDED, "Completed", id="ended before"),
+        pytest.param(overdue(), 110, FAILED, "DeadlineExceeded", id="the deadline had passed"),
+        pytest.param(overdue(succeeded=1), 110, FAILED, "DeadlineExceeded", id="and its Job counted it"),
+        pytest.param(overdue("FailureTarget", succeeded=1), 110, FAILED, "DeadlineExceeded", id="and its Job says so"),
+        pytest.param(overdue("Failed", succeeded=1), 110, FAILED, "DeadlineExceeded", id="and its Job has failed"),
+        pytest.param(overdue("Failed"), 99, SUCCEEDED, "Completed", id="it ended before the deadline"),
+        pytest.param(overdue("Complete"), 110, SUCCEEDED, "Completed", id="its Job is complete all the same"),
     ],
 )
 def test_a_training_that_stops_well_because_it_was_told_to_has_not_succeeded(
@@ -595,6 +607,26 @@ def test_a_training_that_stops_well_because_it_was_told_to_has_not_succeeded(
     stopped = pod(phase="Succeeded", containers=[terminated(0, ended=ended)], deleted=GOING)
     [found] = observed([stopped], [], of, at(140))
     assert (found.outcome, found.reason, found.exit_code) == (outcome, reason, 0)
+
+
+def _of_worker(worker: int, ended: float) -> Pod:
+    stopped = pod(f"wine-{worker}", "Succeeded", deleted=GOING, containers=[terminated(0, ended=ended)])
+    index = {INDEX_ANNOTATION: str(worker)}
+    return stopped.model_copy(update={"metadata": stopped.metadata.model_copy(update={"annotations": index})})
+
+
+def test_of_several_workers_one_that_stops_well_because_another_failed_has_not_succeeded() -> None:
+    of = job(conditions={"FailureTarget": "BackoffLimitExceeded"})
+    of = of.model_copy(update={"status": of.status.model_copy(update={"completed_indexes": "0-1"})})
+    done, told = (_of_worker(worker, ended) for worker, ended in ((0, 60), (1, 110)))
+    found = observed([done, told], [], of, at(140))
+    assert [(each.outcome, each.reason) for each in found] == [(SUCCEEDED, "Completed"), (CANCELLED, "Cancelled")]
+
+
+def test_a_pod_that_went_unseen_with_a_job_that_failed_has_not_succeeded_though_it_was_counted() -> None:
+    running_before = attempt(outcome=RUNNING)
+    [found] = observed([], [running_before], overdue("Failed", succeeded=1), at(140))
+    assert (found.outcome, found.reason) == (FAILED, "DeadlineExceeded")
 
 
 def test_one_that_was_suspended_and_stops_well_after_it_was_resumed_has_not_succeeded() -> None:

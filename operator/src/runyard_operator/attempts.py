@@ -156,19 +156,21 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
 def _of_success(pod: Pod, earlier: Attempt | None, job: Job | None) -> tuple[Outcome, Reason | str]:
     """Return what a pod's success is: told to go with its Job, it has stopped well, and not trained to the end.
 
-    A Job that is suspended or deleted does not count it. Of one that was deleted by hand the Job does.
+    A Job that is suspended or deleted does not count it; one that fails may, and fails all the same. Of a pod that was
+    deleted by hand the Job counts it.
     """
-    if job and job.has_completed(pod.worker):
-        return Outcome.SUCCEEDED, Reason.COMPLETED
     end, asked_at = pod.end_of_training, pod.deletion_asked_at
     # Times are whole seconds; within one it is likelier that a training heard the signal than that it was just done.
-    if asked_at and end and end.finished_at and end.finished_at >= asked_at:
-        if earlier and earlier.reason == Reason.SUSPENDED:
-            return Outcome.CANCELLED, Reason.SUSPENDED
-        outcome, reason = _why_stopped(job, asked_at, pod.worker)
-        if reason in {Reason.CANCELLED, Reason.SUSPENDED}:
-            return outcome, reason
-    return Outcome.SUCCEEDED, Reason.COMPLETED
+    was_told = asked_at and end and end.finished_at and end.finished_at >= asked_at
+    if not was_told or asked_at is None or (job and job.condition("Complete")):
+        return Outcome.SUCCEEDED, Reason.COMPLETED
+    outcome, reason = _why_stopped(job, asked_at, pod.worker)
+    counts = job is not None and job.has_completed(pod.worker) and not job.failing and outcome is not Outcome.FAILED
+    if counts:
+        return Outcome.SUCCEEDED, Reason.COMPLETED
+    if earlier and earlier.reason == Reason.SUSPENDED and outcome is not Outcome.FAILED:
+        return Outcome.CANCELLED, Reason.SUSPENDED
+    return (Outcome.SUCCEEDED, Reason.COMPLETED) if reason == Reason.POD_DELETED else (outcome, reason)
 
 
 def _failed(base: Attempt, pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -> Attempt:
@@ -276,7 +278,7 @@ def _why_stopped(job: Job | None, when: datetime, worker: int | None) -> tuple[O
         return Outcome.CANCELLED, Reason.CANCELLED
     if reason := job.metadata.annotations.get(FAILED_BECAUSE):
         return Outcome.FAILED, reason
-    ending = job.condition("FailureTarget") or job.condition("Failed")
+    ending = job.failing
     if (ending and ending.reason == "DeadlineExceeded") or _is_overdue(job, when):
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED
     if job.spec.suspend:

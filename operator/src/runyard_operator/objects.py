@@ -126,10 +126,16 @@ class Job(Model):
         A pod is counted before it can be gone, and the Job says that it is complete only after that.
         """
         if worker is None:
+            # One that fails has counted what stopped well when it was told to go: else it would be complete.
             counted = self.status.succeeded or self.status.uncounted_terminated_pods.succeeded
-            return bool(counted) or self.condition("Complete") is not None
+            return bool(counted and not self.failing) or self.condition("Complete") is not None
         spans = [span.split("-") for span in self.status.completed_indexes.split(",") if span]
         return any(int(span[0]) <= worker <= int(span[-1]) for span in spans)
+
+    @property
+    def failing(self) -> ObjectCondition | None:
+        """The condition by which it has failed, or is about to as soon as its pods are gone."""
+        return self.condition("FailureTarget") or self.condition("Failed")
 
     @property
     def has_ended(self) -> bool:

@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         elif pod["status"]["phase"] == "Running" and (not is_leaving(pod) or end[1] == "OOMKilled"):
             self.world.kubelet.end(name, *end)
         else:
-            self.world.kubelet.go_on_deleting(name, end[0] or 143)
+            self.world.kubelet.go_on_deleting(name, end[0])
 
     @rule(seconds=st.sampled_from([0.6, 2.5, 11.0, 45.0]))
     def let_time_pass(self, seconds: float) -> None:
