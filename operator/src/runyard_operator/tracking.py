@@ -17,7 +17,8 @@ from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, 
 
 API = "api/2.0/mlflow"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3, sock_read=10)
-_REQUESTS_AT_ONCE = 16
+# Where artifacts are kept may hang while MLflow answers: the rest is for what is true of runs.
+_REQUESTS_AT_ONCE, _OF_ARTIFACTS = 16, 8
 _PAGE = 1000
 _AT_ONCE = 8
 _IDS_IN_A_SEARCH = 100
@@ -124,6 +125,7 @@ class Tracking:
         self._session, self._uri, self._public_url = session, uri, public_url
         # Before the session's own pool, for whose connections a request would wait in its own time.
         self._limit = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._limit_of_artifacts = asyncio.Semaphore(_OF_ARTIFACTS)
 
     def url_of(self, run: Run) -> str:
         """Return the address of a run's page."""
@@ -216,7 +218,8 @@ class Tracking:
     async def has_artifact(self, run: Run, path: str) -> bool:
         """Whether a run has a file at a path."""
         asked = {"run_id": run.id, "path": path.rpartition("/")[0]}
-        answer = await self.call("GET", f"{API}/artifacts/list", params=asked)
+        async with self._limit_of_artifacts:
+            answer = await self.call("GET", f"{API}/artifacts/list", params=asked)
         return any(found.get("path") == path for found in answer.get("files", []))
 
     async def upload(self, run: Run, path: str, content: bytes) -> None:
@@ -230,7 +233,8 @@ class Tracking:
         # The part after the scheme may begin with //host/.
         stripped = "".join(root.split("/", 3)[3:]) if root.startswith("//") else root.lstrip("/")
         where = f"api/2.0/mlflow-artifacts/artifacts/{quote(f'{stripped}/{path}')}"
-        await self.call("PUT", where, data=content)
+        async with self._limit_of_artifacts:
+            await self.call("PUT", where, data=content)
 
     async def _correct(self, correction: Correction) -> None:
         run_id = correction.run.id
