@@ -1,12 +1,19 @@
-"""The patch that writes a status, applied as an API server applies it."""
+"""The patch that writes a status, applied as an API server applies it, and logs that go away while they are read."""
 
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes.aio import client
 
 from runyard.api.outcome import Outcome, Phase, TrackingStatus, TrainingRunStatus
-from runyard_operator.cluster import status_patch
+from runyard_operator.cluster import Cluster, ClusterError, status_patch
 from tests.support.factories import at, attempt, condition
 
 
@@ -44,3 +51,70 @@ def test_the_patch_makes_one_status_the_other(before: TrainingRunStatus, after: 
 def test_it_also_removes_what_somebody_else_wrote_meanwhile(after: TrainingRunStatus) -> None:
     stale = TrainingRunStatus(message="stale", image_digest="stale", duration="1s")
     assert merged(stale.to_json(), status_patch(TrainingRunStatus(), after)) == after.to_json()
+
+
+LIMIT_BYTES = 1000
+LINE = b"epoch 1\n"
+
+
+@asynccontextmanager
+async def kubelet(*answers: Callable[[int], web.Response]) -> AsyncIterator[Cluster]:
+    """Answer each request for a log in turn, given how many lines it asks for."""
+    waiting = iter(answers)
+
+    async def log(request: web.Request) -> web.Response:
+        return next(waiting)(int(request.query["tailLines"]))
+
+    app = web.Application()
+    app.router.add_get("/api/v1/namespaces/team/pods/wine/log", log)
+    async with TestServer(app) as server:
+        host = str(server.make_url("")).rstrip("/")
+        async with client.ApiClient(client.Configuration(host=host)) as api:
+            yield Cluster(api)
+
+
+def short_lines(number: int) -> web.Response:
+    return web.Response(body=LINE * number)
+
+
+def gone(_: int) -> web.Response:
+    return web.Response(status=404)
+
+
+def broken(_: int) -> web.Response:
+    return web.Response(status=500, text="the kubelet does not answer")
+
+
+def removed(_: int) -> web.Response:
+    return web.Response(text="unable to retrieve container logs for containerd://0123")
+
+
+async def test_of_short_lines_more_are_read() -> None:
+    async with kubelet(short_lines, short_lines, short_lines) as cluster:
+        tail = await cluster.log_tail("team", "wine", "training", LIMIT_BYTES)
+    assert tail == LINE * (LIMIT_BYTES // len(LINE))
+
+
+@pytest.mark.parametrize(("then", "warnings"), [(gone, 0), (removed, 0), (broken, 1)])
+async def test_of_a_log_that_goes_away_between_two_reads_the_first_is_kept(
+    then: Callable[[int], web.Response], warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    read: list[int] = []
+
+    def first(number: int) -> web.Response:
+        read.append(number)
+        return short_lines(number)
+
+    with caplog.at_level(logging.WARNING, "runyard_operator.cluster"):
+        async with kubelet(first, then) as cluster:
+            tail = await cluster.log_tail("team", "wine", "training", LIMIT_BYTES)
+    [lines] = read
+    assert tail == LINE * lines
+    assert caplog.text.count("of the log of pod wine no more than 128 bytes were read: ") == warnings
+
+
+async def test_a_log_of_which_nothing_was_read_is_not_there_or_not_known() -> None:
+    async with kubelet(gone, broken) as cluster:
+        assert await cluster.log_tail("team", "wine", "training", LIMIT_BYTES) is None
+        with pytest.raises(ClusterError, match="the kubelet does not answer"):
+            await cluster.log_tail("team", "wine", "training", LIMIT_BYTES)

@@ -4,6 +4,7 @@ The official client is used for what is hard (credentials, TLS, token rotation);
 are, since its models would be built only to be taken apart again.
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRu
 from runyard.errors import Problem
 from runyard_operator.events import Event
 from runyard_operator.objects import UID_LABEL, Job, Key, Pod
+
+log = logging.getLogger(__name__)
 
 REPORTER = "runyard-operator"
 REQUEST_SECONDS = 30.0
@@ -153,14 +156,24 @@ class Cluster:
         return await self._patch(path, patch)
 
     async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
-        """Read the last bytes of a container's log; None where the kubelet has no log of it."""
+        """Read the last bytes of a container's log; None where the kubelet has no log of it.
+
+        Fewer bytes where the log goes away while it is read: what has come of it is kept.
+        """
         # A log can be cut at its beginning by bytes, or at its end by lines alone, and a kubelet gives no more than
         # 20,000 lines a second: ask for lines of a common length, and for more where they are shorter.
         lines = min(limit_bytes // _LINE_BYTES + 1, _MOST_LINES)
+        tail: bytes | None = None
         while True:
-            found = await self._last_lines(namespace, pod, container, lines, limit_bytes)
+            try:
+                found = await self._last_lines(namespace, pod, container, lines, limit_bytes)
+            except ClusterError as error:
+                if tail is None:
+                    raise
+                log.warning("of the log of pod %s no more than %d bytes were read: %s", pod, len(tail), error)
+                return tail
             if found is None:
-                return None
+                return tail
             tail, count = found
             if len(tail) >= limit_bytes or count < lines or lines >= _MOST_LINES:
                 return tail
