@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from runyard import clusterless, inputs
 from runyard.api import environment, preparation, reuse
-from runyard.api.container import training_container
+from runyard.api.container import USAGE_ERRORS, training_container
 from runyard.api.environment import AssignedRun
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
@@ -273,7 +273,8 @@ def _attempt_in(
         source=fetched.report.source if fetched else None,
         datasets=fetched.report.datasets or None if fetched else None,
     )
-    again = fetched.may_be_tried_again if fetched and fetched.end else end.reason is Reason.ERROR
+    failed = end.reason is Reason.ERROR and end.exit_code not in USAGE_ERRORS
+    again = fetched.may_be_tried_again if fetched and fetched.end else failed
     return _Done(attempt, {**logs, TRAINING_CONTAINER: log}, again)
 
 

@@ -12,6 +12,7 @@ from threading import Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import IO, cast
 
+from runyard.api.container import CANNOT_START
 from runyard.api.outcome import Outcome, Reason
 
 LOG_TAIL_BYTES = 1 << 20
@@ -19,7 +20,6 @@ _READ_BYTES = 1 << 16
 _GRACE_SECONDS = 30  # as a pod's terminationGracePeriodSeconds
 _LAST_WORDS_SECONDS = 2
 _SIGNAL_BASE = 128  # what a shell, and the kubelet, add to a signal's number
-_CANNOT_START = 127
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def execute(
     except (OSError, ValueError) as error:  # a text with a zero byte in it is no argument and no variable
         why = error.strerror if isinstance(error, OSError) else error
         message = f"{command[0]} cannot be started: {why}"
-        return End(Outcome.FAILED, Reason.ERROR, _CANNOT_START, message), message.encode(errors="replace")
+        return End(Outcome.FAILED, Reason.ERROR, CANNOT_START, message), message.encode(errors="replace")
     output = _Output(cast("IO[bytes]", process.stdout), echo)
     end = _wait(process, ends_at)
     return end, output.end()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.training import NO_LOG, RUNTIME, Trainings, of_script, of_shell
+from tests.cluster.training import NO_LOG, RUNTIME, Trainings, manifest, of_script, of_shell
 
 CODES = (1, 2, 137, 143)
 _SMALL = {"limits": {"memory": "300Mi"}}
@@ -25,6 +25,7 @@ def begun(trainings: Trainings) -> None:
             for code in CODES
         ),
         of_shell("no-command", "no-such-program", backoffLimit=2),
+        manifest("no-program", command=["no-such-program"], backoffLimit=2),
         of_shell(
             "ignores-sigterm",
             "trap '' TERM; echo ignoring; while true; do sleep 1; done",
@@ -61,6 +62,10 @@ def test_exit_code(trainings: Trainings, code: int) -> None:
 def test_a_program_that_is_not_there_is_not_tried_again(trainings: Trainings) -> None:
     done = trainings.finish("no-command")
     done.assert_agreement("Failed", "Error", [("Failed", "Error", 127)], "not found")
+    # No shell was there to say so: the container runtime does, and there is no log.
+    done = trainings.finish("no-program")
+    assert [(found["outcome"], found["exitCode"]) for found in done.status["attempts"]] == [("Failed", 128)]
+    assert '"no-such-program": executable file not found' in done.status["message"], done.status["message"]
 
 
 def test_exit_0_in_the_middle_of_a_run(trainings: Trainings) -> None:

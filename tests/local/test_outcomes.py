@@ -76,17 +76,22 @@ def test_the_deadline_ends_it(laptop: Laptop) -> None:
     assert statuses(laptop.runs()) == ["FAILED"]
 
 
-def test_a_command_that_is_not_there(laptop: Laptop) -> None:
-    found = laptop.run(command=["no-such-program"])
-    assert ends(found) == [("Failed", "Error", 127)]
-    assert found.status.message == "exit code 127: no-such-program cannot be started: No such file or directory"
+def test_a_command_that_is_not_there_is_not_tried_again(laptop: Laptop) -> None:
+    found = laptop.run(command=["no-such-program"], backoffLimit=2)
+    assert ends(found) == [("Failed", "Error", 128)]
+    assert found.status.message == "exit code 128: no-such-program cannot be started: No such file or directory"
     assert statuses(laptop.runs()) == ["FAILED"]
+
+
+def test_wrong_arguments_are_not_tried_again(laptop: Laptop) -> None:
+    found = laptop.run("import sys; sys.exit(2)", backoffLimit=2)
+    assert ends(found) == [("Failed", "Error", 2)]
 
 
 def test_a_text_that_no_process_can_be_given(laptop: Laptop) -> None:
     found = laptop.run(env=[{"name": "A", "value": "a\0b"}], tracking={"run": "Assigned"})
-    assert ends(found) == [("Failed", "Error", 127)]
-    assert found.status.message == "exit code 127: python cannot be started: embedded null byte"
+    assert ends(found) == [("Failed", "Error", 128)]
+    assert found.status.message == "exit code 128: python cannot be started: embedded null byte"
     assert statuses(laptop.runs()) == ["FAILED"]
 
 

@@ -134,6 +134,8 @@ def test_a_job_is_removed_in_time_and_only_when_all_is_told(actors: Actors, pod:
     wait_for("the Job is told anew", lambda: ttl() == 7)
     status = actors.get("trainingrun", "a")["status"]
     assert (status["phase"], status["observedGeneration"]) == ("Succeeded", 3)
+    # kubectl wait passes over a condition of an earlier generation.
+    assert {found["observedGeneration"] for found in status["conditions"]} == {3}
 
 
 def test_a_job_that_is_gone_after_its_pod_succeeded_succeeded(actors: Actors, pod: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from runyard.api import environment
-from runyard.api.container import joined, training_container
+from runyard.api.container import USAGE_ERRORS, joined, training_container
 from runyard.api.environment import AssignedRun, Platform
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, KIND, RESERVED_ENVIRONMENT, TRAINING_CONTAINER, TrainingRun
@@ -25,10 +25,9 @@ MASTER_PORT = 29500  # as torchrun has it
 
 # An eviction is nobody's fault: it is tried again and not counted.
 _EVICTED: JsonObject = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-# Wrong arguments (argparse's code), or a command that a shell cannot run: it would be so again.
 _USAGE_ERROR: JsonObject = {
     "action": "FailJob",
-    "onExitCodes": {"containerName": TRAINING_CONTAINER, "operator": "In", "values": [2, 126, 127]},
+    "onExitCodes": {"containerName": TRAINING_CONTAINER, "operator": "In", "values": [*USAGE_ERRORS]},
 }
 
 # The pod as the "restricted" standard wants it; a podTemplate is followed in each field that it says otherwise of.

@@ -11,7 +11,17 @@ from pydantic import ValidationError
 from runyard.api import checks
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Outcome, TrainingRunStatus
-from runyard.api.status import JobState, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
+from runyard.api.status import (
+    JobState,
+    acknowledged,
+    assemble,
+    doubted,
+    is_final,
+    is_settled,
+    is_told,
+    is_urgent,
+    refused,
+)
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator import events, metrics
@@ -288,8 +298,7 @@ class Reconciler:
         if is_settled(run):
             await self._settle(key, run, view)
             return None
-        seen = run.status.model_copy(update={"observed_generation": run.metadata.generation})
-        return await self._write(key, run, view, seen)
+        return await self._write(key, run, view, acknowledged(run))
 
     async def _settle(self, key: Key, run: TrainingRun, view: View) -> None:
         """Leave a resource of which all is told, and have its Job removed when it should be."""

@@ -9,6 +9,11 @@ from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.parameters import substituted
 from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
 
+# What a container runtime says of a command that it cannot start.
+CANNOT_START = 128
+# Wrong arguments (argparse's code), a command that a shell cannot run, or nobody: it would be so again.
+USAGE_ERRORS = (2, 126, 127, CANNOT_START)
+
 
 def training_container(run: TrainingRun) -> JsonObject:
     """Lay the spec's fields over those of podTemplate, and put parameters into command, args and env."""

@@ -137,6 +137,13 @@ def is_settled(run: TrainingRun) -> bool:
     return is_told(run.status) and run.status.observed_generation == run.metadata.generation
 
 
+def acknowledged(run: TrainingRun) -> TrainingRunStatus:
+    """Return what is told of a resource, for who edited it since: `kubectl wait` believes no older condition."""
+    now = {"observed_generation": run.metadata.generation}
+    conditions = [found.model_copy(update=now) for found in run.status.conditions]
+    return run.status.model_copy(update={**now, "conditions": conditions})
+
+
 def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
     """Whether people or programs wait for what is new in a status: a phase, an outcome, the Job's name."""
     return any(
