@@ -10,6 +10,7 @@ import yaml
 
 from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
+from runyard.api.facts import TrackingFacts
 from runyard.api.outcome import Attempt, Outcome, ReusedFrom
 from runyard.api.records import (
     ASSIGNED,
@@ -25,7 +26,7 @@ from runyard.api.records import (
     primary,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import TrackingFacts, lacking
+from runyard.api.status import lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import TrackingUnavailable
 from runyard.registry import Models, done, user

@@ -19,9 +19,10 @@ from runyard import clusterless, inputs
 from runyard.api import environment, preparation, reuse
 from runyard.api.container import USAGE_ERRORS, training_container
 from runyard.api.environment import AssignedRun
+from runyard.api.facts import JobFacts, JobState
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
-from runyard.api.status import JobFacts, JobState, assemble
+from runyard.api.status import accepted, assemble
 from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, OnDuplicate, TrainingRun
 from runyard.errors import InvalidManifest, Problem, RunyardError
 from runyard.ledger import Ledger
@@ -138,7 +139,8 @@ def run(
     check(wanted)
     given = wanted.metadata
     identity = {"uid": str(uuid4()), "namespace": given.namespace or "default", "generation": 1}
-    resource = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
+    named = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
+    resource = named.model_copy(update={"status": accepted(named, datetime.now(UTC))})
     with interruptions_held():
         return _run(resource, folder, tracking, echo)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -81,12 +82,25 @@ def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> End:
             code = process.wait(left)
     except subprocess.TimeoutExpired:
         message = "spec.activeDeadlineSeconds passed before the training ended"
+        _say_that_it_is_awaited(f"{message}: it was told to end", "Ctrl-C")
         return End(Outcome.FAILED, Reason.DEADLINE_EXCEEDED, _stop(process), message)
     except KeyboardInterrupt:
+        _say_that_it_is_awaited("interrupted: it was told to end", "Ctrl-C once more")
         return End(Outcome.CANCELLED, Reason.CANCELLED, _stop(process), "interrupted")
     _tell(process, signal.SIGKILL)
     code = code if code >= 0 else _SIGNAL_BASE - code
     return End(Outcome.SUCCEEDED, Reason.COMPLETED, 0) if code == 0 else End(Outcome.FAILED, Reason.ERROR, code)
+
+
+def _say_that_it_is_awaited(why: str, ends_it_now: str) -> None:
+    """Say to a person what is waited for and how long, beside the output, and without waiting for who reads that."""
+    said = f"runyard: {why}, and has {_GRACE_SECONDS} s for it; {ends_it_now} ends it now\n"
+
+    def say() -> None:
+        with suppress(OSError, ValueError):  # a terminal that was closed
+            print(said, end="", file=sys.stderr, flush=True)  # noqa: T201 whoever interrupts is there to read it
+
+    Thread(target=say, daemon=True).start()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:

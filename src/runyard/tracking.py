@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -145,10 +146,30 @@ def answering(uri: str, asked: str = "be used") -> Iterator[None]:
         raise  # it says by itself what is wrong
     except Exception as error:  # MLflow lets out what its stores raise: of requests, SQLAlchemy, boto3, the disk
         # A password that is cut off is no longer recognised.
-        cause = without_logins(" ".join(str(error).split())) or type(error).__name__
+        cause = without_logins(_cause(error))
         if len(cause) > _LONGEST_CAUSE:
             cause = f"{cause[:_LONGEST_CAUSE]}…"
         raise TrackingUnavailable(f"MLflow at {without_logins(uri)} cannot {asked}: {cause}") from error
+
+
+def _cause(error: Exception) -> str:
+    """Return why MLflow cannot be used, in one line that begins with what is behind all else.
+
+    Of a server that cannot be reached MLflow's client says the request, the pool and the number of tries, and only then
+    that its name is not known or that nothing listens there.
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    # What requests raises is an OSError too, and says all again; it has no number.
+    of_system = [found for found in chain if isinstance(found, OSError) and found.strerror]
+    if not of_system:
+        return said
+    first = of_system[-1]
+    if isinstance(first, socket.gaierror):
+        return f"this machine does not know its name, which /etc/hosts can tell it: {first.strerror}: {said}"
+    return said if first is error else f"{first.strerror}: {said}"
 
 
 def model_of(run: MlflowRun) -> str | None:

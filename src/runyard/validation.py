@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import cast
 
-import cel
 from jsonschema import Draft4Validator, validators
 from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
@@ -179,6 +178,9 @@ def _is_quantity(text: str) -> bool:
 
 
 def _rule_problems(value: JsonValue, node: JsonObject, path: str) -> Iterator[Problem]:
+    # The package brings a prompt of its own along, which is a third of what a command takes to begin.
+    import cel
+
     for rule in cast("list[dict[str, str]]", node.get("x-kubernetes-validations", [])):
         if "oldSelf" in rule["rule"]:
             continue  # it is about changes, and a file says nothing of what was before

@@ -1,19 +1,20 @@
 """What the operator needs where many resources have finished: when it starts, and when it sweeps."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runyard.api.environment import Platform
+from runyard.api.facts import JobFacts, JobState, TrackingFacts
 from runyard.api.model import as_object, format_time
 from runyard.api.outcome import Attempt, Outcome, Reason
-from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
+from runyard.api.status import assemble
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator import jobs
-from tests.bench.audit import counted, writes
+from tests.bench.audit import Request, counted, writes
 from tests.bench.bed import Bed
 from tests.bench.load import JOBS, PODS, TRAINING_RUNS, all_at_once, suspended_run
 from tests.bench.process import operator
@@ -55,15 +56,12 @@ async def _start(bed: Bed, program: Path, namespace: str, idle_seconds: float) -
         idle_cpu = found.cpu_seconds() - start_cpu
         memory = found.memory_mib()
         assert "Traceback" not in found.log.read_text(), found.log.read_text()[-4000:]
-    requests = [request for request in bed.audit.of("operator", namespace, begun) if not request.name.startswith(_LAST)]
-    counts = counted(requests)
     return {
         "ready_seconds": (moment - begun).total_seconds(),
         "start_cpu_seconds": start_cpu,
         "idle_cpu_percent": 100 * idle_cpu / idle_seconds,
         "memory_mib": memory,
-        "writes_for_finished": writes({what: n for what, n in counts.items() if not what.endswith("events")}),
-        "requests": counts,
+        **for_finished(bed.audit.of("operator", namespace, begun)),
     }
 
 
@@ -87,17 +85,23 @@ async def sweep(bed: Bed, program: Path, count: int) -> dict[str, Any]:
             cpu, memory, peak = found.cpu_seconds(), found.memory_mib(), found.peak_memory_mib()
             assert "Traceback" not in found.log.read_text(), found.log.read_text()[-4000:]
             ended = datetime.now(UTC)
-    requests = [request for request in bed.audit.of("operator", namespace, begun) if not request.name.startswith(_LAST)]
-    counts = counted(requests)
     return {
         "finished": count,
         "swept_seconds": (ended - begun).total_seconds(),
         "cpu_seconds": cpu,
         "memory_mib": memory,
         "peak_memory_mib": peak,
-        "writes_for_finished": writes({what: n for what, n in counts.items() if not what.endswith("events")}),
-        "requests": counts,
+        **for_finished(bed.audit.of("operator", namespace, begun)),
     }
+
+
+def for_finished(requests: Iterable[Request]) -> dict[str, Any]:
+    """Count what the operator asked for what has finished, and how much of it wrote: events of it are writes too.
+
+    Only the last resource is none of these, with its Job and its events, which all begin with its name.
+    """
+    counts = counted(request for request in requests if not request.name.startswith(_LAST))
+    return {"writes_for_finished": writes(counts), "requests": counts}
 
 
 def _start_run(mlflow: MlflowRest) -> str:

@@ -1,8 +1,12 @@
 """The measurements measure: a small round of each, of which only what no machine's speed decides is asserted."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.bench.__main__ import OWN, Plan, measure, problems, report
+from tests.bench.audit import Request
+from tests.bench.footprint import for_finished
 from tests.bench.life import LIVES
 
 # A second pod has states of its own, workers a Service besides, a TTL is told to the Job. What comes late on a slow
@@ -52,6 +56,25 @@ def test_what_no_machine_excuses_is_found() -> None:
         "own beside 5000 finished resources: 2 writes for what has finished, not 0",
         "own beside 7 finished resources: 1 writes for what has finished, not 0",
     ]
+
+
+def test_an_event_of_what_has_finished_is_a_write_for_it() -> None:
+    now = datetime.now(UTC)
+    asked = [
+        Request("operator", verb, resource, "finished", name, 200, now, now)
+        for verb, resource, name in (
+            ("list", "pods", ""),
+            ("create", "jobs", "zz-new-120000-1234"),
+            ("create", "events", "zz-new-120000.0123456789abcdef"),
+            ("create", "events", "run00007.0123456789abcdef"),
+            ("patch", "trainingruns/status", "run00007"),
+        )
+    ]
+
+    assert for_finished(asked) == {
+        "writes_for_finished": 2,
+        "requests": {"create events": 1, "list pods": 1, "patch trainingruns/status": 1},
+    }
 
 
 def test_operators_are_compared_with_the_first() -> None:

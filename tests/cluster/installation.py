@@ -1,5 +1,6 @@
 """The platform's own parts, and what can be done to them."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +83,14 @@ class Installation:
         """The pod that leads."""
         return str(self.kubectl.get("lease", "runyard-operator")["spec"].get("holderIdentity") or "")
 
+    def process(self, pod: str) -> str:
+        """Return the number, on the node, of the process that a pod of one container is."""
+        [container] = self.kubectl.get("pod", pod)["status"]["containerStatuses"]
+        _, _, identifier = container["containerID"].partition("://")
+        return str(json.loads(on_node("crictl", "inspect", identifier))["info"]["pid"])
 
-def on_node(*command: str) -> None:
-    """Run a program on the node, where it must succeed."""
-    subprocess.run(["docker", "exec", NODE, *command], check=True, capture_output=True, timeout=60)
+
+def on_node(*command: str) -> str:
+    """Run a program on the node, where it must succeed; return what it printed."""
+    done = subprocess.run(["docker", "exec", NODE, *command], check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout

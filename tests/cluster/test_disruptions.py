@@ -27,7 +27,14 @@ _LOST = ("runyard.dev/lost", "true")
 DELETED_IN = ("suspended", "queued", "unschedulable", "without-image", "running")
 ENDED_AS = ("failed", "succeeded", "assigned-succeeded")
 
-_NEVER_RAN = {"unschedulable", "without-image"}  # a pod that is there is an attempt, and has its record
+# A pod that is there is an attempt and has its record, with what it waited for in place of a log.
+_NEVER_RAN = {
+    "unschedulable": "didn't match Pod's node affinity/selector",
+    "without-image": "runyard/does-not-exist:1",
+}
+_WITHOUT_POD = {"suspended", "queued"}
+# No sweep comes in that time: what is found only by one is too late.
+_CLOSED_WITHIN_SECONDS = 30
 
 
 def _gated(name: str, script: str = _GATED, **spec: Any) -> dict[str, Any]:
@@ -221,7 +228,7 @@ def test_job_deleted_by_hand(trainings: Trainings) -> None:
     seen = trainings.timeline.of(done.uid)
     deleted = wait_for("its Job's deletion was seen", lambda: seen.job_deleted)
     told = wait_for("its outcome was seen", lambda: seen.told)
-    matrix.note("Job's deletion seen to outcome", max(0.0, told - deleted))
+    matrix.note(f"Job's deletion seen{matrix.TO_OUTCOME}", max(0.0, told - deleted))
     wait_for("its pod is gone", lambda: not trainings.kubectl.items("pods", f"runyard.dev/uid={done.uid}"))
 
 
@@ -230,23 +237,57 @@ def test_deleting_the_resource(trainings: Trainings, phase: str) -> None:
     name = f"in-{phase}"
     _reach(trainings, name, phase)
     uid = trainings.uid(name)
-    before = {run["info"]["run_id"]: run["info"]["status"] for run in trainings.runs(uid)}
+    seen = trainings.timeline.of(uid)
+    before = len(trainings.runs(uid))
     trainings.kubectl("delete", "trainingrun", name)
+    if phase in _WITHOUT_POD:
+        gone = wait_for("its Job's deletion was seen", lambda: seen.job_deleted, 60)
+        _note_deletion(trainings, uid, "Job's deletion seen", gone)
+        # Nothing was trained, and nobody waits for it: MLflow has heard nothing of it, and hears nothing now.
+        assert before == 0
+        trainings.assert_kept({uid: {}}, 3)
+    else:
+        _assert_killed(trainings, uid, before + (phase in _NEVER_RAN), _NEVER_RAN.get(phase))
+    _assert_gone(trainings, uid)
+
+
+def _note_deletion(trainings: Trainings, uid: str, what: str, moment: float) -> None:
+    """Keep how long after the resource's deletion something was so, and assert that it was soon."""
+    seen = trainings.timeline.of(uid)
+    deleted = wait_for("its deletion was seen", lambda: seen.deleted)
+    matrix.note(f"deletion seen to {what}", max(0.0, moment - deleted))
+    assert moment - deleted < _CLOSED_WITHIN_SECONDS
+
+
+def _assert_killed(trainings: Trainings, uid: str, count: int, waited_for: str | None) -> None:
+    """Assert what MLflow has of a resource that was deleted while it had a pod: how it ended, and why it has no log."""
 
     def all_closed() -> list[dict[str, Any]] | None:
         runs = trainings.runs(uid)
         is_closed = not any(run["info"]["status"] in {"RUNNING", "SCHEDULED"} for run in runs)
-        return runs if is_closed and len(runs) == len(before) + (phase in _NEVER_RAN) else None
+        return runs if is_closed and len(runs) == count else None
 
     runs = wait_for("its runs are closed", all_closed, 60)
-    closed = time.time()
-    if phase == "running":
-        # The run's own end is that of its pod, which was before anybody could read it here.
-        deleted = wait_for("its deletion was seen", lambda: trainings.timeline.of(uid).deleted)
-        matrix.note("deletion seen to run seen KILLED", closed - deleted)
-    assert {run["info"]["status"] for run in runs} <= {"KILLED"}
-    _assert_gone(trainings, uid)
-    assert [run["info"] for run in trainings.runs(uid)] == [run["info"] for run in runs]
+    _note_deletion(trainings, uid, "run seen KILLED", time.time())
+    [run] = runs
+    told = {"runyard.dev/outcome": "Cancelled", "runyard.dev/reason": "Cancelled"}
+    assert run["info"]["status"] == "KILLED"
+    assert told.items() <= tags_of(run).items()
+
+    def stored() -> dict[str, bytes] | None:
+        [(_, _, files)] = trainings.mlflow.record(uid).values()
+        return files if {Path(path).suffix for path in files} == {".txt", ".yaml"} else None
+
+    files = wait_for("its log and its manifest are stored", stored)
+    [log] = [text.decode() for path, text in files.items() if path.endswith(".txt")]
+    if waited_for:
+        assert log.startswith(NO_LOG)
+        assert "(Cancelled): " in log
+        assert waited_for in log
+    else:
+        assert "waiting" in log
+        assert not log.startswith(NO_LOG)
+    assert [found["info"] for found in trainings.runs(uid)] == [run["info"]]
 
 
 def _assert_gone(trainings: Trainings, *uids: str) -> None:

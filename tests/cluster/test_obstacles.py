@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import matrix
 from tests.cluster.installation import NODE
 from tests.cluster.leaks import leaked
-from tests.cluster.training import NO_LOG, Trainings, of_shell
+from tests.cluster.training import NO_LOG, Trainings, condition, of_shell
 from tests.support.kubectl import Kubectl
 from tests.support.waiting import wait_for
 
 _LABEL = f"runyard.dev/test-{uuid.uuid4().hex[:6]}"
 _ROOT = {"runAsUser": 0, "runAsNonRoot": False}
 _COMPLETED = ("Succeeded", "Completed", 0)
+_REFUSED_WITHIN_SECONDS = 20
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,3 +119,34 @@ def test_a_pod_that_the_namespace_forbids_then_allows(trainings: Trainings) -> N
         done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "user 0")
     finally:
         trainings.kubectl(*enforce, "pod-security.kubernetes.io/enforce=restricted")
+
+
+def test_a_spec_that_no_job_can_have_is_refused_with_its_fields(trainings: Trainings) -> None:
+    wrong = {"args": ["$(params.missing)"], "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}
+    begun = time.time()
+    uid = trainings.start_shell("no-job", "true", **wrong)
+
+    def refused() -> dict[str, Any] | None:
+        status = trainings.status("no-job")
+        return status if status.get("phase") == "Failed" else None
+
+    status = wait_for("it is refused", refused, 60)
+    seen = trainings.timeline.of(uid)
+    told = wait_for("its refusal was seen", lambda: seen.told)
+    matrix.note("applied to refused", told - begun)
+    assert told - begun < _REFUSED_WITHIN_SECONDS
+    found = condition(status, "Accepted")
+    assert (found["status"], found["reason"], condition(status, "Succeeded")["reason"]) == (
+        "False",
+        "InvalidSpec",
+        "InvalidSpec",
+    )
+    assert found["message"] == (
+        'spec.args[0]: Invalid value: "$(params.missing)": spec.parameters has no "missing"; it has: none; '
+        'spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'
+    )
+    assert status.get("attempts", []) == []
+    # There is nothing that could have a run.
+    trainings.assert_kept({uid: {}}, 3)
+    for kind in ("jobs", "pods"):
+        assert trainings.kubectl.items(kind, f"runyard.dev/uid={uid}") == []

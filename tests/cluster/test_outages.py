@@ -96,12 +96,49 @@ def test_two_operators_and_the_one_that_leads_is_killed(trainings: Trainings, in
         wait_for("another leads", lambda: installation.leader not in {"", first}, 60)
         matrix.note("leader's pod removed by force to the next leader", time.time() - killed)
         trainings.start_shell("led-by-the-next", "echo led")
-        for name in ("led", "led-by-the-next"):
-            done = trainings.finish(name)
-            done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "led")
-            assert len(done.runs) == 1
+        _assert_led_once(trainings, "led", "led-by-the-next")
     finally:
         installation.scale("operator", 1)
+
+
+def test_a_leader_that_was_frozen_does_nothing_more_and_ends(trainings: Trainings, installation: Installation) -> None:
+    installation.scale("operator", 2)
+    try:
+        first = installation.leader
+        trainings.start_shell("froze-over", "echo led; sleep 5")
+        trainings.wait_until_running("froze-over", in_mlflow=False)
+        process = installation.process(first)
+        on_node("kill", "-STOP", process)
+        try:
+            frozen = time.time()
+            wait_for("another leads", lambda: installation.leader not in {"", first}, 60)
+            matrix.note("leader frozen to the next leader", time.time() - frozen)
+        finally:
+            # Before its kubelet finds it dead and ends it: that takes a third longer than the Lease.
+            on_node("kill", "-CONT", process)
+        ended = wait_for("the one that was frozen has ended", lambda: _last_end(installation, first), 60)
+        assert ended["exitCode"] == 3
+        assert "holds the Lease" in installation.kubectl("logs", first, "--previous")
+        assert installation.leader != first
+        trainings.start_shell("after-frost", "echo led")
+        _assert_led_once(trainings, "froze-over", "after-frost")
+    finally:
+        installation.scale("operator", 1)
+
+
+def _assert_led_once(trainings: Trainings, *names: str) -> None:
+    """Each has ended well and has one record, whichever operator led it."""
+    for name in names:
+        done = trainings.finish(name)
+        done.assert_agreement("Succeeded", "Completed", [_COMPLETED], "led")
+        assert len(done.runs) == 1
+
+
+def _last_end(installation: Installation, pod: str) -> dict[str, Any] | None:
+    """Return how the container of a pod ended before it was started anew."""
+    [container] = installation.kubectl.get("pod", pod)["status"]["containerStatuses"]
+    found: dict[str, Any] | None = container["lastState"].get("terminated")
+    return found
 
 
 def test_api_server_restarted(trainings: Trainings, installation: Installation, api: ClusterApi) -> None:

@@ -138,7 +138,7 @@ class Trainings:
         done = self.finish(name)
         told = self.timeline.of(done.uid).told
         assert told is not None
-        matrix.note(f"{obstacle} to outcome", max(0.0, told - gone))
+        matrix.note(f"{obstacle}{matrix.TO_OUTCOME}", max(0.0, told - gone))
         return done
 
     def runs(self, uid: str) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -79,3 +81,8 @@ def ends(found: TrainingRun) -> list[tuple[Any, ...]]:
 def statuses(runs: list[Run]) -> list[str]:
     """Return what MLflow says of each run."""
     return [run.info.status for run in runs]
+
+
+def imported(script: Path) -> SimpleNamespace:
+    """Give an example's functions, to be called without a process and its imports each."""
+    return SimpleNamespace(**run_path(str(script), run_name=script.stem))

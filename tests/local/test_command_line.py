@@ -81,12 +81,21 @@ def test_the_command_line_says_what_it_leaves_out(laptop: Laptop) -> None:
     )
 
 
-def test_an_mlflow_that_does_not_answer_is_one_sentence(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("host", "because"),
+    [
+        ("127.0.0.1:1", "Connection refused: "),
+        ("mlflow.invalid:1", "this machine does not know its name, which /etc/hosts can tell it: "),
+    ],
+)
+def test_an_mlflow_that_does_not_answer_is_one_sentence_that_begins_with_why(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch, host: str, because: str
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     file = laptop.write("open('started', 'w')")
-    code, out, error = laptop.cli("run", file, "--tracking-uri", "http://me:secret@127.0.0.1:1")
+    code, out, error = laptop.cli("run", file, "--tracking-uri", f"http://me:secret@{host}")
     assert (code, out) == (4, "")
-    assert error.startswith("runyard: MLflow at http://127.0.0.1:1 cannot be used: ")
+    assert error.startswith(f"runyard: MLflow at http://{host} cannot be used: {because}")
     assert len(error.splitlines()) == 1
     assert "secret" not in error
     assert not (laptop.project / "started").exists()
@@ -179,10 +188,15 @@ def test_stopping_the_command_line_kills_the_run(
     file = laptop.write(script, backoffLimit=3)
     with laptop.command("run", file, "-o", "text") as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         # A script that never gets there must not hold up the tests.
         timer = threading.Timer(150, process.kill)
         timer.start()
-        for line, number in {"ready\n": first, **signals}.items():
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(first)
+        told = "runyard: interrupted: it was told to end, and has 30 s for it; Ctrl-C once more ends it now\n"
+        assert process.stderr.readline() == told, "before anybody insists"
+        for line, number in signals.items():
             assert process.stdout.readline() == line
             process.send_signal(number)
         out, _ = process.communicate(timeout=150)
@@ -192,6 +206,9 @@ def test_stopping_the_command_line_kills_the_run(
     status = yaml.safe_load(out.split("---\n")[1])["status"]
     assert [(found["outcome"], found["reason"]) for found in status["attempts"]] == [("Cancelled", "Cancelled")]
     assert "wine: Cancelled in" in out
+    since = {found["type"]: found["lastTransitionTime"] for found in status["conditions"]}
+    began, ended = (status["attempts"][0][moment] for moment in ("startedAt", "finishedAt"))
+    assert since["Accepted"] <= began <= ended <= since["Succeeded"]
 
 
 def test_an_interruption_while_it_is_recorded_is_no_way_to_lose_the_outcome(

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from runyard.evaluation import Explanation
-from tests.local.laptop import Laptop
+from tests.local.laptop import Laptop, imported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "heart"
 SEVEN = ("cv_accuracy_mean", "cv_accuracy_std", "test_accuracy", "precision", "recall", "f1_score", "roc_auc")
@@ -101,6 +102,11 @@ def test_the_numbers_in_the_readme_are_the_models() -> None:
         assert [cell.strip() for cell in cells.split("|")] == [f"{metrics[metric]:.4f}" for metric in SEVEN]
 
 
+@pytest.fixture(scope="module")
+def example() -> SimpleNamespace:
+    return imported(EXAMPLE / "train.py")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -112,9 +118,23 @@ def test_the_numbers_in_the_readme_are_the_models() -> None:
         (["--data", "nowhere.csv"], "argument --data: 'nowhere.csv' cannot be read: No such file or directory"),
     ],
 )
-def test_a_wrong_option_is_named_before_any_run_is_started(tmp_path: Path, options: list[str], said: str) -> None:
-    command = [sys.executable, str(EXAMPLE / "train.py"), *options]
+def test_a_wrong_option_is_refused_by_the_parser(
+    example: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *options])
+    with pytest.raises(SystemExit) as refusal:
+        example.parse_arguments()
+    assert refusal.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_wrong_option_leaves_no_run(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLE / "train.py"), "--seed=-1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("train.py: error: argument --seed: '-1'")
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """The wine example, run as a person runs it, against what scikit-learn says when it is asked plainly."""
 
-import importlib.util
 import itertools
 import os
 import re
@@ -9,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -22,6 +21,8 @@ from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from sklearn.model_selection import train_test_split
+
+from tests.local.laptop import imported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wine"
 SEED = 7
@@ -200,7 +201,7 @@ def test_output_is_a_line_a_forest_and_the_best_last(trained: Trained) -> None:
     ],
 )
 def test_bad_arguments_are_refused_by_the_parser(
-    example: ModuleType,
+    example: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     option: str,
@@ -220,7 +221,9 @@ def test_bad_arguments_leave_no_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_manifest_says_what_the_script_does_by_default(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifest_says_what_the_script_does_by_default(
+    example: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = yaml.safe_load((EXAMPLE / "trainingrun.yaml").read_text())["spec"]
     options = [
         re.sub(r"\$\(params\.(\w+)\)", lambda match: str(spec["parameters"][match[1]]), option)
@@ -233,11 +236,6 @@ def test_manifest_says_what_the_script_does_by_default(example: ModuleType, monk
     assert spec["parameters"].keys() == vars(defaults).keys()
 
 
-@pytest.fixture
-def example() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("train", EXAMPLE / "train.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def example() -> SimpleNamespace:
+    return imported(EXAMPLE / "train.py")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,13 @@ class Actors:
         """List objects."""
         found: list[dict[str, Any]] = json.loads(self._kubectl("get", kind, "-o", "json"))["items"]
         return found
+
+    def columns(self, name: str) -> dict[str, str]:
+        """Return what a person sees of a TrainingRun, by the columns' headings; empty ones included."""
+        heading, row = self._kubectl("get", "trainingrun", name, "-o", "wide").splitlines()
+        begins = [found.start() for found in re.finditer(r"\S+", heading)]
+        cells = zip(begins, [*begins[1:], None], strict=True)
+        return {heading[begin:end].strip(): row[begin:end].strip() for begin, end in cells}
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object at once."""

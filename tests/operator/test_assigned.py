@@ -74,6 +74,9 @@ def test_several_workers_share_a_run_and_find_each_other(actors: Actors, mlflow:
         actors.set_pod(pod, "Running", RUNNING)
     run_id = variables["MLFLOW_RUN_ID"]
     actors.wait_for_phase("a", "Running")
+    wait_for("both pods are seen", lambda: actors.get("trainingrun", "a")["status"]["attemptCount"] == 2)
+    shown = actors.columns("a")
+    assert (shown["RUN"], shown["ATTEMPTS"], shown["EXPERIMENT"]) == (run_id, "1", actors.namespace)
     actors.end_pod(pods[1], 3, "", "worker one fell over")
     actors.end_job(job, "Failed", "BackoffLimitExceeded")
     actors.delete("pod", pods[0]["metadata"]["name"])
@@ -92,7 +95,9 @@ def test_a_queued_training_waits_for_its_queue(actors: Actors) -> None:
     job = actors.wait_for_job("a")
     assert job["spec"]["suspend"] is True
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
-    assert actors.wait_for_phase("a", "Queued")["message"] == "waits for its queue"
+    assert actors.wait_for_phase("a", "Queued")["message"] == (
+        'waits for queue "team" (Kueue) to admit it; `kubectl get localqueue team` shows whether it is there'
+    )
     actors.patch_spec("job", job["metadata"]["name"], {"suspend": False})
     actors.wait_for_phase("a", "Pending")
     assert actors.wait_for_job("a")["spec"]["suspend"] is False

@@ -136,7 +136,7 @@ def install(cluster: Cluster, mlflow: MlflowRest) -> None:
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "runyard-operator", "namespace": RELEASE},
-        "spec": {"holderIdentity": "runyard-operator-0", "leaseDurationSeconds": 1, "renewTime": now()},
+        "spec": {"holderIdentity": "runyard-operator-0", "leaseDurationSeconds": 5, "renewTime": now()},
     }
     cluster.create(claim, lease)
     cluster.status(RELEASE, f"pvc/{CLAIM}", {"phase": "Bound"})
@@ -292,7 +292,7 @@ def test_a_lease_that_nobody_renews(doctor: Doctor, cluster: Cluster) -> None:
     finally:
         cluster.renewing.set()
     assert code == 1
-    says = "runyard-operator-0 holds the Lease runyard-operator, and did not renew it in 1 s"
+    says = "runyard-operator-0 holds the Lease runyard-operator, and did not renew it in 5 s"
     assert wrongs(found) == {"lease": says}
 
 

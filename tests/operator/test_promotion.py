@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from runyard.api.alias_history import Change, Entry
+from runyard.api.facts import PromotionOutcome
 from runyard.api.promote import Promote
 from runyard.api.promotion_of_training import promote
-from runyard.api.status import PromotionOutcome
 from runyard.errors import InvalidManifest
 from runyard.promotion import Registry
 from runyard.validation import parse

@@ -76,6 +76,23 @@ def test_a_training_that_was_done_is_not_done_again(actors: Actors, mlflow: Mlfl
     wait_for("an event tells it", lambda: "Reused" in {found["reason"] for found in actors.items("events")})
 
 
+def test_each_that_shares_a_run_says_that_it_was_deleted_and_that_it_is_back(
+    actors: Actors, mlflow: MlflowRest, spec: dict[str, Any]
+) -> None:
+    run_id = train(actors, mlflow, "first", spec)
+    for name in ("second", "third"):
+        actors.apply(name, **spec)
+        actors.wait_for_phase(name, "Succeeded")
+
+    def tracked() -> set[str]:
+        return {condition(found["status"], "Tracked")["reason"] for found in actors.items("trainingruns")}
+
+    mlflow.call("mlflow/runs/delete", {"run_id": run_id})
+    wait_for("all of them say so", lambda: tracked() == {"RunDeleted"})
+    mlflow.call("mlflow/runs/restore", {"run_id": run_id})
+    wait_for("all of them say that it is back", lambda: "RunDeleted" not in tracked())
+
+
 @pytest.mark.parametrize("change", ["deleted", "another's", "no model", "other parameters"])
 def test_what_is_not_its_result_is_trained(
     actors: Actors, mlflow: MlflowRest, spec: dict[str, Any], change: str

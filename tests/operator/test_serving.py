@@ -148,7 +148,7 @@ def test_a_manifest_for_kserve_says_what_it_needs(serve: Command, mlflow: Mlflow
     assert code == 0
     assert "# It reads the model from the object store itself, past MLflow." in out
     place = yaml.safe_load(out)["spec"]["predictor"]["model"]["storageUri"]
-    [path] = {found["source"] for found in versions(mlflow) if found["version"] == "1"}
+    [path] = {found["source"] for found in versions(mlflow) if (found["name"], found["version"]) == ("heart", "1")}
     assert place == path.replace("mlflow-artifacts:", "s3://bucket")
 
 

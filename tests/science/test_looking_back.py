@@ -152,6 +152,21 @@ def test_runs_are_listed_the_newest_first_with_what_became_of_them(runyard: Comm
     assert rows[-1][-3:] == ["42s", "0.8", "0.4"]
 
 
+def test_of_a_run_that_goes_on_it_is_said_how_long_it_has(runyard: Command, past: Past) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{past.folder / 'mlflow.db'}")
+    experiment = client.create_experiment("open", (past.folder / "artifacts").as_uri())
+    run = client.create_run(experiment, FIRST_MS, None, "training").info.run_id
+    try:
+        _, listed, _ = runyard("list", "open")
+        _, shown, _ = runyard("show", run)
+    finally:
+        client.delete_experiment(experiment)
+    [row] = lines(listed)[1:]
+    assert row[2] == "Running"
+    assert (row[3], row[4:]) == (row[4], [row[3], "so", "far"]), "it is as long as it is ago"
+    assert f"{row[3]} so far" in shown
+
+
 def test_without_an_experiment_runs_of_all_are_listed_with_theirs(runyard: Command) -> None:
     _, out, _ = runyard("list")
     assert lines(out)[0][:3] == ["RUN", "NAME", "EXPERIMENT"]

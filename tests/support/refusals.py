@@ -28,6 +28,14 @@ _REUSE = "Forbidden: Reuse needs what cannot become another meanwhile"
 _PINNED_IMAGE = f"{_REUSE}: name the image by its digest, NAME@sha256:DIGEST, and not by a tag"
 _NO_MODEL = "Forbidden: must be a name without / and : and control characters, and not only of dots and spaces"
 _NO_ALIAS = 'Forbidden: must be letters, digits, - and _, and neither "latest" nor a version as "v1"'
+_NO_LIST = (
+    "spec.parameters.a: Forbidden: must be a number, a string or a boolean, and not a list: write it as one string, "
+    "which the script takes apart"
+)
+_NO_OBJECT = (
+    "spec.parameters.a: Forbidden: must be a number, a string or a boolean, and not an object: give each of its fields "
+    "a parameter of its own"
+)
 _NEVER = "Forbidden: must be Never, or left out: every attempt is a pod of its own"
 
 
@@ -153,8 +161,9 @@ REFUSALS = (
         {"parameters": {f"p{number}": number for number in range(101)}},
         _many("spec.parameters", 101, 100),
     ),
-    _row("a list for a parameter", {"parameters": {"a": [1, 2]}}, _many("spec.parameters.a", 2, 0)),
-    _row("an object for a parameter", {"parameters": {"a": {"b": 1}}}, _many("spec.parameters.a", 1, 0)),
+    _row("a list for a parameter", {"parameters": {"a": [1, 2], "b": 1}}, _NO_LIST),
+    _row("an empty list for a parameter", {"parameters": {"a": []}}, _NO_LIST),
+    _row("an object for a parameter", {"parameters": {"a": {"b": 1}, "b": 1}}, _NO_OBJECT),
     # experiment
     _row("a number for an experiment", {"experiment": 7}, _type("spec.experiment", "integer", "string")),
     _row("an empty experiment", {"experiment": ""}, _empty("spec.experiment")),

@@ -10,7 +10,7 @@ from runyard_operator.cluster import Cluster
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
-from tests.support.factories import at, attempt, pod, running, terminated, waiting
+from tests.support.factories import at, attempt, job, pod, running, terminated, waiting
 
 MEBIBYTE = 1 << 20
 
@@ -31,6 +31,13 @@ class Kubelets(Cluster):
         await asyncio.sleep(0)
         self.at_once -= limit_bytes
         return b"x" * limit_bytes
+
+
+class Gone(Kubelets):
+    """A kubelet that has removed what it kept."""
+
+    async def log_tail(self, *_: object) -> bytes | None:
+        return None
 
 
 def of(cluster: Cluster, limit_bytes: int = MEBIBYTE) -> ContainerLogs:
@@ -165,11 +172,7 @@ async def test_of_each_container_that_has_run_there_is_its_log_or_why_there_is_n
 
 
 async def test_of_a_container_that_the_kubelet_has_removed_its_last_lines_are_there() -> None:
-    class Removed(Kubelets):
-        async def log_tail(self, *_: object) -> bytes | None:
-            return None
-
-    logs = of(Removed())
+    logs = of(Gone())
     view = logs.mirror.view(Key("team", "a", "a"))
     view.see_pod(pod("a-1", "Failed", containers=[terminated(143, message="epoch 6\nepoch 7\n")]))
     evicted = attempt("a-1", Outcome.FAILED, reason="Evicted", message="the disk")
@@ -182,10 +185,6 @@ async def test_of_a_container_that_the_kubelet_has_removed_its_last_lines_are_th
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(hours=1)])
 async def test_of_an_init_container_that_failed_the_sentence_names_it(ago: timedelta) -> None:
-    class Gone(Kubelets):
-        async def log_tail(self, *_: object) -> bytes | None:
-            return None
-
     logs = of(Gone())
     view = logs.mirror.view(Key("team", "a", "a"))
     failed = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=2, finished_at=datetime.now(UTC) - ago)
@@ -193,3 +192,19 @@ async def test_of_an_init_container_that_failed_the_sentence_names_it(ago: timed
     async with logs.of_attempt("team", view, failed) as found:
         [tail] = [tail async for tail in found]
     assert tail.text == f"There is no log of pod {failed.pod} (Error): the container unpack failed\n".encode()
+
+
+async def test_of_each_container_of_a_pod_that_is_gone_there_is_why_there_is_no_log() -> None:
+    logs = of(Gone())
+    view = logs.mirror.view(Key("team", "a", "a"))
+    containers = [{"name": "proxy"}, {"name": "training"}]
+    view.see_job(job(template={"spec": {"initContainers": [{"name": "fetch"}], "containers": containers}}))
+    gone = attempt("a-1", Outcome.CANCELLED, reason="PodDeleted", message="the pod was deleted")
+    view.logs[gone.uid] = {"proxy": b"GET /"}
+    async with logs.of_attempt("team", view, gone) as found:
+        tails = {tail.container: (tail.text, tail.is_log) async for tail in found}
+    assert tails == {
+        "training": (b"There is no log of pod a-1 (PodDeleted): the pod was deleted\n", False),
+        "fetch": (b"There is no log of the container fetch of pod a-1 (PodDeleted): the pod was deleted\n", False),
+        "proxy": (b"GET /", True),
+    }

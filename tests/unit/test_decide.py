@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.api.facts import JobFacts, JobState, TrackingFacts
 from runyard.api.outcome import Outcome, TrainingRunStatus
-from runyard.api.status import JobFacts, JobState, TrackingFacts, assemble
+from runyard.api.status import assemble
 from runyard.api.trainingrun import TrainingRun
 from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted, job_facts
 from runyard_operator.jobs import job_name

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from runyard.api.facts import JobFacts, JobState, Missing, TrackingFacts
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
-from runyard.api.status import JobFacts, JobState, Missing, TrackingFacts, assemble
+from runyard.api.status import assemble
 from runyard_operator.events import between
 from tests.support.factories import at, attempt, training_run
 
@@ -25,6 +26,10 @@ def status(
 
 pending = attempt(outcome=Outcome.PENDING)
 running = attempt(outcome=Outcome.RUNNING, node="node-1")
+stuck, also_stuck = (
+    attempt(name, Outcome.PENDING, message='CreateContainerConfigError: secret "s" not found')
+    for name in ("wine-1", "wine-2")
+)
 succeeded = attempt(outcome=Outcome.SUCCEEDED, reason="Completed", exit_code=0, run_id="r1")
 recorded = succeeded.model_copy(update={"recorded_at": at(9)})
 failed = attempt(outcome=Outcome.FAILED, reason="Error", exit_code=3, message="ValueError: no")
@@ -48,6 +53,16 @@ def lines(before: TrainingRunStatus, after: TrainingRunStatus) -> list[str]:
             [],
             id="it runs",
         ),
+        pytest.param(
+            status(JobState.RUNNING, pending),
+            status(JobState.RUNNING, stuck, also_stuck),
+            [f"Warning CannotBegin: Pod wine-1 begins once this is mended: {stuck.message}"],
+            id="a Secret is missing",
+        ),
+        pytest.param(
+            status(JobState.RUNNING, stuck), status(JobState.RUNNING, stuck, also_stuck), [], id="of another worker too"
+        ),
+        pytest.param(status(JobState.RUNNING, stuck), status(JobState.RUNNING, running), [], id="the Secret is there"),
         pytest.param(
             status(JobState.RUNNING, running),
             status(JobState.RUNNING, failed, second),

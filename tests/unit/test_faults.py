@@ -14,7 +14,7 @@ _TESTS = Path(__file__).parents[1]
 _HEADER = "| fault | outcome | cluster | API server | model |"
 _NAME = re.compile(r"`(?:(?P<folder>\w+)/)?(?P<module>\w+)::(?P<function>\w+)`")
 # Where a test is whose name says no folder.
-_CLUSTER, _API_SERVER = "cluster", "operator"
+_CLUSTER, _API_SERVER, _MODEL = "cluster", "operator", "unit"
 
 
 class Named(NamedTuple):
@@ -37,8 +37,8 @@ def _named(text: str, folder: str) -> Iterator[Named]:
 
 
 def _shown_by(row: list[str]) -> list[Named]:
-    _, _, cluster, api_server, _ = row
-    return [*_named(cluster, _CLUSTER), *_named(api_server, _API_SERVER)]
+    _, _, cluster, api_server, model = row
+    return [*_named(cluster, _CLUSTER), *_named(api_server, _API_SERVER), *_named(model, _MODEL)]
 
 
 def _tests_of(file: Path) -> set[str]:
@@ -68,6 +68,11 @@ def test_each_fault_is_shown_by_tests_that_there_are(fault: str) -> None:
 def test_cells_name_tests_and_make_no_other_claim() -> None:
     ticked = [fault for fault, row in _ROWS.items() if "✓" in row[2] + row[3]]
     assert ticked == []
+
+
+def test_a_row_without_a_test_of_the_cluster_says_why() -> None:
+    cells = {fault: row[2] for fault, row in _ROWS.items() if not list(_named(row[2], _CLUSTER))}
+    assert {fault for fault, cell in cells.items() if not cell.startswith("not at will: ")} == set()
 
 
 def test_each_test_of_the_cluster_is_in_the_document() -> None:

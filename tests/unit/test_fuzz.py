@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 
 from runyard.api import parameters
 from runyard.api.environment import AssignedRun
-from runyard.api.status import TrackingFacts, assemble, refused
+from runyard.api.facts import TrackingFacts
+from runyard.api.status import assemble, refused
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import RunyardError
 from runyard.validation import parse
 from runyard_operator import jobs
-from runyard_operator.decide import Observed, decide
+from runyard_operator.decide import Earlier, Observed, decide
 from runyard_operator.objects import Job
 from runyard_operator.paths import own_path
 from runyard_operator.recording import as_applied
@@ -47,7 +48,7 @@ def _check_job(run: TrainingRun) -> None:
     assert json.loads(json.dumps(built)) == json.loads(json.dumps(jobs.job(run, PLATFORM, assigned)))
     for path in _paths(built["spec"], "spec"):
         assert own_path(path, run, built).startswith("spec"), path
-    waiting = decide(Observed(run, None, (), NOW), timedelta(0))
+    waiting = decide(Observed(run, None, (), NOW, earlier=Earlier()), timedelta(0))
     assert waiting.create_job
     metadata = {"name": jobs.job_name(run), "uid": "job", "creationTimestamp": stamp(NOW)}
     made = Job.model_validate({**built, "metadata": {**built["metadata"], **metadata}})  # type: ignore[dict-item]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runyard_operator.lease import Lease, Step, decide, held, released
+from runyard_operator.lease import Lease, Step, decide, held, is_handed_over, released
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LENGTH = 15
@@ -89,9 +89,35 @@ def test_two_never_lead_at_once_whatever_their_clocks_and_however_late_they_writ
                 me.look(store, now)
                 me.leads_until = now + LENGTH
             if move == "leave" and store[0] and now < me.leads_until:
-                store = (released(store[0], NOW), store[1] + 1)
+                store = (released(store[0], NOW, is_all_done=bool(pause % 2)), store[1] + 1)
                 me.leads_until = now
         assert len([each for each in candidates.values() if now < each.leads_until]) < 2
+
+
+MINE = Lease(holder="me", seconds=LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_so"),
+    [
+        (None, True),
+        (released(MINE, NOW, is_all_done=True), True),
+        (released(MINE, NOW, is_all_done=False), False),
+        (MINE, False),
+        (Lease(holder="other", seconds=LENGTH), False),
+        (Lease(holder="other", seconds=1), False),
+    ],
+    ids=["new", "released", "released with work left", "of this pod's earlier container", "another's", "a short one"],
+)
+def test_only_who_released_it_when_all_was_done_has_left_nothing_that_may_still_come(
+    found: Lease | None,
+    is_so: bool,  # noqa: FBT001
+) -> None:
+    assert is_handed_over(found) is is_so
+
+
+def test_whoever_releases_it_is_followed_at_once_though_something_is_left() -> None:
+    assert decide(released(MINE, NOW, is_all_done=False), "other", timedelta(0)) is Step.TAKE
 
 
 @given(st.floats(0, 1000))

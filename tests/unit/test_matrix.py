@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_other_clocks_and_other_times_are_not_held_to_that() -> None:
     assert verdict([calm, named_alike], []) != []
 
 
+def test_the_end_of_an_obstacle_is_followed_by_the_outcome_within_a_limit() -> None:
+    calm, row = Note(_CALM, JOB_END, 0.5), "test_obstacles.py::test_quota_exceeded_then_lifted"
+    quick = [Note(row, "quota raised to outcome", seconds) for seconds in (13.2, 44.9)]
+    assert verdict([calm, *quick], []) == []
+    assert verdict([calm, *quick, Note(row, "quota raised to outcome", 45.0)], []) == [
+        f"The truth took too long: {row}, quota raised to outcome, took 45.00 s, and has to be below 45 s."
+    ]
+
+
 def test_nothing_measured_is_no_success() -> None:
     assert verdict([Note(test, JOB_END, 0.1) for test in OTHER_CLOCKS], []) == [
         "No time from a Job's end to its outcome was measured without a fault of the platform."
@@ -105,31 +115,79 @@ def test_a_job_whose_end_or_outcome_was_not_seen_is_a_failure(tmp_path: Path, mo
     assert [(found.what, found.seconds) for found in matrix.read()[0]] == [(JOB_END, 2.5)]
 
 
-@pytest.mark.parametrize(("seconds", "code"), [(2.0, 0), (4.0, 1)])
-def test_rounds_that_are_green_fail_where_the_truth_was_late(
-    seconds: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    notes, document = tmp_path / "notes.jsonl", tmp_path / "document.md"
-    document.write_text("<!-- figures: make matrix -->\n<!-- end of figures -->\n")
-    outages = []
+class Rounds(NamedTuple):
+    """Rounds in which no test fails, and what they were told."""
+
+    document: Path
+    outages: list[str]
+    handed_on: list[list[str]]
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["matrix", *arguments])
+        return matrix.main()
+
+
+_NO_FIGURES = "<!-- figures: make matrix -->\n<!-- end of figures -->\n"
+
+
+@pytest.fixture(params=[2.0])
+def rounds(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    found = Rounds(tmp_path / "document.md", [], [])
+    found.document.write_text(_NO_FIGURES)
 
     def passes(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
-        outages.append(env["RUNYARD_OUTAGE_SECONDS"])
-        with notes.open("a") as file:
-            file.write(json.dumps({"test": _CALM, "what": JOB_END, "seconds": seconds}) + "\n")
+        found.outages.append(env["RUNYARD_OUTAGE_SECONDS"])
+        found.handed_on.append(command[command.index("--ignore=tests/cluster/commands") + 1 :])
+        with matrix.NOTES.open("a") as file:
+            file.write(json.dumps({"test": _CALM, "what": JOB_END, "seconds": request.param}) + "\n")
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(matrix, "NOTES", notes)
-    monkeypatch.setattr(matrix, "DOCUMENT", document)
+    monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
+    monkeypatch.setattr(matrix, "DOCUMENT", found.document)
     monkeypatch.setattr(subprocess, "run", passes)
-    monkeypatch.delenv("RUNYARD_OUTAGE_SECONDS", raising=False)
-    monkeypatch.setattr(sys, "argv", ["matrix"])
+    for name in ("RUNYARD_OUTAGE_SECONDS", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    return found
 
-    assert matrix.main() == code
 
-    assert outages == ["300"] * 3, "three rounds of everything"
-    assert f"3 trainings, p50 {seconds:.2f} s" in document.read_text(), "what was measured is written down"
+@pytest.mark.parametrize(("rounds", "code"), [(2.0, 0), (4.0, 1)], indirect=["rounds"])
+def test_rounds_that_are_green_fail_where_the_truth_was_late(
+    rounds: Rounds, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rounds.run(monkeypatch) == code
+
+    assert rounds.outages == ["300"] * 3, "three rounds of everything"
+    assert rounds.handed_on == [[]] * 3
+    assert "3 trainings, p50 " in rounds.document.read_text(), "what was measured is written down"
     assert capsys.readouterr().err.startswith("The truth took too long") == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "addopts", "why"),
+    [
+        (["-k", "burst"], "", "pytest was told -k burst, which may leave rows out"),
+        ([f"--deselect={_BURST}"], "", f"pytest was told --deselect={_BURST}, which may leave rows out"),
+        ([], "-k burst", "pytest was told PYTEST_ADDOPTS=-k burst, which may leave rows out"),
+        (["--rounds=1"], "", "there are to be 3 rounds, and this was 1"),
+    ],
+)
+def test_figures_of_a_part_are_printed_and_not_published(
+    rounds: Rounds,
+    arguments: list[str],
+    addopts: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", addopts)
+
+    assert rounds.run(monkeypatch, *arguments) == 0
+
+    assert rounds.document.read_text() == _NO_FIGURES
+    said = capsys.readouterr().out
+    assert "| test_endings.py: exit_code[1] | Job's end to outcome |" in said
+    assert said.endswith(f"{rounds.document} is left as it was: {why}.\n")
+    assert rounds.handed_on[0] == [argument for argument in arguments if "--rounds" not in argument]
 
 
 @pytest.mark.parametrize("test", OTHER_CLOCKS)

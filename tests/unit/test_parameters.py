@@ -73,10 +73,17 @@ def test_names_that_it_cannot_have(name: str) -> None:
     assert "letters, digits and underscores" in found.message
 
 
-@pytest.mark.parametrize("value", [None, [], {}, [1], {"a": 1}])
-def test_only_scalars(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (None, ""),
+        *((value, ", and not a list: write it as one string, which the script takes apart") for value in ([], [1])),
+        *((value, ", and not an object: give each of its fields a parameter of its own") for value in ({}, {"a": 1})),
+    ],
+)
+def test_only_scalars(value: Any, remedy: str) -> None:
     [found] = problems(training_run(parameters={"a": value}).spec)
-    assert str(found) == "spec.parameters.a: Invalid value: give it a number, a string or a boolean"
+    assert str(found) == f"spec.parameters.a: Forbidden: must be a number, a string or a boolean{remedy}"
 
 
 def test_all_unknown_references_are_named_with_their_places() -> None:

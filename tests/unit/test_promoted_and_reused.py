@@ -6,19 +6,9 @@ from typing import Any
 import pytest
 
 from runyard.api import reuse
+from runyard.api.facts import JobFacts, JobState, Missing, PromotionOutcome, TrackingFacts
 from runyard.api.outcome import Outcome, Reason, ReusedFrom, TrainingRunStatus
-from runyard.api.status import (
-    JobFacts,
-    JobState,
-    Missing,
-    PromotionOutcome,
-    TrackingFacts,
-    assemble,
-    is_told,
-    is_urgent,
-    lacking,
-    refused,
-)
+from runyard.api.status import assemble, is_told, is_urgent, lacking, refused
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator.decide import Decision, Earlier, Observed, decide, remembered

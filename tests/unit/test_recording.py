@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from runyard.api.facts import JobFacts, JobState, TrackingFacts
 from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import OUTCOME_TAG, POD_TAG
-from runyard.api.status import JobFacts, JobState, TrackingFacts
 from runyard_operator.decide import Decision
 from runyard_operator.mirror import View
 from runyard_operator.objects import Key
@@ -34,8 +34,11 @@ class Bench:
         operator = world.start_operator()
         self.mlflow, self.line, self.api = world.mlflow, operator.to_mlflow, operator.to_api
         self.changed: list[Key] = []
+        self.late_for = timedelta(0)
         parts = operator.recorder
-        self.recorder = Recorder(parts.tracking, parts.logs, "here", world.clock.now, self.changed.append)
+        self.recorder = Recorder(
+            parts.tracking, parts.logs, "here", world.clock.now, self.changed.append, lambda: self.late_for
+        )
 
     def record(self, *attempts: Attempt) -> tuple[list[Attempt], TrackingFacts, timedelta | None]:
         """Ask once; no more time passes than the recorder takes."""
@@ -202,12 +205,34 @@ def test_a_run_that_may_come_yet_is_waited_for(bench: Bench) -> None:
     bench.line.expect(3, Fault.TIMED_OUT)  # the making: searches and the experiment come before it
     bench.record(SUCCEEDED)
     bench.world.clock.run_for(10)
-    _, facts, _ = bench.record(SUCCEEDED)
-    assert "may come yet" in (facts.problem or "")
+    _, facts, again = bench.record(SUCCEEDED)
+    assert "did not answer POST api/2.0/mlflow/runs/create" in (facts.problem or "")
+    assert again
+    assert 4 <= again.total_seconds() <= 5, "fifteen since it was given up"
     bench.mlflow.start("team", {POD_TAG: SUCCEEDED.uid})  # there it is
     bench.world.clock.run_for(20)
     assert bench.record(SUCCEEDED)[0][0].recorded_at
     assert len(bench.mlflow.tagged(POD_TAG, SUCCEEDED.uid)) == 1
+
+
+def test_a_run_that_an_earlier_operator_may_have_asked_for_is_made_when_that_cannot_come_any_more(bench: Bench) -> None:
+    bench.late_for = timedelta(seconds=9)
+    _, facts, again = bench.record(SUCCEEDED)
+    assert (facts.problem, again, bench.mlflow.runs) == (None, timedelta(seconds=9), {})
+    calls = bench.line.calls
+    bench.record(SUCCEEDED)
+    assert bench.line.calls == calls, "no event is a reason to look earlier"
+    bench.late_for = timedelta(0)
+    bench.world.clock.run_for(9)
+    [told], _, again = bench.record(SUCCEEDED)
+    assert (told.run_id, again) == (bench.run_of(SUCCEEDED)["info"]["run_id"], None)
+
+
+def test_a_run_that_is_there_is_corrected_though_an_earlier_operator_may_have_asked_for_others(bench: Bench) -> None:
+    bench.late_for = timedelta(seconds=9)
+    bench.mlflow.start("team", {POD_TAG: SUCCEEDED.uid})
+    assert bench.record(SUCCEEDED)[0][0].recorded_at
+    assert bench.run_of(SUCCEEDED)["info"]["status"] == "FINISHED"
 
 
 def test_artifacts_that_can_never_be_stored_are_told_once(bench: Bench) -> None:

@@ -7,20 +7,10 @@ from typing import Any
 import pytest
 
 from runyard.api.datasets import FetchedDataset
+from runyard.api.facts import JobFacts, JobState, Missing, TrackingFacts
 from runyard.api.outcome import Attempt, Outcome, Reason, TrackingStatus, TrainingRunStatus
 from runyard.api.source import ResolvedSource
-from runyard.api.status import (
-    JobFacts,
-    JobState,
-    Missing,
-    TrackingFacts,
-    assemble,
-    doubted,
-    is_final,
-    is_settled,
-    is_told,
-    refused,
-)
+from runyard.api.status import assemble, doubted, is_final, is_settled, is_told, refused
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from tests.support.factories import at, attempt, condition, training_run
@@ -469,9 +459,22 @@ def test_a_status_has_room_for_five_hundred_workers_that_were_evicted_again_and_
     ]
     found = status_of(JobFacts(state=RUNNING), *workers, run=training_run(workers=512))
     assert len(found.attempts) == 512 + 10
-    assert found.attempt_count == 4 * 512
+    assert (found.attempt_count, found.attempt_number) == (4 * 512, 4)
     assert len(json.dumps(found.to_json())) < 1 << 20
     assert [each.worker for each in found.attempts if each.datasets] == [0]
+
+
+def test_workers_share_an_attempt_and_the_one_tried_most_says_which_it_is() -> None:
+    status = status_of(JobFacts(state=RUNNING), run=training_run(workers=2))
+    assert status.attempt_number == 0
+    begun = [0, 0]
+    for index, number in ((0, 1), (1, 1), (0, 2), *((0, again) for again in range(3, 16)), (1, 15), (0, 16)):
+        begun[index] += 1
+        new = worker(index, GONE, "Evicted", uid=f"{begun[index]}-{index}", recorded_at=at(70))
+        run = training_run(workers=2, status=status)
+        status = status_of(JobFacts(state=RUNNING), *status.attempts, new, run=run)
+        assert (status.attempt_number, status.attempt_count) == (number, sum(begun))
+    assert len(status.attempts) < sum(begun), "the oldest are no longer listed"
 
 
 def test_what_is_not_recorded_yet_is_listed_however_many_there_are() -> None:

@@ -125,6 +125,7 @@ def _of_pod(pod: Pod, earlier: Attempt | None, job: Job | None, now: datetime) -
     base = Attempt(
         pod=pod.metadata.name,
         worker=pod.worker,
+        number=earlier.number if earlier else None,
         uid=pod.metadata.uid,
         node=pod.spec.node_name,
         outcome=Outcome.PENDING,

@@ -122,14 +122,15 @@ class ContainerLogs:
 
     @asynccontextmanager
     async def of_attempt(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[AsyncIterator[Tail]]:
-        """Give each container's log in turn, and for the training a sentence where there is none."""
+        """Give each container's log in turn, and a sentence where there is none."""
         async with self._stores_of.node(attempt.node), self._stores:
             yield self._each(namespace, view, attempt)
 
     async def _each(self, namespace: str, view: View, attempt: Attempt) -> AsyncIterator[Tail]:
         kept = view.logs.get(attempt.uid, {})
         pod = view.pods.get(attempt.uid)
-        begun = pod.container_names if pod else [TRAINING_CONTAINER]
+        # Of a pod that is gone, its Job knows which containers it had.
+        begun = pod.container_names if pod else view.job.container_names if view.job else [TRAINING_CONTAINER]
         for container in dict.fromkeys([*begun, *kept]):
             before = kept.get(container)
             found = Tail(container, before)

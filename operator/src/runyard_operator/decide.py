@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from runyard.api import reuse
+from runyard.api.facts import JobFacts, JobState
 from runyard.api.model import JsonObject
 from runyard.api.outcome import Attempt, Outcome, Reason, ReusedFrom
 from runyard.api.records import Run
-from runyard.api.status import SUCCEEDED, JobFacts, JobState, deciding, is_final
+from runyard.api.status import SUCCEEDED, deciding, is_final
 from runyard.api.trainingrun import OnDuplicate, TrainingRun
 from runyard_operator import attempts, jobs
 from runyard_operator.objects import FAILED_BECAUSE, Job, Pod

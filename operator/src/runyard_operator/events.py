@@ -7,6 +7,8 @@ from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStat
 from runyard.api.status import PROMOTED, SUCCEEDED, TRACKED, condition_status
 
 NORMAL, WARNING = "Normal", "Warning"
+# The kubelet's word where a Secret or ConfigMap that a container's environment is from, or a key of it, is missing.
+_UNCONFIGURED = "CreateContainerConfigError: "
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ def between(before: TrainingRunStatus, after: TrainingRunStatus, *, retries: int
             code = "" if attempt.exit_code is None else f", exit code {attempt.exit_code}"
             whose = f" of the container {attempt.container}" if code and attempt.container else ""
             yield Event(WARNING, "AttemptFailed", "Run", f"Pod {attempt.pod} ended: {attempt.reason}{code}{whose}")
+    stuck = next((attempt for attempt in after.attempts if _cannot_begin(attempt)), None)
+    if stuck and not any(_cannot_begin(attempt) for attempt in before.attempts):  # of many workers one tells it
+        yield Event(WARNING, "CannotBegin", "Run", f"Pod {stuck.pod} begins once this is mended: {stuck.message}")
     if after.phase is Phase.SUSPENDED and before.phase not in {None, Phase.SUSPENDED}:
         yield Event(NORMAL, "Suspended", "Suspend", "No pod runs until spec.suspend is false")
     yield from _of_outcome(before, after)
@@ -69,6 +74,11 @@ def _of_promotion(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterat
         # That a training failed is an event already.
         if promoted.status == "False" and promoted.reason not in {Reason.TRAINING_FAILED, Reason.INVALID_SPEC}:
             yield Event(NORMAL, "NotPromoted", "Promote", f"{promoted.reason}: {promoted.message}")
+
+
+def _cannot_begin(attempt: Attempt) -> bool:
+    """Whether a pod waits for what somebody must give it, such as a Secret: nothing else tells of it, nor ends it."""
+    return attempt.outcome is Outcome.PENDING and (attempt.message or "").startswith(_UNCONFIGURED)
 
 
 def _is_news(attempt: Attempt, retries: int) -> bool:

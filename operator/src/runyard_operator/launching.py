@@ -44,9 +44,7 @@ class Launcher:
         try:
             found = await self._created(key, run, view)
         except ClusterError as error:
-            # A quota forbids it. Whatever else is in the way passes, or is told when it has lasted a while.
-            since = view.confirmed_at or self.now()
-            if error.status != HTTPStatus.FORBIDDEN and self.now() - since < _TOLD_AFTER:
+            if self._may_pass(error, view):
                 raise
             log.warning("the Job cannot be made yet: %s", error)
             return str(error)
@@ -59,8 +57,16 @@ class Launcher:
             view.see_job(found)
         return None
 
-    async def refused_besides(self, key: Key, run: TrainingRun) -> list[Problem]:
-        """Return what the API server has against the Job of a resource whose parameters are wrong."""
+    def _may_pass(self, error: ClusterError, view: View) -> bool:
+        """Whether it is too early to tell: a quota forbids it; whatever else is in the way passes, or lasts a while."""
+        since = view.confirmed_at or self.now()
+        return error.status != HTTPStatus.FORBIDDEN and self.now() - since < _TOLD_AFTER
+
+    async def refused_besides(self, key: Key, run: TrainingRun, view: View) -> list[Problem]:
+        """Return what the API server has against the Job of a resource whose parameters are wrong.
+
+        Nothing, where it does not say: as by a quota, or while a webhook is down, which have no say in what is wrong.
+        """
         spec = run.spec.model_copy(update={"parameters": parameters.usable(run.spec)})
         likely = run.model_copy(update={"spec": spec})
         try:
@@ -68,8 +74,9 @@ class Launcher:
         except JobRefused as error:
             return list(error.problems)
         except ClusterError as error:
-            if error.status != HTTPStatus.FORBIDDEN:  # as by a quota, which has no say in what is wrong
+            if self._may_pass(error, view):
                 raise
+            log.warning("the Job cannot be tried: %s", error)
         return []
 
     async def _created(self, key: Key, run: TrainingRun, view: View) -> Job | str | None:

@@ -76,9 +76,21 @@ def held(found: Lease | None, me: str, seconds: int, now: datetime) -> Lease:
     )
 
 
-def released(found: Lease, now: datetime) -> Lease:
-    """Return what the Lease is to say when its holder has gone in good order: anybody may take it at once."""
-    return found.model_copy(update={"holder": "", "seconds": _RELEASED_SECONDS, "renewed_at": now})
+def released(found: Lease, now: datetime, *, is_all_done: bool) -> Lease:
+    """Return what the Lease is to say when its holder goes: anybody may take it at once.
+
+    Its length says whether anything is left that may still come of what the holder had in work.
+    """
+    seconds = _RELEASED_SECONDS if is_all_done else found.seconds
+    return found.model_copy(update={"holder": "", "seconds": seconds, "renewed_at": now})
+
+
+def is_handed_over(found: Lease | None) -> bool:
+    """Whether nobody has left anything in work: there was no holder, or it released the Lease when all was done.
+
+    One that was killed has not, though its container, started again, is the holder by its name.
+    """
+    return found is None or (not found.holder and found.seconds <= _RELEASED_SECONDS)
 
 
 @dataclass
@@ -98,6 +110,7 @@ class Elector:
     _waited_at: float | None = None
     _renewed_at: float | None = None
     _leads_since: float | None = None
+    _is_handed_over: bool = False
     _trouble: str = ""
 
     @property
@@ -108,6 +121,13 @@ class Elector:
     def has_led_for(self, seconds: float) -> bool:
         """Whether nobody else can have held the Lease for that long."""
         return self.is_leading and self._leads_since is not None and time.monotonic() >= self._leads_since + seconds
+
+    def late_for(self, longest: timedelta) -> timedelta:
+        """Return for how long a request of an earlier holder may still come, none being on its way for longer."""
+        if self._is_handed_over:
+            return timedelta(0)
+        led_for = 0.0 if self._leads_since is None else time.monotonic() - self._leads_since
+        return max(longest - timedelta(seconds=led_for), timedelta(0))
 
     @property
     def installation(self) -> str:
@@ -160,7 +180,7 @@ class Elector:
                     f"{self.seconds} s"
                 )
 
-    async def release(self) -> None:
+    async def release(self, *, is_all_done: bool) -> None:
         """Give the Lease back, so that a successor need not wait for its end."""
         if not self.is_leading:
             return
@@ -172,7 +192,7 @@ class Elector:
                     self._see(await self.cluster.lease(self.namespace, self.name))
                     if self._found is None or self._found.holder != self.identity:
                         return
-                    if await self._write(released(self._found, datetime.now(UTC))):
+                    if await self._write(released(self._found, datetime.now(UTC), is_all_done=is_all_done)):
                         break
         except (ClusterError, aiohttp.ClientError, TimeoutError) as error:
             log.warning("the Lease could not be released: %s", str(error) or type(error).__name__)
@@ -203,11 +223,12 @@ class Elector:
         self._waited_at = time.monotonic() if step is Step.WAIT else None
         if step is Step.WAIT:
             return False
-        if not await self._write(held(self._found, self.identity, self.seconds, datetime.now(UTC))):
+        before = self._found
+        if not await self._write(held(before, self.identity, self.seconds, datetime.now(UTC))):
             return False
         # From before it was written: others begin to count when they see it, which is later.
         if not self.is_leading:
-            self._leads_since = time.monotonic()
+            self._leads_since, self._is_handed_over = time.monotonic(), is_handed_over(before)
         self._renewed_at = began
         return True
 

@@ -27,7 +27,7 @@ from runyard_operator.queue import ReconcileQueue
 from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
 from runyard_operator.sweep import Sweeper
-from runyard_operator.tracking import Tracking, TrackingError
+from runyard_operator.tracking import MAY_STILL_COME, Tracking, TrackingError
 
 log = logging.getLogger("runyard_operator")
 
@@ -96,7 +96,8 @@ async def _run(found: settings.Settings) -> None:
             installation = elector.installation
             platform = Platform(found.tracking_uri, installation, found.prepare_image)
             container_logs = ContainerLogs(cluster, mirror, found.log_tail_bytes, now)
-            recorder = Recorder(tracking, container_logs, installation, now, queue.add)
+            late_for = partial(elector.late_for, MAY_STILL_COME)
+            recorder = Recorder(tracking, container_logs, installation, now, queue.add, late_for)
             launcher = Launcher(cluster, platform, recorder, now)
             is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
             reconciler = Reconciler(cluster, found, launcher, mirror, recorder, now, is_alone)
@@ -108,9 +109,9 @@ async def _run(found: settings.Settings) -> None:
                 sweeping = group.create_task(sweeper.run(found.sweep_pause))
                 await watching.watch(registry, found.namespaces, found.watch_silence_seconds, stop)
                 sweeping.cancel()
-                await _finish(queue, working, recorder)
+                is_all_done = await _finish(queue, working, recorder)
                 holding.cancel()
-            await elector.release()
+            await elector.release(is_all_done=is_all_done)
 
 
 async def _attend(reconciler: Reconciler, key: Key) -> timedelta | None:
@@ -158,8 +159,8 @@ async def _hold(elector: Elector) -> None:
         os._exit(_LEASE_LOST_CODE)
 
 
-async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recorder: Recorder) -> None:
-    """Let what is in work end, and begin nothing."""
+async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recorder: Recorder) -> bool:
+    """Let what is in work end, and begin nothing; return whether all has ended."""
     log.info("stopping: %d resources are in work", queue.in_work)
     queue.stop()
     try:
@@ -169,6 +170,8 @@ async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recor
     except TimeoutError:
         log.warning("left in work after %d s: %s", SHUTDOWN_SECONDS, "; ".join(queue.stuck(0)) or "records")
         working.cancel()
+        return False
+    return True
 
 
 async def _load_credentials() -> None:

@@ -82,8 +82,29 @@ class ObjectCondition(Model):
     last_transition_time: Time | None = None
 
 
+class Named(Model):
+    """Of a container of a template, its name."""
+
+    name: str
+
+
+class TemplateSpec(Model):
+    """The containers of a Job's pods."""
+
+    init_containers: list[Named] = Field(default_factory=list)
+    containers: list[Named] = Field(default_factory=list)
+
+
+class Template(Model):
+    """What a Job's pods are made from."""
+
+    spec: TemplateSpec = Field(default_factory=TemplateSpec)
+
+
 class JobSpec(Model):
-    """What can change in a Job."""
+    """What can change in a Job, and what its pods are."""
+
+    template: Template = Field(default_factory=Template)
 
     suspend: bool = False
     backoff_limit: int | None = None
@@ -131,6 +152,12 @@ class Job(Model):
             return bool(counted and not self.failing) or self.condition("Complete") is not None
         spans = [span.split("-") for span in self.status.completed_indexes.split(",") if span]
         return any(int(span[0]) <= worker <= int(span[-1]) for span in spans)
+
+    @property
+    def container_names(self) -> list[str]:
+        """The containers of its pods, the training's first."""
+        found = [*self.spec.template.spec.init_containers, *self.spec.template.spec.containers]
+        return [TRAINING_CONTAINER, *(each.name for each in found if each.name != TRAINING_CONTAINER)]
 
     @property
     def failing(self) -> ObjectCondition | None:

@@ -9,19 +9,10 @@ from http import HTTPStatus
 from pydantic import ValidationError
 
 from runyard.api import checks
+from runyard.api.facts import JobState
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Outcome, TrainingRunStatus
-from runyard.api.status import (
-    JobState,
-    acknowledged,
-    assemble,
-    doubted,
-    is_final,
-    is_settled,
-    is_told,
-    is_urgent,
-    refused,
-)
+from runyard.api.status import acknowledged, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator import events, metrics
@@ -98,7 +89,7 @@ class Reconciler:
         # What was begun is seen to its end, whatever its specification was changed to since.
         has_begun = run.status.job or view.job
         if not has_begun and (problems := checks.problems(run.spec)) and not await self._finds_job(key, view):
-            return await self._refuse(key, run, view, [*problems, *await self.launcher.refused_besides(key, run)])
+            return await self._refuse(key, run, view, [*problems, *await self.launcher.refused_besides(key, run, view)])
         return await self._advance(key, run, view)
 
     async def _finds_job(self, key: Key, view: View) -> bool:

@@ -10,6 +10,7 @@ import yaml
 
 from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
+from runyard.api.facts import JobState, Missing, TrackingFacts
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.records import (
@@ -28,7 +29,7 @@ from runyard.api.records import (
     source_correction,
 )
 from runyard.api.requirements import missing, needs_closing
-from runyard.api.status import JobState, Missing, TrackingFacts, is_tracked, lacking
+from runyard.api.status import is_tracked, lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import TrackingUnavailable
 from runyard_operator import metrics
@@ -47,7 +48,7 @@ from runyard_operator.told import (
     require_late_ones,
     result_id,
 )
-from runyard_operator.tracking import ArtifactsUnreachable, ExperimentDeleted, Tracking, TrackingError
+from runyard_operator.tracking import ArtifactsUnreachable, ExperimentDeleted, MayStillCome, Tracking, TrackingError
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Recorder:
     installation: str
     now: Callable[[], datetime]
     changed: Callable[[Key], None]
+    late_for: Callable[[], timedelta]
+    """How long what an earlier operator asked MLflow for may still come."""
     _recordings: dict[Key, Recording] = field(default_factory=dict)
 
     async def record(
@@ -183,13 +186,17 @@ class Recorder:
                 self.changed(key)
 
     def _failed(self, recording: Recording, error: Exception) -> None:
+        recording.failures += 1
+        if isinstance(error, MayStillCome):  # nothing is wrong that was not told before
+            log.info("not recorded yet: %s", error)
+            recording.not_before = self.now() + error.pause
+            return
         is_expected = isinstance(error, TrackingError | ClusterError | TrackingUnavailable)
         log.warning("not recorded yet: %s", error, exc_info=None if is_expected else error)
         reason = Reason.EXPERIMENT_DELETED if isinstance(error, ExperimentDeleted) else Reason.TRACKING_UNAVAILABLE
         problem = str(error) or type(error).__name__
         recording.facts = replace(recording.facts, problem=problem, problem_reason=reason)
-        recording.not_before = self.now() + pause_after(recording.failures, _LONGEST_PAUSE_SECONDS)
-        recording.failures += 1
+        recording.not_before = self.now() + pause_after(recording.failures - 1, _LONGEST_PAUSE_SECONDS)
 
     async def _attend(
         self,
@@ -225,7 +232,7 @@ class Recorder:
     ) -> None:
         """Promote the model of a training that succeeded, once MLflow agrees with all of it."""
         await recorded
-        require_late_ones(recording, self.now())
+        require_late_ones(recording, self.now(), self.late_for())
         asked = run.spec.promote
         run_id = result_id(recording, run, decision)
         if asked is None or run_id is None:
@@ -332,7 +339,7 @@ class Recorder:
         self, recording: Recording, run: TrainingRun, name: str, tags: dict[str, str], begun: datetime
     ) -> Run:
         """Make a run, unless one was asked for a moment ago that may come yet."""
-        require_late_ones(recording, self.now())
+        require_late_ones(recording, self.now(), self.late_for())
         try:
             found = await self.tracking.create_run(run.experiment, name, tags, begun)
         except TrackingError as error:

@@ -19,7 +19,7 @@ from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import remembered, standing_for
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
-from runyard_operator.tracking import Tracking, TrackingError
+from runyard_operator.tracking import ArtifactsUnreachable, Tracking, TrackingError, require_reachable
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +126,10 @@ class Sweeper:
 
     async def _find_deleted(self, bodies: Sequence[JsonObject]) -> None:
         settled = [found for found in map(_lenient, bodies) if is_settled(found) and found.status.tracking]
-        by_run = {str(found.status.tracking.run_id): found for found in settled if found.status.tracking}
-        there = await self.tracking.live_ids(list(by_run))
-        for run_id, resource in by_run.items():
+        # Several may share a run, which one of them logged and the others use again.
+        with_runs = [(found, str(found.status.tracking.run_id)) for found in settled if found.status.tracking]
+        there = await self.tracking.live_ids(sorted({run_id for _, run_id in with_runs}))
+        for resource, run_id in with_runs:
             with logs.about(resource.metadata.namespace, resource.metadata.name):
                 await self._guarded("a mark", self._mark(resource, run_id, is_there=run_id in there))
 
@@ -147,8 +148,14 @@ class Sweeper:
 
     async def _back(self, resource: TrainingRun, run_id: str) -> tuple[str, Reason, str]:
         """Return what is to be said of a resource whose run was deleted, and is there again."""
+        run = await self.tracking.run(run_id)
+        try:
+            if not resource.status.reused_from:  # what another training stored is no matter of this one
+                require_reachable(run)
+        except ArtifactsUnreachable as error:
+            return "False", Reason.ARTIFACTS_UNREACHABLE, str(error)
         if resource.status.phase is Phase.SUCCEEDED:
-            runs = [await self.tracking.run(run_id)]
+            runs = [run]
             for attempt in resource.status.attempts[-1:]:
                 runs += await self.tracking.runs_of_pod(attempt.uid)
             if lacks := missing(resource.spec.tracking, runs):

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from runyard.api.environment import AssignedRun
+from runyard.api.facts import JobState, TrackingFacts
 from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import outcome_tags
-from runyard.api.status import JobState, TrackingFacts, is_told
+from runyard.api.status import is_told
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard_operator.decide import Decision, Earlier, standing_for
 from runyard_operator.mirror import View
-from runyard_operator.tracking import TrackingError
-
-# How long a request may be on its way through whatever lies before MLflow.
-_MAY_STILL_COME = timedelta(seconds=15)
+from runyard_operator.tracking import MAY_STILL_COME, MayStillCome
 
 
 @dataclass
@@ -81,10 +79,21 @@ def result_id(recording: Recording, run: TrainingRun, decision: Decision) -> str
     return last.run_id or (run.status.tracking.run_id if run.status.tracking else None)
 
 
-def require_late_ones(recording: Recording, now: datetime) -> None:
-    """Do nothing while a request that nobody waits for any more may still come to MLflow."""
-    if recording.asked_at and now - recording.asked_at < _MAY_STILL_COME:
-        raise TrackingError("MLflow did not say whether it made what it was asked for, which may come yet")
+def require_late_ones(recording: Recording, now: datetime, of_earlier: timedelta) -> None:
+    """Make nothing while a request that nobody waits for any more may still come to MLflow.
+
+    Args:
+        recording: what this process asked for.
+        now: the time.
+        of_earlier: for how long requests of an earlier process may still come.
+
+    Raises:
+        MayStillCome: it says until when.
+
+    """
+    of_ours = recording.asked_at + MAY_STILL_COME - now if recording.asked_at else timedelta(0)
+    if (pause := max(of_ours, of_earlier)) > timedelta(0):
+        raise MayStillCome(pause)
 
 
 def assigned_id(run: TrainingRun, recording: Recording) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from http.client import responses
 from typing import Any
@@ -16,7 +16,11 @@ from runyard.api.model import JsonObject
 from runyard.api.records import INSTALLATION_TAG, POD_TAG, UID_TAG, Correction, Run, RunStatus, model_address
 
 API = "api/2.0/mlflow"
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=3, sock_read=10)
+_CONNECT_SECONDS, _SILENCE_SECONDS = 3, 10
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+# How long MLflow may still do what it was asked for when nobody waits for that any more: a little longer than anybody
+# would have waited. No request has a name by which a second one could be known for the same.
+MAY_STILL_COME = timedelta(seconds=_CONNECT_SECONDS + _SILENCE_SECONDS + 2)
 # Where artifacts are kept may hang while MLflow answers: the rest is for what is true of runs.
 _REQUESTS_AT_ONCE, _OF_ARTIFACTS = 16, 8
 _PAGE = 1000
@@ -39,6 +43,16 @@ class TrackingError(Exception):
         if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
             return False
         return cause is not None or (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class MayStillCome(TrackingError):
+    """Something is to be made that was perhaps asked for before, and may come yet; `pause` is until it cannot."""
+
+    def __init__(self, pause: timedelta) -> None:
+        """Say how long it is waited for."""
+        self.pause = pause
+        seconds = pause.total_seconds()
+        super().__init__(f"MLflow may still make what it was asked for before: it is made anew in {seconds:.0f} s")
 
 
 class ArtifactsUnreachable(TrackingError):
@@ -223,13 +237,14 @@ class Tracking:
         return any(found.get("path") == path for found in answer.get("files", []))
 
     async def upload(self, run: Run, path: str, content: bytes) -> None:
-        """Store an artifact of a run through the server's proxy."""
-        scheme, _, root = run.artifact_uri.partition(":")
-        if scheme != "mlflow-artifacts":
-            raise ArtifactsUnreachable(
-                f"run {run.id} keeps its artifacts at {run.artifact_uri}, which only its own client reaches: "
-                "start MLflow with --serve-artifacts"
-            )
+        """Store an artifact of a run through the server's proxy.
+
+        Raises:
+            ArtifactsUnreachable: the run's are kept elsewhere.
+
+        """
+        require_reachable(run)
+        _, _, root = run.artifact_uri.partition(":")
         # The part after the scheme may begin with //host/.
         stripped = "".join(root.split("/", 3)[3:]) if root.startswith("//") else root.lstrip("/")
         where = f"api/2.0/mlflow-artifacts/artifacts/{quote(f'{stripped}/{path}')}"
@@ -345,6 +360,20 @@ class Tracking:
             what = str(error) or type(error).__name__
             said = f"MLflow at {self._uri} did not answer {method} {path}: {what}"
             raise TrackingError(without_logins(said)) from error
+
+
+def require_reachable(run: Run) -> None:
+    """See that a run's artifacts go by way of MLflow.
+
+    Raises:
+        ArtifactsUnreachable: they do not.
+
+    """
+    if not run.artifact_uri.startswith("mlflow-artifacts:"):
+        raise ArtifactsUnreachable(
+            f"run {run.id} keeps its artifacts at {run.artifact_uri}, which only its own client reaches: "
+            "start MLflow with --serve-artifacts"
+        )
 
 
 def to_tags(tags: Mapping[str, str]) -> list[JsonValue]:

@@ -26,13 +26,15 @@ from runyard.api.trainingrun import (
     TrainingRunSpec,
 )
 
+# Of two fields a column takes the first that is there: what was settled before there was an `attemptNumber` has only
+# the other, and the experiment of a spec that names none is the namespace of the metadata.
 _COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
     ("Run", "string", ".status.tracking.runId", 0),
-    ("Attempts", "integer", ".status.attemptCount", 0),
+    ("Attempts", "integer", ".status['attemptNumber', 'attemptCount']", 0),
     ("Duration", "string", ".status.duration", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Experiment", "string", ".spec.experiment", 1),
+    ("Experiment", "string", ".*['experiment', 'namespace']", 1),
     ("Metric", "string", ".status.metric", 1),
     ("Message", "string", ".status.message", 1),
 )

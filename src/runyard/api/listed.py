@@ -34,3 +34,19 @@ def count(before: TrainingRunStatus, attempts: Sequence[Attempt]) -> int:
     """Return how many attempts there were, those that are no longer listed included."""
     listed = {attempt.uid for attempt in before.attempts}
     return (before.attempt_count or 0) + sum(attempt.uid not in listed for attempt in attempts)
+
+
+def numbered(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Number each worker's attempts, oldest first: its last is always listed, and says how many it has had."""
+    last: dict[int | None, int] = {}
+    found = []
+    for attempt in attempts:
+        number = attempt.number or last.get(attempt.worker, 0) + 1
+        last[attempt.worker] = max(number, last.get(attempt.worker, 0))
+        found.append(attempt.model_copy(update={"number": number}))
+    return found
+
+
+def reached(count: int, attempts: Sequence[Attempt]) -> int:
+    """Return which attempt a resource is at: its workers share one, so that it is not how many pods there were."""
+    return max((attempt.number for attempt in attempts if attempt.number), default=count)

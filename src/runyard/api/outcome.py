@@ -96,6 +96,7 @@ class Attempt(Model):
 
     pod: str = Field(description="Name of the pod.")
     worker: int | None = Field(None, description="The pod's index among several workers, its RANK.")
+    number: int | None = Field(None, description="Which pod of that worker's it is, from 1 on.")
     uid: str = Field(description="UID of the pod; its runs carry it as the tag runyard.dev/pod.")
     node: str | None = None
     outcome: Outcome
@@ -146,7 +147,10 @@ class TrainingRunStatus(Model):
     completion_time: Time | None = None
     duration: str | None = Field(None, description="From start to completion, for people.")
     job: str | None = Field(None, description="Name of the Job.")
-    attempt_count: int | None = Field(None, description="How many attempts there were, also those no longer listed.")
+    attempt_count: int | None = Field(None, description="How many pods there were, also those no longer listed.")
+    attempt_number: int | None = Field(
+        None, description="Which attempt it is at; workers share one, and it is the most pods that one of them had."
+    )
     attempts: list[Attempt] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},

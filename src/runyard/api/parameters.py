@@ -13,6 +13,13 @@ from runyard.errors import Problem
 _REFERENCE = re.compile(r"\$\(params\.([^)]*)\)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+# As the policy beside the definition says it (charts/runyard/files/crds/parameters-policy.yaml).
+_NOT_SCALAR: dict[type, str] = {
+    list: ", and not a list: write it as one string, which the script takes apart",
+    dict: ", and not an object: give each of its fields a parameter of its own",
+    type(None): "",
+}
+
 
 def text_of(value: JsonValue) -> str:
     """Return a parameter as a command line has it: strings as they are, the others as JSON writes them."""
@@ -48,8 +55,8 @@ def _bad_parameters(spec: TrainingRunSpec) -> Iterator[Problem]:
                 f'Invalid value: "{name}": a parameter\'s name is letters, digits and underscores, '
                 "and does not begin with a digit",
             )
-        if value is None or isinstance(value, list | dict):
-            yield Problem(f"spec.parameters.{name}", "Invalid value: give it a number, a string or a boolean")
+        if (remedy := _NOT_SCALAR.get(type(value))) is not None:
+            yield Problem(f"spec.parameters.{name}", f"Forbidden: must be a number, a string or a boolean{remedy}")
 
 
 def _bad_references(spec: TrainingRunSpec) -> Iterator[Problem]:

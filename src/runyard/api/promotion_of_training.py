@@ -1,13 +1,13 @@
 """What becomes of `spec.promote` when a training has succeeded: the same words from the operator and `runyard run`."""
 
 from runyard.api import promoting, promotion
+from runyard.api.facts import Missing, PromotionOutcome
 from runyard.api.outcome import Reason
 from runyard.api.promote import Promote
 from runyard.api.promoting import Asked, Promoted
 from runyard.api.promotion import WrongPromotion
 from runyard.api.records import Run
 from runyard.api.registered_models import Candidate, Models
-from runyard.api.status import Missing, PromotionOutcome
 from runyard.api.when import Facts, WrongCondition
 
 

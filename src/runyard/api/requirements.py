@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from runyard.api.facts import Missing
 from runyard.api.outcome import Reason
 from runyard.api.records import Run
-from runyard.api.status import Missing
 from runyard.api.trainingrun import RunMode, Tracking, TrainingRun
 
 _NAMED = 8  # metrics that a message names

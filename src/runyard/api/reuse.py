@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from runyard.api.duplicates import fingerprint
+from runyard.api.facts import JobFacts, JobState
 from runyard.api.outcome import Outcome, Reason, ReusedFrom
 from runyard.api.records import MANIFEST_FINGERPRINT_TAG, NAME_TAG, NAMESPACE_TAG, OUTCOME_TAG, Run, RunStatus
 from runyard.api.requirements import missing
-from runyard.api.status import JobFacts, JobState
 from runyard.api.trainingrun import Tracking, TrainingRun
 
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")

@@ -1,24 +1,21 @@
 """The status of a TrainingRun, made from what is known of its Job and its attempts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from runyard.api import listed
 from runyard.api.duplicates import fingerprint
+from runyard.api.facts import JobFacts, JobState, Missing, TrackingFacts
 from runyard.api.outcome import (
     Attempt,
     Condition,
     Outcome,
     Phase,
     Reason,
-    ReusedFrom,
     TrackingStatus,
     TrainingRunStatus,
 )
-from runyard.api.records import Run, status_metrics
-from runyard.api.trainingrun import Tracking, TrainingRun
+from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 
 MOST_OF_A_MESSAGE = 32768  # as the API server has it
@@ -30,79 +27,6 @@ _KILLED = 128 + 9
 
 # Why MLflow does not agree, where trying again changes nothing.
 _SETTLED = {Reason.MODEL_MISSING, Reason.METRICS_MISSING, Reason.RUN_DELETED, Reason.ARTIFACTS_UNREACHABLE}
-
-
-class JobState(StrEnum):
-    """How a Job stands."""
-
-    WAITING = "Waiting"
-    RUNNING = "Running"
-    SUSPENDED = "Suspended"
-    QUEUED = "Queued"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the Job has ended."""
-        return self in {JobState.COMPLETE, JobState.FAILED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobFacts:
-    """What is known of the Job, or of the local processes that stand for one."""
-
-    state: JobState
-    name: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    image_digest: str | None = None
-    reused_from: ReusedFrom | None = None
-    """The run that is the result, where no Job is made."""
-
-
-@dataclass(frozen=True)
-class PromotionOutcome:
-    """Whether a training's model was promoted, and what was compared; it is said once."""
-
-    is_promoted: bool
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What should be in MLflow, and never will be."""
-
-    reason: Reason
-    message: str
-    is_of_success: bool = True
-    """Whether only a training that succeeded should have it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackingFacts:
-    """What was last heard from MLflow."""
-
-    url: str | None = None
-    experiment_id: str | None = None
-    run_id: str | None = None
-    """The run assigned to the whole resource."""
-    metrics: dict[str, str] | None = None
-    model: str | None = None
-    problem: str | None = None
-    problem_reason: Reason = Reason.TRACKING_UNAVAILABLE
-    missing: Missing | None = None
-    is_closed: bool = True
-    """Whether the run assigned to the whole resource, if any, says how it ended."""
-    promotion: PromotionOutcome | None = None
-    """What came of the promotion that is asked for; None while that is not known."""
-
-    def with_results(self, found: Run, asked: Tracking) -> "TrackingFacts":
-        """Return them with what a run has logged."""
-        return replace(self, metrics=status_metrics(found.metrics, asked), model=found.model)
 
 
 def is_final(status: TrainingRunStatus) -> bool:
@@ -183,6 +107,11 @@ def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> Tra
     )
 
 
+def accepted(run: TrainingRun, now: datetime) -> TrainingRunStatus:
+    """Return the status of a resource that can be run, before anything is known of it."""
+    return _with(run, now, (ACCEPTED, "True", Reason.ACCEPTED, ""))
+
+
 def doubted(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is, and has begun when it could be."""
     return _with(run, now, (ACCEPTED, "False", Reason.INVALID_SPEC, _listed(problems)))
@@ -210,8 +139,10 @@ def assemble(
     """Return the status that the facts amount to; the same facts give the same status."""
     last = deciding(attempts, job.state)
     count = listed.count(run.status, attempts)
+    has_workers = run.spec.workers > 1
+    attempts = listed.numbered(attempts) if has_workers else attempts
     phase = _phase(job, attempts)
-    reason, message = _verdict(job, last)
+    reason, message = _verdict(run, job, last)
     conditions = _Conditions(run, now)
     conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
@@ -240,7 +171,8 @@ def assemble(
         duration=_duration(started, completed),
         job=job.name,
         attempt_count=count,
-        attempts=listed.of_workers(attempts) if run.spec.workers > 1 else listed.of_one(attempts),
+        attempt_number=listed.reached(count, attempts),
+        attempts=listed.of_workers(attempts) if has_workers else listed.of_one(attempts),
         source=(last.source if last else None) or run.status.source,
         tracking=TrackingStatus(
             experiment_id=tracking.experiment_id or previous.experiment_id,
@@ -335,7 +267,7 @@ def _succeeded(job: JobFacts) -> str:
     return {JobState.COMPLETE: "True", JobState.FAILED: "False"}.get(job.state, "Unknown")
 
 
-def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
+def _verdict(run: TrainingRun, job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
     """Return why it ended, or what it waits for: the Job's word first, then the last attempt's."""
     match job.state:
         case JobState.COMPLETE:
@@ -346,8 +278,10 @@ def _verdict(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:
             reason = job.reason or (last.reason if last else None) or Reason.ERROR
             # An empty message is one that was written with the verdict, which never changes.
             return reason, (job.message if job.message is not None or last is None else _why(last)) or None
-        case JobState.SUSPENDED | JobState.QUEUED:
-            return _WAITS[job.state]
+        case JobState.SUSPENDED:
+            return Reason.SUSPENDED, "no pod runs until spec.suspend is false"
+        case JobState.QUEUED:
+            return Reason.QUEUED, _waits_for_queue(run.spec.queue_name)
     return _progress(job, last)
 
 
@@ -366,10 +300,9 @@ def _why(last: Attempt) -> str | None:
     return last.message
 
 
-_WAITS = {
-    JobState.SUSPENDED: (Reason.SUSPENDED, "no pod runs until spec.suspend is false"),
-    JobState.QUEUED: (Reason.QUEUED, "waits for its queue"),
-}
+def _waits_for_queue(name: str | None) -> str:
+    """Return what a queued training waits for; of a queue that is not there nobody tells, nor of a missing Kueue."""
+    return f'waits for queue "{name}" (Kueue) to admit it; `kubectl get localqueue {name}` shows whether it is there'
 
 
 def _progress(job: JobFacts, last: Attempt | None) -> tuple[str, str | None]:

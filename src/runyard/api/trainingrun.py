@@ -57,12 +57,9 @@ Volume: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.Volume"
 VolumeMount: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.VolumeMount")]
 PodTemplateSpec: TypeAlias = Annotated[JsonObject, kubernetes("io.k8s.api.core.v1.PodTemplateSpec")]
 
-# A structural schema cannot say "a number, a string or a boolean" of a map's values; it can say "neither a list
-# nor an object with anything in it", and `parameters` says the rest.
-Parameter: TypeAlias = Annotated[
-    JsonValue,
-    WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "maxItems": 0, "maxProperties": 0}),
-]
+# A structural schema cannot say "a number, a string or a boolean" of a map's values: `parameters` does, and so does the
+# policy beside the definition.
+Parameter: TypeAlias = Annotated[JsonValue, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})]
 ShortString: TypeAlias = Annotated[str, Field(max_length=1024)]
 
 

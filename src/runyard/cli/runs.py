@@ -95,7 +95,7 @@ def list_runs(
                 *([] if experiment else [run.experiment]),
                 _outcome(run),
                 out.ago(run.started_at),
-                out.span(run.duration),
+                _took(run),
                 *(out.number(run.metrics.get(name)) for name in shown),
             ]
             for run in found
@@ -128,7 +128,7 @@ def show(
             "run": found.id,
             "experiment": found.experiment,
             "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {out.ago(found.started_at)} ago",
-            "took": out.span(found.duration),
+            "took": _took(found),
             "part of": found.parent_id or "",
             "commit": found.tags.get("mlflow.source.git.commit", ""),
             "fingerprint": found.tags.get("runyard.dev/fingerprint", ""),
@@ -299,6 +299,13 @@ def body(run: LoggedRun) -> dict[str, object]:
 def _outcome(run: LoggedRun) -> str:
     plain = run.reason in {None, "Completed"}
     return run.outcome if plain else f"{run.outcome} ({run.reason})"
+
+
+def _took(run: LoggedRun) -> str:
+    """Return how long a run took, or how long it has gone on."""
+    if run.status.is_open:
+        return f"{out.ago(run.started_at)} so far"
+    return out.span(run.duration)
 
 
 def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:

@@ -89,14 +89,17 @@ def test_a_training_that_fails_is_followed_through_its_attempts_and_ends_with_1(
 
 
 def test_a_log_is_followed_while_it_grows(person: Person) -> None:
-    file = person.write("growing", "for i in 1 2 3 4 5; do echo line $i; sleep 1; done")
-    person.calls("submit", file)
+    script = (
+        "echo line 1; until [ -e /tmp/told ]; do sleep 0.1; done; for i in 2 3 4 5; do echo line $i; sleep 0.5; done"
+    )
+    person.calls("submit", person.write("growing", script))
     with person.start("logs", "growing", "--follow") as process:
         assert process.stdout
         first = process.stdout.readline()
-        status = person.trainings.status("growing")
+        [attempt] = person.trainings.status("growing")["attempts"]
+        person.trainings.kubectl("exec", attempt["pod"], "--container=training", "--", "touch", "/tmp/told")  # noqa: S108
         rest = process.stdout.read()
-    assert (first, status["phase"]) == ("line 1\n", "Running")
+    assert (first, attempt["outcome"]) == ("line 1\n", "Running")
     assert rest == "line 2\nline 3\nline 4\nline 5\n"
     assert process.returncode == 0
 
@@ -129,11 +132,11 @@ def test_a_log_whose_connection_breaks_is_gone_on_with_and_each_line_is_printed_
 
 def test_following_has_an_end_of_its_own_too_and_data_are_not_mixed_with_the_log(person: Person) -> None:
     file = person.write("followed-briefly", "while true; do echo again; sleep 1; done")
-    code, out, error = person.calls("submit", file, "--follow", "--timeout", "8", "-o", "json")
+    code, out, error = person.calls("submit", file, "--follow", "--timeout", "20", "-o", "json")
     person.trainings.kubectl("delete", "trainingrun", "followed-briefly", "--wait=false")
     assert (code, out) == (3, "")
     assert "again\n" in error
-    assert error.splitlines()[-1] == "runyard: followed-briefly has not ended in 8 s: it is Running"
+    assert error.splitlines()[-1] == "runyard: followed-briefly has not ended in 20 s: it is Running"
 
 
 def test_a_namespace_that_is_not_the_manifests_is_refused(person: Person) -> None:

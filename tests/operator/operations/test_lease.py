@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.operator.actors import Actors
+from tests.operator.actors import Actors, start_run
+from tests.operator.operations.late import late_mlflow
 from tests.operator.operations.process import Operator, Operators
 from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
@@ -16,13 +17,17 @@ def runs_of(mlflow: MlflowRest, pod: dict[str, Any]) -> list[dict[str, Any]]:
     return mlflow.runs(f"tags.`runyard.dev/pod` = '{pod['metadata']['uid']}'")
 
 
-def start_training(actors: Actors, name: str = "a") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Apply a TrainingRun; return its Job and its pod, which runs."""
+def start_training(
+    actors: Actors, name: str = "a", mlflow: MlflowRest | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Apply a TrainingRun; return its Job and its pod, which runs, and whose script has a run if it is told where."""
     actors.apply(name)
     job = actors.wait_for_job(name)
     pod = actors.create_pod(job, "one")
     actors.set_pod(pod, "Running", {"running": {"startedAt": "2026-01-02T03:04:05Z"}})
     actors.wait_for_phase(name, "Running")
+    if mlflow:
+        start_run(mlflow, pod)
     return job, pod
 
 
@@ -76,7 +81,7 @@ def test_what_a_killed_leader_leaves_is_finished_by_the_next(
     actors: Actors, operators: Operators, mlflow: MlflowRest
 ) -> None:
     with pair(operators) as (first, second):
-        job, pod = start_training(actors)
+        job, pod = start_training(actors, mlflow=mlflow)
         first.send(signal.SIGKILL)
         killed = time.monotonic()
         first.ends()
@@ -113,7 +118,7 @@ def test_a_leader_that_was_frozen_does_nothing_more_and_ends(
     actors: Actors, operators: Operators, mlflow: MlflowRest
 ) -> None:
     with pair(operators) as (first, second):
-        job, pod = start_training(actors)
+        job, pod = start_training(actors, mlflow=mlflow)
         first.send(signal.SIGSTOP)
         finish_training(actors, job, pod)
         second.wait_until_leading()
@@ -132,6 +137,27 @@ def test_a_process_that_starts_again_under_its_name_need_not_wait(actors: Actors
     with operators.start("pod-1", **long) as again:
         again.wait_until_leading()
     assert lease(actors)["leaseTransitions"] == 0
+
+
+def test_a_run_that_a_killed_operator_asked_for_is_the_only_one_when_its_container_starts_again(
+    actors: Actors, operators: Operators, mlflow: MlflowRest
+) -> None:
+    with late_mlflow(mlflow.url) as (late, url):
+        with operators.start("pod-1", RUNYARD_TRACKING_URI=url) as first:
+            first.wait_until_leading()
+            job, pod = start_training(actors)
+            finish_training(actors, job, pod)
+            wait_for("the run is asked for", lambda: late.is_holding)
+            first.send(signal.SIGKILL)
+            first.ends()
+        with operators.start("pod-1", RUNYARD_TRACKING_URI=url) as again:
+            again.wait_until_leading()
+            wait_for("it is looked for", lambda: "may still make what it was asked for" in again.text)
+            late.let_through()
+            actors.wait_for_phase("a", "Succeeded")
+    assert late.made == [200]
+    [run] = runs_of(mlflow, pod)
+    assert run["info"]["status"] == "FINISHED"
 
 
 def test_a_leader_whose_lease_is_taken_by_hand_ends(actors: Actors, operators: Operators) -> None:

@@ -296,7 +296,7 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
         # A Job's end has its pods listed: the watch of pods brings news sooner, and no outcome depends on it.
         sooner = Right("", "pods", "watch")
         able = {team.name for team in teams if team.lacks in {sooner, None}}
-        done = teams_work(teams, lambda done: done >= able and not untold(), 60)
+        done = teams_work(teams, lambda done: done >= able and not untold(), 180)
 
         assert untold() == [], operator.text[-3000:]
         assert done == able, [team.lacks for team in teams if team.name in done]
@@ -308,7 +308,7 @@ def test_with_rights_in_the_whole_cluster_everything_works(api: Api, mlflow: Mlf
     chart = render()
     give(api, access(chart, "runyard-runyard-operator"))
     with operators(api, mlflow, tmp_path, "").start("operator") as operator:
-        assert teams_work([team], bool, 30) == {team.name}, operator.text[-3000:]
+        assert teams_work([team], bool, 120) == {team.name}, operator.text[-3000:]
         assert "cannot" not in operator.text
 
 

@@ -34,6 +34,7 @@ class ApiServer:
         self.broken: list[str] = []
         self.events: list[Object] = []
         self.logs: dict[str, bytes] = {}
+        self.is_webhook_down = False
         self.lines_read: list[int] = []
 
     def all(self, kind: str) -> list[Object]:
@@ -136,6 +137,8 @@ class ApiServer:
     def _create_job(self, body: Object, *, is_trial: bool) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:
             return Answer(409, {"message": "already exists"})
+        if self.is_webhook_down:
+            return Answer(500, {"message": "failed calling webhook"})
         if is_trial:
             now = {"uid": "of-a-trial", "creationTimestamp": stamp(self._clock.now())}
             return Answer(201, {**body, "metadata": {**body["metadata"], **now}})

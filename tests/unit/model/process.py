@@ -24,7 +24,7 @@ from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
 from runyard_operator.settings import from_environment
 from runyard_operator.sweep import Sweeper
-from runyard_operator.tracking import Tracking, TrackingError
+from runyard_operator.tracking import MAY_STILL_COME, Tracking, TrackingError
 from tests.unit.model.apiserver import KINDS, NAMESPACE, ApiServer, Object
 from tests.unit.model.clock import Clock
 from tests.unit.model.mlflow import Mlflow
@@ -47,8 +47,12 @@ _SWEEP_PAUSE = timedelta(seconds=100)
 class Operator:
     """A process that has just been started. `surprises` are errors that no fault explains."""
 
-    def __init__(self, clock: Clock, api: ApiServer, mlflow: Mlflow, has_lease: Callable[[], bool]) -> None:
-        alone_from = clock.now() + timedelta(seconds=REQUEST_SECONDS)
+    def __init__(
+        self, clock: Clock, api: ApiServer, mlflow: Mlflow, has_lease: Callable[[], bool], *, is_first: bool
+    ) -> None:
+        begun = clock.now()
+        alone_from = begun + timedelta(seconds=REQUEST_SECONDS)
+        late_until = begun if is_first else begun + MAY_STILL_COME  # none of these hands its Lease over
         self.is_dead = False
         self.surprises: list[str] = []
         self._clock, self._api = clock, api
@@ -61,7 +65,10 @@ class Operator:
         # The queue is made of the reconciler, which is made of this.
         changed: Callable[[Key], None] = lambda key: self.queue.add(key)  # noqa: E731, PLW0108
         container_logs = ContainerLogs(cluster, self.mirror, SETTINGS.log_tail_bytes, clock.now)
-        self.recorder = Recorder(tracking, container_logs, INSTALLATION, clock.now, changed)
+        self.recorder = Recorder(
+            *(tracking, container_logs, INSTALLATION, clock.now, changed),
+            late_for=lambda: max(late_until - clock.now(), timedelta(0)),
+        )
         platform = Platform(SETTINGS.tracking_uri, INSTALLATION)
         launcher = Launcher(cluster, platform, self.recorder, clock.now)
         reconciler = Reconciler(

@@ -361,3 +361,39 @@ def test_a_run_that_was_assigned_to_what_never_began_is_killed_with_its_resource
     assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["SCHEDULED"]
     delete(world)
     assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED"]
+
+
+def kill_at_the_making_of_a_run(world: World) -> None:
+    """Have the next run asked for by an operator that dies then; another is there at once. The request comes late."""
+    # Experiments are searched, this one is looked up and made, and then the run.
+    world.operator.to_mlflow.expect(3, Fault.CRASH_LATE)
+    world.deliver()
+    world.clock.run_for(1)
+    assert (world.living, world.mlflow.runs) == ([], {})
+    world.start_operator()
+
+
+def test_a_run_that_a_killed_operator_asked_for_is_waited_for(world: World) -> None:
+    job, pod = with_pod(world)
+    world.kubelet.start(pod, Script.NO_RUN)
+    world.flow()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    kill_at_the_making_of_a_run(world)
+    world.flow(3)
+    assert world.mlflow.runs == {}
+    assert verdict_of(world.status("a"))[:2] == ("True", "Completed"), "the outcome waits for no run"
+    world.flow(20)
+    assert condition_of(world.api.objects[RUNS, "a"], "Tracked")["reason"] == "Recorded"
+    assert len(world.mlflow.runs) == 1
+    conclude(world)
+
+
+def test_an_assigned_run_that_a_killed_operator_asked_for_is_waited_for(world: World) -> None:
+    world.apply("a", backoffLimit=0, suspend=False, tracking={"run": "Assigned"})
+    kill_at_the_making_of_a_run(world)
+    world.flow(3)
+    assert (world.mlflow.runs, world.names(JOBS)) == ({}, [])
+    world.flow(30)
+    assert len(world.mlflow.runs) == len(world.names(JOBS)) == 1
+    conclude(world)

@@ -233,3 +233,31 @@ def test_what_waits_for_a_node_or_in_a_queue_leaves_nothing_when_its_resource_is
     world.rest()
     assert (world.names(JOBS), world.names(PODS), statuses(world)) == ([], [], ["KILLED", "KILLED"])
     conclude(world)
+
+
+def test_a_run_that_is_back_has_no_artifacts_that_never_came(world: World) -> None:
+    job, pod = with_pod(world)
+    world.mlflow.artifact_root = "s3://a-bucket-that-only-scripts-reach"
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow()
+    world.kubelet.end(pod, 0)
+    end_job(world, job)
+    world.rest()
+    [run_id] = world.mlflow.runs
+    for is_deleted, reason in ((True, "RunDeleted"), (False, "ArtifactsUnreachable")):
+        world.mlflow.set_deleted(run_id, is_deleted=is_deleted)
+        world.flow(200)
+        tracked = condition_of(world.api.objects[RUNS, "a"], "Tracked")
+        assert (tracked["status"], tracked["reason"]) == ("False", reason)
+
+
+def test_what_is_wrong_with_parameters_is_told_though_a_webhook_is_down(world: World) -> None:
+    world.api.is_webhook_down = True
+    world.apply("a", args=["--rate=$(params.rate)"])
+    world.flow(3)
+    assert verdict_of(world.status("a"))[0] == "Unknown", "what else is wrong may be told in a moment"
+    for _ in range(5):
+        world.flow(10)
+    assert verdict_of(world.status("a"))[:2] == ("False", "InvalidSpec")
+    assert "rate" in world.status("a")["message"]
+    assert world.names(JOBS) == []

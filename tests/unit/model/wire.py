@@ -24,6 +24,7 @@ class Fault(Enum):
     SLOW_BACK = auto()  # the server does it at once, and the answer is late
     CRASH_BEFORE = auto()  # the process dies before the server does it
     CRASH_AFTER = auto()  # the process dies before it has the answer
+    CRASH_LATE = auto()  # the process dies, and what it asked for comes to the server late
 
 
 @dataclass
@@ -94,20 +95,21 @@ class Line:
             return Answer(500, {"message": "refused"})
         if fault is Fault.CONFLICT:
             return Answer(409, {"message": "conflict"})
-        answer = await self._arrival(serve, SLOW_SECONDS if fault is Fault.SLOW_THERE else 0)
+        if fault is Fault.CRASH_LATE:
+            self.die()
+        is_late = fault in {Fault.SLOW_THERE, Fault.CRASH_LATE}
+        answer = await self._arrival(serve, SLOW_SECONDS if is_late else 0)
         await self._travel(late=fault is Fault.SLOW_BACK, dying=fault is Fault.CRASH_AFTER)
         if fault is Fault.ANSWER_LOST:
             raise aiohttp.ServerDisconnectedError("connection reset")
         return answer
 
     async def _arrival(self, serve: Callable[[], Answer], seconds: float) -> Answer:
-        """Come to the server; a request that is on its way comes there though nobody waits for it any more."""
+        """Come to the server; a request that is on its way does so though its process has given it up, or is dead."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer | None] = loop.create_future()
 
         def arrive() -> None:
-            if self.is_dead():
-                return
             answer = None if self.is_down else serve()
             if not answered.done():
                 answered.set_result(answer)

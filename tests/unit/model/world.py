@@ -53,7 +53,8 @@ class World:
 
     def start_operator(self) -> Operator:
         self.two_at_once = self.two_at_once or bool(self.living)
-        self.operators.append(Operator(self.clock, self.api, self.mlflow, lambda: not self.two_at_once))
+        has_lease, is_first = lambda: not self.two_at_once, not self.operators
+        self.operators.append(Operator(self.clock, self.api, self.mlflow, has_lease, is_first=is_first))
         self.clock.run_for(0)
         return self.operator
 
@@ -69,7 +70,7 @@ class World:
 
     def set_mlflow_down(self, is_down: bool) -> None:  # noqa: FBT001 a switch
         self.kubelet.mlflow_is_down = is_down
-        for operator in self.living:
+        for operator in self.operators:  # also of what the dead have asked for
             operator.to_mlflow.is_down = is_down
 
     def start_foreign_runs(self) -> None:
