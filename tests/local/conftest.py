@@ -11,6 +11,7 @@ import pytest
 from runyard import local
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 from tests.local.laptop import Laptop
+from tests.support.forks import COMMANDS, Interpreter
 
 
 @pytest.fixture
@@ -33,9 +34,15 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[Interpreter]:
+    with Interpreter(COMMANDS) as found:
+        yield found
+
+
 @pytest.fixture
-def laptop(tmp_path: Path, new_store: Path) -> Iterator[Laptop]:
-    found = Laptop(tmp_path / "project", tmp_path / "here" / ".runyard", tmp_path / "here")
+def laptop(tmp_path: Path, new_store: Path, interpreter: Interpreter) -> Iterator[Laptop]:
+    found = Laptop(tmp_path / "project", tmp_path / "here" / ".runyard", tmp_path / "here", interpreter)
     found.project.mkdir()
     found.here.mkdir()
     shutil.copytree(new_store, found.store)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from mlflow.entities import Run
 from runyard import local
 from runyard.api.trainingrun import TrainingRun
 from tests.support.factories import manifest
+from tests.support.forks import Interpreter
 
 LEAVES_ITS_RUN_OPEN = """
     import mlflow, os
@@ -33,6 +35,7 @@ class Laptop:
     project: Path
     store: Path
     here: Path
+    interpreter: Interpreter
 
     def write(self, script: str, **spec: Any) -> Path:
         """Write a script and the manifest that runs it; return the manifest's path."""
@@ -48,15 +51,17 @@ class Laptop:
         return local.run(wanted, self.project, local.Embedded(self.store), echo)
 
     def command(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start the command line, from the folder that a person is in."""
+        """Start the command line, from the folder that a person is in, for a test that meets it while it runs."""
         command = [sys.executable, "-m", "runyard", *map(str, arguments)]
         return subprocess.Popen(command, cwd=self.here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def cli(self, *arguments: str | Path) -> tuple[int, str, str]:
         """Run the command line to its end; return its exit code and what it printed."""
-        with self.command(*arguments) as process:
-            out, error = process.communicate(timeout=120)
-        return process.returncode, out, error
+        with TemporaryDirectory() as said:
+            words = [str(argument) for argument in arguments]
+            process = self.interpreter.start_module("runyard", words, self.here, Path(said))
+            code = process.wait()
+            return code, process.said, process.errors.read_text()
 
     @property
     def client(self) -> MlflowClient:

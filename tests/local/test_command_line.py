@@ -13,6 +13,7 @@ from runyard import local
 from runyard.tracking import Store
 from tests.local.laptop import LEAVES_ITS_RUN_OPEN, Laptop, ends, statuses
 from tests.support.factories import manifest
+from tests.support.forks import Interpreter
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -266,12 +267,14 @@ MISNAMED = "a valid environment variable name must consist only of printable ASC
         ),
     ],
 )
-def test_a_wrong_manifest_is_one_sentence_and_leaves_nothing(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_wrong_manifest_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, interpreter: Interpreter, text: str | None, said: str
+) -> None:
     file = tmp_path / "trainingrun.yaml"
     if text is not None:
         file.write_text(text)
     before = sorted(tmp_path.iterdir())
-    code, out, error = Laptop(tmp_path, tmp_path, tmp_path).cli("run", file)
+    code, out, error = Laptop(tmp_path, tmp_path, tmp_path, interpreter).cli("run", file)
     assert (code, out) == (2, "")
     assert error.startswith("runyard: ")
     assert said in error
@@ -282,7 +285,9 @@ def test_a_wrong_manifest_is_one_sentence_and_leaves_nothing(tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("arguments", "code", "said"), [(["--version"], 0, "runyard 0."), (["run"], 2, "Missing argument")]
 )
-def test_the_command_lines_own_words(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
-    found, out, error = Laptop(tmp_path, tmp_path, tmp_path).cli(*arguments)
+def test_the_command_lines_own_words(
+    tmp_path: Path, interpreter: Interpreter, arguments: list[str], code: int, said: str
+) -> None:
+    found, out, error = Laptop(tmp_path, tmp_path, tmp_path, interpreter).cli(*arguments)
     assert found == code
     assert said in out + error

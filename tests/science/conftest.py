@@ -6,6 +6,8 @@ import matplotlib as mpl
 import mlflow
 import pytest
 
+from tests.support.mlflow_store import make_store
+
 mpl.use("Agg")
 
 
@@ -13,6 +15,7 @@ mpl.use("Agg")
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> mlflow.MlflowClient:
     """A person's store, in a folder of its own; nothing of this machine's environment reaches it."""
     monkeypatch.chdir(tmp_path)
+    make_store(tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.science.forks import Interpreter, Process
+from tests.support.forks import Interpreter, Process
 from tests.support.waiting import wait_for
 
 # What each script begins with; it says when it may be disturbed. `once` has the store fail a single time.

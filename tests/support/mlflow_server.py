@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.apiserver import free_port, running
+from tests.support.mlflow_store import make_store
 from tests.support.waiting import wait_for
 
 
@@ -92,6 +93,8 @@ def mlflow_server(port: int | None = None, home: Path | None = None, *flags: str
     """
     with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
         folder = home or Path(scratch)
+        if not (folder / "mlflow.db").exists():
+            make_store(folder / "mlflow.db")
         server = MlflowRest(f"http://127.0.0.1:{port or free_port()}")
         command = [
             str(Path(sys.executable).parent / "mlflow"),

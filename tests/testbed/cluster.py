@@ -21,6 +21,10 @@ CONTAINER = f"{NAME}-control-plane"
 KUBECONFIG = CACHE / "kubeconfig"
 READY_SECONDS = 90
 INGRESS_PORT = 8080
+# All containers together, of what the kernel divides between them and each session of this machine's programs: tests
+# that run beside the cluster's would leave all that is in it one processor of two.
+_CONTAINERS = Path("/sys/fs/cgroup/cpu/docker/cpu.shares")
+_CONTAINERS_SHARES = 4096
 
 
 class Route(enum.Enum):
@@ -150,6 +154,8 @@ def complete(way: Route) -> None:
     """Bring everything beside the bare cluster into its state: closed off, ingress, network policies."""
     if way is Route.PACKAGES:
         _close_off()
+        if _CONTAINERS.exists():
+            _CONTAINERS.write_text(str(_CONTAINERS_SHARES))
     for manifest in manifests(way):
         kubectl("apply", "-f", "-", stdin=manifest)
     # A pod made before its namespace's service account exists is refused.
