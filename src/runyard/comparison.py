@@ -12,6 +12,10 @@ from runyard.api.source import COMMIT_TAG
 from runyard.errors import RunyardError
 from runyard.history import LoggedRun
 
+# Of MLflow's own about the machine, such as system/cpu_utilization_percentage: no result of a training.
+MACHINE_METRICS = "system/"
+_SHOWN = 6
+
 
 class NothingToCompare(RunyardError):
     """No run has what runs are to be compared by."""
@@ -67,12 +71,38 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that two runs do not share; None where a run does not have it."""
+    """One thing that two runs do not share.
+
+    Attributes:
+        kind: what it is a part of.
+        name: its own.
+        one: what the first run says of it; None where it says that there is none.
+        other: what the second one says.
+
+    """
 
     kind: Kind
     name: str
     one: str | None
     other: str | None
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Something that one of two runs has on record, and the other one not: nobody knows whether they share it.
+
+    Attributes:
+        kind: what it is a part of; None: it is a metric.
+        name: its own.
+        value: what that run says of it.
+        is_first: whether it is the first run that does.
+
+    """
+
+    kind: Kind | None
+    name: str
+    value: str | float
+    is_first: bool
 
 
 @dataclass(frozen=True)
@@ -100,88 +130,135 @@ class MetricChange:
             return self.one is self.other
         return self.one == self.other or (math.isnan(self.one) and math.isnan(self.other))
 
+    def is_within(self, tolerance: float) -> bool:
+        """Whether both have the same value; two that are no numbers are the same, and an infinity is only itself.
+
+        Args:
+            tolerance: how far apart they may be, relative to the larger one: |a - b| <= tolerance · max(|a|, |b|).
+
+        """
+        if self.is_same or self.one is None or self.other is None:
+            return self.is_same
+        return math.isclose(self.one, self.other, rel_tol=tolerance, abs_tol=0.0)
+
 
 @dataclass(frozen=True)
 class Diff:
     """Two runs side by side.
 
     Attributes:
-        differences: in what they differ, of all that decides a result.
-        metrics: every metric of either.
+        differences: in what they differ, of all that decides a result and both have on record.
+        metrics: every metric of both, without those of the machine.
+        alone: what one of them alone has on record.
         unknown: what is not recorded, or not all of it, of one run or both.
+        tolerance: by how much metrics may differ and be the same.
 
     """
 
     differences: tuple[Difference, ...]
     metrics: tuple[MetricChange, ...]
+    alone: tuple[Alone, ...]
     unknown: tuple[Kind, ...]
+    tolerance: float = 0.0
 
     @property
     def same_metrics(self) -> bool:
-        """Whether each metric has the same value to the last bit."""
-        return all(metric.is_same for metric in self.metrics)
+        """Whether each metric of both has the same value: to the last bit, or as far as is allowed."""
+        return all(metric.is_within(self.tolerance) for metric in self.metrics)
 
-    def explanation(self) -> str:
-        """Say in a sentence or two what explains the difference."""
+    def explanation(self, *, same_metrics: bool | None = None) -> str:
+        """Say in a sentence or two what explains the difference.
+
+        Args:
+            same_metrics: whether the metrics are the same, where somebody else compared them; None: as here.
+
+        """
         kinds = list(dict.fromkeys(found.kind for found in self.differences))
-        unknown = f" Not recorded of both: {_listed(self.unknown)}." if self.unknown else ""
-        metrics = "the same metrics" if self.same_metrics else "different metrics"
+        is_same = self.same_metrics if same_metrics is None else same_metrics
+        metrics = "the same metrics" if is_same else "different metrics"
+        more = self._not_known()
+        if not self.metrics and same_metrics is None:
+            metrics = "no metric of both"
         if not kinds:
             known = [kind for kind in Kind if kind not in self.unknown]
             begun = f"The same {_listed(known)}" if known else "Nothing is recorded that decides a result"
-            if self.same_metrics:
-                return f"{begun}, and {metrics}.{unknown}"
-            return f"{begun}, yet {metrics}: what decides them is not recorded.{unknown}"
-        names = [found.name for found in self.differences]
-        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")  # noqa: PLR2004
+            if is_same:
+                return f"{begun}, and {metrics}.{more}"
+            return f"{begun}, yet {metrics}: what decides them is not recorded.{more}"
+        shown = _some([found.name for found in self.differences])
         verb = "differ" if len(kinds) > 1 or kinds[0] in {Kind.PARAMETERS, Kind.SEEDS} else "differs"
-        return f"{_listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{unknown}"
+        return f"{_listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{more}"
+
+    def _not_known(self) -> str:
+        told = [found.name for found in self.alone if found.kind not in self.unknown]
+        unknown = f" Not recorded of both: {_listed(self.unknown)}." if self.unknown else ""
+        return unknown + (f" Recorded of one alone: {_some(told)}." if told else "")
 
 
-def diff(one: LoggedRun, other: LoggedRun, one_from: JsonObject, other_from: JsonObject) -> Diff:
-    """Compare two runs.
+def of_result(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics without MLflow's own of the machine, which are no result."""
+    return {name: value for name, value in metrics.items() if not name.startswith(MACHINE_METRICS)}
+
+
+def diff(
+    one: LoggedRun, other: LoggedRun, one_from: JsonObject, other_from: JsonObject, tolerance: float = 0.0
+) -> Diff:
+    """Compare two runs in what both have on record.
 
     Args:
         one: a run.
         other: another.
         one_from: the first one's provenance.json; empty where it has none.
         other_from: the second one's.
+        tolerance: by how much metrics may differ, relative to the larger of two; 0: not at all.
 
     """
     differences: list[Difference] = []
+    alone: list[Alone] = []
     unknown: list[Kind] = []
-    facts = [(_facts(run, found)) for run, found in ((one, one_from), (other, other_from))]
+    packages = [as_object(found.get("packages")) for found in (one_from, other_from)]
+    known = (_facts(one, one_from, packages[1]), _facts(other, other_from, packages[0]))
     for kind in Kind:
-        first, second = facts[0][kind], facts[1][kind]
-        if first is None or second is None:
+        first, second = known[0][kind], known[1][kind]
+        is_partial = any(_is_partial(kind, found) for found in (one_from, other_from))
+        if is_partial or bool(first) != bool(second) or not (first or kind is Kind.PARAMETERS):
             unknown.append(kind)
-            continue
-        if any(_is_partial(kind, found) for found in (one_from, other_from)):
-            unknown.append(kind)
-        names = varying([first, second])
-        differences.extend(Difference(kind, name, first.get(name), second.get(name)) for name in names)
-    names = sorted({*one.metrics, *other.metrics})
-    metrics = tuple(MetricChange(name, one.metrics.get(name), other.metrics.get(name)) for name in names)
-    return Diff(tuple(differences), metrics, tuple(unknown))
+        for name in sorted({*first, *second}):
+            if name in first and name in second:
+                if first[name] != second[name]:
+                    differences.append(Difference(kind, name, first[name], second[name]))
+            else:
+                value = first[name] if name in first else second[name]
+                alone.append(Alone(kind, name, value or "none", is_first=name in first))
+    mine, theirs = of_result(one.metrics), of_result(other.metrics)
+    metrics = [MetricChange(name, mine[name], theirs[name]) for name in sorted({*mine} & {*theirs})]
+    alone += [Alone(None, name, mine[name], is_first=True) for name in sorted({*mine} - {*theirs})]
+    alone += [Alone(None, name, theirs[name], is_first=False) for name in sorted({*theirs} - {*mine})]
+    return Diff(tuple(differences), tuple(metrics), tuple(alone), tuple(unknown), tolerance)
 
 
-def _facts(run: LoggedRun, provenance: JsonObject) -> dict[Kind, Mapping[str, str] | None]:
-    """Return what is known of each kind; None: nothing is."""
-    code = as_object(provenance.get("code"))
+def _facts(run: LoggedRun, provenance: JsonObject, installed_there: Iterable[str]) -> dict[Kind, dict[str, str | None]]:
+    """Return what is on record of each kind; None: that there is none."""
+    code, packages = as_object(provenance.get("code")), as_object(provenance.get("packages"))
     commit = str(code.get("commit") or run.tags.get(COMMIT_TAG) or "")
-    known_code = {"commit": commit, "uncommitted": code.get("diff"), "script": provenance.get("script")}
+    known_code: dict[str, str | None] = {**_texts({"commit": commit, "script": provenance.get("script")})}
+    if code.get("diff"):
+        known_code["uncommitted"] = str(code["diff"])
+    elif code.get("commit") and not _is_partial(Kind.CODE, provenance):
+        known_code["uncommitted"] = None
     environment = {
         "image": provenance.get("image") or run.tags.get(IMAGE_TAG, "").rpartition("@")[2],
         "python": provenance.get("python"),
-        **as_object(provenance.get("packages")),
+        **packages,
     }
-    data = {**run.datasets, **as_object(provenance.get("datasets"))}
+    # A list of packages is whole: what is not on it is not installed.
+    absent = dict.fromkeys(name for name in installed_there if name not in packages) if packages else {}
     return {
-        Kind.PARAMETERS: run.params,
-        Kind.SEEDS: _texts(as_object(provenance.get("seeds"))) or None,
-        Kind.CODE: _texts(known_code) or None,
-        Kind.DATA: _texts(data) or None,
-        Kind.ENVIRONMENT: _texts(environment) or None,
+        Kind.PARAMETERS: {**run.params},
+        Kind.SEEDS: {**_texts(as_object(provenance.get("seeds")))},
+        Kind.CODE: known_code,
+        Kind.DATA: {**_texts({**run.datasets, **as_object(provenance.get("datasets"))})},
+        Kind.ENVIRONMENT: {**absent, **_texts(environment)},
     }
 
 
@@ -193,6 +270,10 @@ def _is_partial(kind: Kind, provenance: JsonObject) -> bool:
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None and value != ""}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _listed(kinds: Sequence[Kind]) -> str:

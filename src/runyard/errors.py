@@ -67,3 +67,5 @@ class EvaluationImpossible(RunyardError):
 
 class ProvenanceUnavailable(RunyardError):
     """What decided a result cannot be found out."""
+
+    exit_code = 2

@@ -1,5 +1,6 @@
 """What MLflow is told of a training on this machine: attempt by attempt, and at its end."""
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from runyard.api.records import (
     ASSIGNED,
     FOLDER_TAG,
     INSTALLATION_TAG,
+    MACHINE_TAG,
     MADE_TAG,
     MANIFEST_ARTIFACT,
     STAND_IN,
@@ -161,6 +163,7 @@ class Ledger:
         if self.resource.spec.source is None:
             # Where the code was: nothing else says it to those who repeat the run.
             self.store.tag(chief, FOLDER_TAG, str(self.folder.absolute()))
+            self.store.tag(chief, MACHINE_TAG, platform.node())
         for container, log in self._logs[attempt.uid].items():
             self.store.upload(chief, log_artifact(attempt.pod, container), log)
         self.store.upload(chief, MANIFEST_ARTIFACT, _as_applied(self.resource))

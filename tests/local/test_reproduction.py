@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from runyard import local, reproduction
 from runyard import manifest as manifests
 from runyard.cli import main
 from runyard.history import History
-from runyard.reproduction import CodeMissing
+from runyard.reproduction import CodeMissing, NotAFolders
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 from tests.support.factories import manifest
 from tests.support.repositories import Repository, new_repository
@@ -77,11 +78,24 @@ class Person:
         code, out, error = self.command("reproduce", run, *words, "-o", "json")
         return code, json.loads(out), error
 
+    def audits(self, experiment: str) -> dict[str, Any]:
+        """Measure an experiment."""
+        code, out, error = self.command("audit", experiment, "-o", "json")
+        assert code == 0, error
+        return dict(json.loads(out)["measures"])
+
     def metrics(self, run: str) -> dict[str, float]:
         return dict(self.client.get_run(run).data.metrics)
 
     def run(self, run: str) -> Run:
         return self.client.get_run(run)
+
+
+def marks(run: Run) -> dict[str, str]:
+    """Return what a run says of what it repeats."""
+    names = ("reproduces", "varies", "verdict", "greatest-difference", "tolerance", "compared")
+    tags = run.data.tags
+    return {name: tags[f"runyard.dev/{name}"] for name in names if f"runyard.dev/{name}" in tags}
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +154,36 @@ def test_a_grid_is_reproduced_bit_by_bit(person: Person, tmp_path: Path) -> None
         assert pair["before"] != pair["now"]
         assert person.metrics(pair["before"]) == person.metrics(pair["now"])
     again = person.run(found["reproducedBy"])
-    assert again.data.tags["runyard.dev/reproduces"] == before
     assert again.data.tags["runyard.dev/name"] == found["trainingRun"]
     assert found["trainingRun"].startswith("wine-forest-again-")
+    assert marks(again) == {"reproduces": before, "verdict": "Reproduced", "greatest-difference": "0.0"}
+    # The parent speaks for its children, which say only what they are a part of.
+    assert marks(person.run(found["runs"][1]["now"])) == {"reproduces": before}
+
+    took = (again.info.end_time - again.info.start_time) / 1000
+    audited = person.audits("wine")["reproduction"]
+    assert (audited["count"], audited["of"], audited["seconds"]["median"]) == (1, 1, took)
+    assert audited["behind"][0]["runs"] == [before, again.info.run_id]
+
+    # What is asked for with other parameters is another training: it is neither reproduced nor not.
+    code, found, told = person.reproduces(before, "--set", "n_estimators=4")
+    assert (code, found["verdict"], found["varies"]) == (1, "Changed", ["parameters.n_estimators"]), told
+    varied = marks(person.run(found["reproducedBy"]))
+    assert (varied["verdict"], varied["varies"]) == ("Changed", "parameters.n_estimators")
+    assert float(varied["greatest-difference"]) == found["greatestDifference"] > 0
+    audited = person.audits("wine")["reproduction"]
+    assert (audited["count"], audited["of"], audited["facts"]["varied"], audited["facts"]["results"]) == (1, 1, 1, 2)
+
+
+def test_a_result_that_would_be_reused_is_trained_again(person: Person, sums: Repository) -> None:
+    pinned = {"experiment": "pinned", "image": f"example/sums@sha256:{'1' * 64}", "onDuplicate": "Reuse"}
+    before = person.train(sums.folder / "training", manifest(**SPEC | pinned))
+
+    code, found, told = person.reproduces(before)
+
+    assert (code, found["verdict"]) == (0, "Reproduced"), told
+    assert found["reproducedBy"] != before
+    assert person.audits("pinned")["distinct"]["facts"]["repeats"] == 0
 
 
 def test_heart_is_reproduced_from_its_commit_and_changed_data_are_found(person: Person, tmp_path: Path) -> None:
@@ -181,6 +222,9 @@ def test_heart_is_reproduced_from_its_commit_and_changed_data_are_found(person: 
     data.unlink()
     code, found, _ = person.reproduces(before)
     assert (code, found["gaps"][0]["what"]) == (2, "the data")
+    audited = person.audits("heart")["reproduction"]
+    assert (audited["count"], audited["of"], audited["seconds"]["count"]) == (1, 1, 1)
+    assert audited["behind"][0]["says"].startswith("failed after ")
 
 
 def test_what_was_not_committed_is_brought_back_and_other_code_is_explained(person: Person, sums: Repository) -> None:
@@ -204,7 +248,10 @@ def test_what_was_not_committed_is_brought_back_and_other_code_is_explained(pers
     assert code == 1
     assert "which is not what ran: commit" in told
     lines = [line.split() for line in out.splitlines()]
-    assert out.startswith("Differs: 2 of 3 metrics of 2 runs differ, relatively by at most 0.4.\n")
+    assert out.startswith(
+        "Changed: the code is not what ran, so this is another training: "
+        "2 of 3 metrics of 2 runs differ, relatively by at most 0.4.\n"
+    )
     assert ["sum", "total", "5.0", "7.0", "+2", "+0.4"] in lines
     assert "Code differs (uncommitted): different metrics." in out
 
@@ -216,7 +263,7 @@ def test_what_was_not_committed_is_brought_back_and_other_code_is_explained(pers
     assert (code, found["verdict"], found["runId"]) == (1, "Changed", again)
     assert found["changed"] == {"power": {"before": "1", "now": "2"}}
     assert found["says"].startswith(
-        "Changed: power was 1 and is 2, so this is another training: its one metric differs"
+        "Changed: the code is not what ran, power was 1 and is 2, so this is another training: its one metric differs"
     )
     assert [each["name"] for each in found["differences"]] == ["power", "uncommitted", "numbers"]
     assert [metric["name"] for pair in found["runs"] for metric in pair["metrics"]] == ["third"]
@@ -244,6 +291,18 @@ def places_of_the_code(person: Person, sums: Repository, before: str) -> None:
         return reproduction.RecordedCode(**{**vars(found.code), **more})
 
     assert restore() == "factor = 5"
+    # Without a commit what is there now is taken, where it is that machine's, or the script is the one that ran.
+    assert found.code.machine == platform.node()
+    script = f"sha256:{hashlib.sha256((folder / 'train.py').read_bytes()).hexdigest()}"
+    assert restore(code_of(commit=None)) == "factor = 7"
+    assert restore(code_of(commit=None, machine="bobs-laptop", script=script)) == "factor = 7"
+    assert restore(code_of(commit=None, machine="bobs-laptop"), folder) == "factor = 7"
+    fetched: Any = {**found.manifest, "spec": {**found.spec, "source": {"git": "https://git.example/sums"}}}
+    with (
+        pytest.raises(NotAFolders, match=r"--in-place: wine fetches its code, spec\.source: leave it out"),
+        reproduction.restored(history, replace(found, manifest=fetched), None, in_place=True),
+    ):
+        pytest.fail("it would train other code than it says")
     clone = sums.folder.parent / "clone"
     sums.git("clone", "--quiet", str(sums.folder), str(clone))
     nowhere = str(sums.folder / "nowhere")
@@ -258,6 +317,11 @@ def places_of_the_code(person: Person, sums: Repository, before: str) -> None:
         (code_of(folder=nowhere, program=None), "in which folder of the repository it ran is not recorded"),
         (code_of(folder=nowhere, commit=None), f"{nowhere} is not on this machine, and no commit is recorded"),
         (code_of(folder=None, commit=None), "it is in the image example/wine:1"),
+        (
+            code_of(commit=None, machine="bobs-laptop"),
+            f"it was in {folder} on bobs-laptop, and this is {platform.node()}; no commit is recorded",
+        ),
+        (code_of(commit=None, script=f"sha256:{'0' * 64}"), "train.py in "),
         (code_of(commit="0" * 40), "commit 0000000000000000000000000000000000000000 cannot be had: "),
         (code_of(diff=f"sha256:{'0' * 64}"), "uncommitted.diff has the digest sha256:"),
     ):
@@ -295,7 +359,7 @@ def refusals(person: Person, before: str) -> None:
     assert out.endswith("\nTo do: write a TrainingRun with its command, and start that with `runyard run`.\n")
     client.log_text(by_hand, "a: &a [*a]", "runyard/trainingrun.yaml")
     says = person.reproduces(by_hand)[1]["says"]
-    assert says.startswith("Cannot: the manifest: runyard/trainingrun.yaml has aliases")
+    assert says.startswith("Cannot: the manifest: runyard/trainingrun.yaml: line 1: a reference to")
     client.log_text(by_hand, yaml.safe_dump(manifest(workers=2)), "runyard/trainingrun.yaml")
     code, found, _ = person.reproduces(by_hand)
     assert (code, found["gaps"][0]["what"]) == (2, "a cluster")

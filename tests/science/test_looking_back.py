@@ -74,6 +74,12 @@ RUNS: list[dict[str, Any]] = [
     {"name": "twin", "metrics": {"f1_score": 0.1}},
     {"name": "twin", "metrics": {"f1_score": 0.1}},
 ]
+# Pairs for what is not recorded, and for what is nearly the same.
+BESIDE: list[dict[str, Any]] = [
+    {"name": "bare", "params": {"max_depth": "9"}, "metrics": {"f1_score": 0.9, "extra": 1.0}},
+    {"name": "twin-a", "metrics": {"f1_score": 0.5}},
+    {"name": "twin-b", "metrics": {"f1_score": 0.501}},
+]
 FIRST_MS = 1_700_000_000_000
 # Names that MLflow takes, and a value that JSON has no word for.
 ODD = {
@@ -90,13 +96,14 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
         client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-        experiments = {name: client.create_experiment(name) for name in ("heart", "empty", "odd")}
+        experiments = {name: client.create_experiment(name) for name in ("heart", "empty", "odd", "beside")}
         ids: dict[str, str] = {}
         odd = [{"name": name, "metrics": {"odd": value}, "experiment": "odd"} for name, value in ODD.items()]
+        odd += [wanted | {"experiment": "beside"} for wanted in BESIDE]
         for number, wanted in enumerate([*odd, *RUNS]):
             run = client.create_run(
                 experiments[wanted.get("experiment", "heart")],
-                FIRST_MS + (number - len(ODD)) * 60_000,
+                FIRST_MS + (number - len(odd)) * 60_000,
                 wanted.get("tags"),
                 wanted["name"],
             ).info.run_id
@@ -106,7 +113,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
                 client.log_metric(run, name, value)
             if "provenance" in wanted:
                 client.log_dict(run, wanted["provenance"], "runyard/provenance.json")
-            client.set_terminated(run, wanted.get("status", FINISHED), FIRST_MS + (number - len(ODD)) * 60_000 + 42_000)
+            client.set_terminated(run, wanted.get("status", FINISHED), FIRST_MS + (number - len(odd)) * 60_000 + 42_000)
             ids[wanted["name"]] = run
         namesake = client.create_run(experiments["odd"], 1, None, ids["deep"][:8]).info.run_id
         client.set_terminated(namesake, FINISHED, 2)
@@ -268,10 +275,10 @@ def test_equals_have_no_best(runyard: Command) -> None:
         (
             "lost",
             1,
-            ["parameters", "parameters"],
+            ["parameters"],
             (
-                "Parameters differ (max_depth, seed): different metrics. "
-                "Not recorded of both: seeds, code, data and environment."
+                "Parameters differ (max_depth): different metrics. "
+                "Not recorded of both: seeds, code, data and environment. Recorded of one alone: seed, log_loss."
             ),
         ),
     ],
@@ -286,6 +293,37 @@ def test_two_runs_differ_and_that_is_explained(
     assert body["explanation"] == said
 
 
+def test_what_one_run_alone_has_on_record_is_apart_and_no_difference(runyard: Command, past: Past) -> None:
+    code, out, _ = runyard("diff", "deep", "bare")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("Recorded")] == [
+        f"Recorded by deep {past.ids['deep'][:8]} alone:",
+        f"Recorded by bare {past.ids['bare'][:8]} alone:",
+    ]
+    assert ["parameters", "seed", "0"] in lines(out)
+    assert ["metrics", "extra", "1"] in lines(out)
+    assert out.splitlines()[-1] == (
+        "The same parameters, and the same metrics. Not recorded of both: seeds, code, data and environment. "
+        "Recorded of one alone: seed, log_loss, extra."
+    )
+    found = json.loads(runyard("diff", "deep", "bare", "-o", "json")[1])
+    assert (found["differences"], [each["name"] for each in found["metrics"]]) == ([], ["f1_score"])
+    alone = found["recordedByOneAlone"]
+    assert {"run": past.ids["deep"], "kind": "environment", "name": "numpy", "value": "2.4.6"} in alone
+    assert {"run": past.ids["bare"], "kind": "metrics", "name": "extra", "value": 1.0} in alone
+
+
+def test_metrics_may_differ_by_what_is_allowed(runyard: Command) -> None:
+    assert runyard("diff", "twin-a", "twin-b")[0] == 1
+    code, out, _ = runyard("diff", "twin-a", "twin-b", "--tolerance", "0.01")
+    assert (code, out.splitlines()[-1].partition(".")[0]) == (0, "The same parameters, and the same metrics")
+    found = json.loads(runyard("diff", "twin-a", "twin-b", "--tolerance", "0.01", "-o", "json")[1])
+    assert (found["tolerance"], found["metrics"][0]["isSame"], found["metrics"][0]["change"] != 0) == (0.01, True, True)
+    assert runyard("diff", "deep", "shallow", "--tolerance", "1")[0] == 1
+    code, _, error = runyard("diff", "deep", "shallow", "--tolerance", "2")
+    assert (code, "'--tolerance'" in error) == (2, True)
+
+
 def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command) -> None:
     _, out, _ = runyard("diff", "shallow", "deep")
     assert ["parameters", "max_depth", "3", "9"] in lines(out)
@@ -295,8 +333,8 @@ def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["list", "hart"], 'there is no experiment "hart"; there are: Default, empty, heart, odd'),
-        (["best", "hart", "-m", "f1"], 'there is no experiment "hart"; there are: Default, empty, heart, odd'),
+        (["list", "hart"], 'there is no experiment "hart"; there are: Default, beside, empty, heart, odd'),
+        (["best", "hart", "-m", "f1"], 'there is no experiment "hart"; there are: Default, beside, empty, heart, odd'),
         (["best", "heart", "-m", "f1"], 'no run has the metric "f1" as a number; there are: f1_score, log_loss'),
         (["best", "empty", "-m", "f1"], 'no run has the metric "f1" as a number; there are: none'),
         (["show", "nobody"], 'there is no run "nobody": give its ID, four or more characters of it, or its name'),
@@ -417,6 +455,6 @@ def test_a_record_that_is_none_is_named(runyard: Command, past: Past, tmp_path: 
     (tmp_path / "provenance.json").write_bytes(content)
     client.log_artifact(past.ids["namesake"], str(tmp_path / "provenance.json"), "runyard")
     code, _, error = runyard("diff", past.ids["namesake"], "deep")
-    assert code == 1
+    assert code == 2, "1 would say that they differ"
     assert error.startswith(f"runyard: runyard/provenance.json of run {past.ids['namesake']} is no")
     assert len(error.splitlines()) == 1

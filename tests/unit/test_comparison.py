@@ -1,5 +1,6 @@
 """Ranking and differences, for any runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject
 from runyard.api.records import RunStatus
-from runyard.comparison import NothingToCompare, diff, ranked, varying, winners
+from runyard.comparison import Kind, NothingToCompare, diff, ranked, varying, winners
 from runyard.history import LoggedRun
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,7 +90,11 @@ def test_a_difference_is_the_same_from_both_sides(one: dict[str, str], other: di
     assert [(each.name, each.one, each.other) for each in there.differences] == [
         (each.name, each.other, each.one) for each in back.differences
     ]
-    assert bool(there.differences) == (one != other)
+    assert {each.name for each in there.differences} == {n for n in {*one} & {*other} if one[n] != other[n]}
+    assert [(each.name, each.is_first) for each in there.alone] == [
+        (each.name, not each.is_first) for each in back.alone
+    ]
+    assert {each.name for each in there.alone} == {*one} ^ {*other}
 
 
 def test_the_same_recipe_with_other_metrics_is_said_to_lack_something() -> None:
@@ -162,5 +167,91 @@ def test_the_best_of_several_share_it_and_of_equals_there_is_none(values: list[f
 
 def test_a_metric_that_one_run_does_not_have_is_no_equal() -> None:
     found = diff(run(0, score=0.5), run(1), {}, {})
-    assert [(each.name, each.change) for each in found.metrics] == [("score", None)]
-    assert not found.same_metrics
+    assert (found.metrics, found.same_metrics) == ((), True)
+    assert [(each.kind, each.name, each.value, each.is_first) for each in found.alone] == [(None, "score", 0.5, True)]
+    assert found.explanation() == (
+        "The same parameters, and no metric of both. Not recorded of both: seeds, code, data and environment. "
+        "Recorded of one alone: score."
+    )
+
+
+CLEAN: JsonObject = {"code": {"commit": "c1", "diff": None}}
+DIRTY: JsonObject = {"code": {"commit": "c1", "diff": "sha256:1"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differences", "alone", "unknown"),
+    [
+        pytest.param(CLEAN, CLEAN, [], [], False, id="nothing was changed in either"),
+        pytest.param(CLEAN, DIRTY, [("uncommitted", None, "sha256:1")], [], False, id="changed in one"),
+        pytest.param(
+            DIRTY,
+            {"code": {"commit": "c1"}, "left_out": {"diff": "no git"}},
+            [],
+            ["uncommitted"],
+            True,
+            id="git did not tell of the other",
+        ),
+        pytest.param(
+            CLEAN,
+            {"code": {"commit": "c1"}, "left_out": {"diff/data.csv": "large"}},
+            [],
+            ["uncommitted"],
+            True,
+            id="changed, and it is not known to what",
+        ),
+        pytest.param(CLEAN, {}, [], ["commit", "uncommitted"], True, id="nothing is known of the other"),
+        pytest.param({"script": "sha256:1"}, CLEAN, [], ["commit", "script", "uncommitted"], False, id="nothing alike"),
+        pytest.param(
+            {"packages": {"numpy": "2", "mine": "1"}},
+            {"packages": {"numpy": "2"}},
+            [("mine", "1", None)],
+            [],
+            False,
+            id="a list of packages is whole",
+        ),
+        pytest.param(
+            {"packages": {"numpy": "2"}, "python": "3.11"},
+            {"python": "3.12"},
+            [("python", "3.11", "3.12")],
+            ["numpy"],
+            False,
+            id="packages of one alone",
+        ),
+        pytest.param({"seeds": {"a": "0"}}, {"seeds": {"a": "0", "b": "1"}}, [], ["b"], False, id="a seed of one"),
+        pytest.param({"datasets": {"a": "1"}}, {"datasets": {"b": "1"}}, [], ["a", "b"], False, id="other data"),
+    ],
+)
+def test_only_what_both_have_on_record_is_compared(
+    one: JsonObject,
+    other: JsonObject,
+    differences: list[tuple[str, str | None, str | None]],
+    alone: list[str],
+    unknown: bool,  # noqa: FBT001 a case
+) -> None:
+    found = diff(run(0), run(1), one, other)
+    assert [(each.name, each.one, each.other) for each in found.differences] == differences
+    assert sorted(each.name for each in found.alone) == alone
+    back = diff(run(1), run(0), other, one)
+    assert [(each.name, each.other, each.one) for each in back.differences] == differences
+    if "code" in one:
+        assert (Kind.CODE in found.unknown) is unknown
+
+
+def test_what_one_alone_recorded_is_no_reason_for_other_metrics() -> None:
+    found = diff(run(0, {"a": "1", "b": "2"}, score=0.5), run(1, {"a": "1"}, score=0.6), {}, {})
+    assert found.explanation().startswith("The same parameters, yet different metrics: what decides them is not")
+    assert found.explanation().endswith(" Recorded of one alone: b.")
+    nothing = diff(run(0, {"a": "1"}), run(1), {}, {})
+    assert Kind.PARAMETERS in nothing.unknown
+    assert nothing.explanation().startswith("Nothing is recorded that decides a result, and no metric of both.")
+
+
+def test_metrics_are_the_same_as_far_as_is_allowed_and_those_of_the_machine_are_none() -> None:
+    one, other = (
+        replace(run(number), metrics={"score": score, "system/memory": number})
+        for number, score in enumerate((1.0, 1.001))
+    )
+    assert [each.name for each in diff(one, other, {}, {}).metrics] == ["score"]
+    assert not diff(one, other, {}, {}).same_metrics
+    assert diff(one, other, {}, {}, tolerance=0.01).same_metrics

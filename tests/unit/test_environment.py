@@ -1,14 +1,17 @@
 """What a training finds in its environment, in a pod and on a laptop."""
 
+import doctest
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.api import repetition
 from runyard.api.container import training_container
 from runyard.api.environment import AssignedRun, Platform, expanded, identity_tags, own_variables, quoted
 from runyard.api.model import as_list
+from runyard.api.trainingrun import ObjectMeta, TrainingRun
 from tests.support.factories import UID, training_run
 
 TAGS = {
@@ -23,6 +26,55 @@ def test_a_run_is_found_again_by_these_tags() -> None:
     assert identity_tags(training_run(), "uid-of-the-pod") == TAGS
     assert identity_tags(training_run(), "uid-of-the-pod", "here") == {**TAGS, "runyard.dev/installation": "here"}
     assert "runyard.dev/pod" not in identity_tags(training_run())
+
+
+EARLIER = "0" * 31 + "a"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "marks"),
+    [
+        ({}, {}),
+        ({"runyard.dev/reproduces": EARLIER}, {"runyard.dev/reproduces": EARLIER}),
+        (
+            {"runyard.dev/reproduces": EARLIER, "runyard.dev/varies": "code, parameters.depth"},
+            {"runyard.dev/reproduces": EARLIER, "runyard.dev/varies": "code, parameters.depth"},
+        ),
+        # A kubelet would put a variable in.
+        ({"runyard.dev/reproduces": "$(HOME)"}, {}),
+        (
+            {"runyard.dev/reproduces": EARLIER, "runyard.dev/varies": "$(HOME)"},
+            {"runyard.dev/reproduces": EARLIER},
+        ),
+        ({"runyard.dev/varies": "code"}, {}),
+        ({"runyard.dev/uid": "another's", "runyard.dev/verdict": "Reproduced", "team": "a"}, {}),
+    ],
+)
+def test_runs_of_a_repetition_say_what_it_repeats(annotations: dict[str, str], marks: dict[str, str]) -> None:
+    run = training_run()
+    document = run.to_json() | {"metadata": run.to_json()["metadata"] | {"annotations": annotations}}  # type: ignore[operator]
+    annotated = TrainingRun.model_validate(document)
+    assert identity_tags(annotated, "uid-of-the-pod") == TAGS | marks
+    assert json.loads(own_variables(annotated, Platform("u"), "uid-of-the-pod")["MLFLOW_RUN_CONTEXT"]) == TAGS | marks
+
+
+def test_annotations_of_others_are_not_kept() -> None:
+    metadata = ObjectMeta.model_validate({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}})
+    assert metadata == ObjectMeta()
+    assert "annotations" not in metadata.to_json()
+
+
+@given(st.lists(st.from_regex(r"parameters\.[A-Za-z_][A-Za-z0-9_]{0,60}", fullmatch=True), min_size=1, max_size=99))
+def test_what_was_changed_comes_through_however_much_it_is(names: list[str]) -> None:
+    found = repetition.annotations(EARLIER, names)
+    assert repetition.marks(found) == found
+    told = found["runyard.dev/varies"].split(", ")
+    assert told == names or (told[:-1] == names[: len(told) - 1] and told[-1] == "more")
+
+
+def test_examples_in_docstrings_are_true() -> None:
+    found = doctest.testmod(repetition)
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_own_variables() -> None:

@@ -1,5 +1,6 @@
 """Files as people have them: what kubectl would make of them, `runyard run` makes of them too."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_comments_and_empty_documents_do_not_count(file: Path) -> None:
     assert manifest.read(file).metadata.name == "wine"
 
 
+def expanding(form: str) -> bytes:
+    """Return ten lines that stand for nine to the power of nine things."""
+    names = "abcdefghij"
+    lines = ["a: &a {x: 1, y: 2}"] + [
+        f"{name}: &{name} {form.format(', '.join([f'*{before}'] * 9))}" for before, name in itertools.pairwise(names)
+    ]
+    return "\n".join(lines).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -102,10 +112,19 @@ def test_comments_and_empty_documents_do_not_count(file: Path) -> None:
             "{file} holds 2 objects: give a file with one TrainingRun",
             id="two documents",
         ),
-        pytest.param(b"a: [", "{file} is not YAML: while parsing a flow node", id="not YAML"),
-        pytest.param(b"\t- x", "{file} is not YAML: ", id="a tab"),
-        pytest.param(b"a: \x00", "{file} is not YAML: ", id="a zero"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\xff", "{file} cannot be read: 'utf-8' codec", id="binary"),
+        pytest.param(
+            b"# one\n---\n# another\n", "{file} holds 0 objects: give a file with one TrainingRun", id="comments"
+        ),
+        pytest.param(b"a: [", "{file} is not YAML: line 1: while parsing a flow node", id="not YAML"),
+        pytest.param(
+            b"a:\n\t- x",
+            "{file} is not YAML: line 2: while scanning for the next token found character '\\t' that cannot start",
+            id="a tab",
+        ),
+        pytest.param(b"a: \n\n\x00", "{file} is not YAML: line 3: the character U+0000 is not allowed", id="a zero"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\xff", "{file} is not UTF-8: line 1: save it as that", id="binary"),
+        pytest.param(b"a: 1\nb: \xe9\n", "{file} is not UTF-8: line 2: save it as that", id="Latin 1"),
+        pytest.param("a: 1\n".encode("utf-16"), "{file} is not UTF-8: line 1: ", id="as PowerShell writes it"),
         pytest.param(b"a: 1\nb: 2\na: 3\n", '{file}: line 3: key "a" already set in map', id="a key given twice"),
         pytest.param(
             b"a:\n  b: 1\n  c: {d: 1, d: 2}\n", '{file}: line 3: key "d" already set in map', id="twice, further in"
@@ -115,14 +134,46 @@ def test_comments_and_empty_documents_do_not_count(file: Path) -> None:
         pytest.param(b"~: 1\n", "{file} is not YAML: ", id="nothing for a key"),
         pytest.param(b"a: .inf\n", "{file} holds what JSON cannot: ", id="infinity, which JSON has not"),
         pytest.param(b"a: .nan\n", "{file} holds what JSON cannot: ", id="not a number, which JSON has not"),
-        pytest.param(b"a: !!binary aGVsbG8=\n", "{file} holds what JSON cannot: ", id="bytes"),
-        pytest.param(b"a: !!set {b}\n", "{file} holds what JSON cannot: ", id="a set"),
-        pytest.param(b"a: !!timestamp 2026-01-01\n", "{file} holds what JSON cannot: ", id="a time by force"),
+        pytest.param(b'a: "\\ud800"\n', "{file} holds what JSON cannot: ", id="half a character"),
+        pytest.param(b"a: !!binary aGVsbG8=\n", "{file}: line 1: the tag !!binary stands for nothing", id="bytes"),
+        pytest.param(b"a: !!set {b}\n", "{file}: line 1: the tag !!set stands for nothing here: leave", id="a set"),
+        pytest.param(
+            b"a: !!timestamp 2026-01-01\n", "{file}: line 1: the tag !!timestamp stands for", id="a time by force"
+        ),
+        pytest.param(b"a: !!timestamp soon\n", "{file}: line 1: the tag !!timestamp stands for", id="no time by force"),
+        pytest.param(
+            b"a: 1\nb: !!python/object/apply:os.system [id]\n",
+            "{file}: line 2: the tag !!python/object/apply:os.system stands for nothing here: leave it out, or quote",
+            id="a program",
+        ),
+        pytest.param(b"!!python/name:os.system ''\n", "{file}: line 1: the tag !!python/name:os.sys", id="Python's"),
+        pytest.param(b"a: !!bool maybe\n", '{file} is not YAML: line 1: "maybe" is no boolean: ', id="no boolean"),
+        pytest.param(b"? !!bool maybe\n: 1\n", '{file} is not YAML: line 1: "maybe" is no bool', id="nor a key"),
+        pytest.param(b"a: " + b"1" * 5_000, "{file} is not YAML: line 1: a number of 5000 digits: ", id="many digits"),
         pytest.param(b"a: !!float x\n", "{file} is not YAML: ", id="a number by force"),
         pytest.param(b"a: !!int\n", "{file} is not YAML: ", id="an empty number by force"),
-        pytest.param(b"a: !mine x\n", "{file} is not YAML: ", id="a tag of one's own"),
+        pytest.param(b"a: !mine x\n", "{file}: line 1: the tag !mine stands for nothing", id="a tag of one's own"),
+        pytest.param(b"a:\n  !mine b: 1\n", "{file}: line 2: the tag !mine stands for nothing", id="on a key"),
+        pytest.param(b"a: !mine {b: 1}\n", "{file}: line 1: the tag !mine stands for nothing", id="on an object"),
+        pytest.param(b"a: !e!mine x\n", "{file} is not YAML: line 1: while parsing a node found undef", id="a handle"),
+        pytest.param(b"yes: 1\ntrue: 2\n", '{file}: line 2: key "true" already set in map', id="twice, in two ways"),
+        pytest.param(b"1: 1\n0x1: 2\n", '{file}: line 2: key "1" already set in map', id="a number twice"),
         pytest.param(b"a: *b\n", "{file} is not YAML: ", id="an anchor that is not there"),
-        pytest.param(b"a: &a [*a]\n", "{file} holds what JSON cannot: ", id="a list within itself"),
+        pytest.param(b"a: &a\n- *a\n", "{file}: line 2: a reference to what it is itself a part", id="within itself"),
+        pytest.param(
+            b"a: &a {<<: *a}\n", "{file}: line 1: a reference to what it is itself a", id="merged with itself"
+        ),
+        pytest.param(expanding("[{}]"), "{file}: line 7: references stand for more than 2 MiB", id="lists of lists"),
+        pytest.param(
+            expanding("{{<<: [{}]}}"), "{file}: line 7: references stand for more than 2", id="merges of merges"
+        ),
+        pytest.param(
+            b"a0: &a0 [1]\n" + b"".join(b"a%d: &a%d [*a%d]\n" % (n, n, n - 1) for n in range(1, 99)),
+            "{file}: line 64: nested more deeply than a TrainingRun can be, 64 levels",
+            id="a long chain",
+        ),
+        pytest.param(b"a: " + b"[" * 9_999, "{file}: line 1: nested more deeply than a TrainingRun can", id="deep"),
+        pytest.param(b"a: " + b"x" * 2**21, "{file} has more than 2 MiB, which no TrainingRun may have", id="large"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(file: Path, content: bytes, message: str) -> None:

@@ -27,11 +27,11 @@ from runyard.reproduction import (
     again,
     changes_of,
     derived_name,
-    is_same,
     matched,
     read_off,
     relative,
 )
+from runyard.reproduction.marking import marks, topmost
 from runyard.reproduction.receipts import read_manifest
 from runyard.reproduction.verdicts import in_the_way, judged
 from tests.support.factories import manifest
@@ -87,13 +87,17 @@ def test_code_data_and_image_are_pinned_to_what_they_were() -> None:
         datasets=[{"name": "a.csv", "uri": "https://h/a"}, {"name": "b.csv", "uri": "https://h/b"}],
         parameters={"depth": 3},
         suspend=True,
+        onDuplicate="Reuse",
+        promote={"model": "wine", "alias": "champion"},
     )
     document: Any = again(found, "wine-again-x7k2p", Where.CLUSTER)
     spec = document["spec"]
     assert validation.parse(document)
     assert spec["source"] == {"git": GIT, "revision": COMMIT, "path": "training"}
     assert [dataset.get("digest") for dataset in spec["datasets"]] == [DIGEST, None]
-    assert (spec["image"], spec["parameters"], "suspend" in spec) == (IMAGE, {"depth": 3}, False)
+    assert (spec["image"], spec["parameters"]) == (IMAGE, {"depth": 3})
+    # What is there already would be its own repetition; and nobody asked for another champion.
+    assert not {"suspend", "onDuplicate", "promote"} & spec.keys()
     assert document["metadata"]["annotations"] == {"runyard.dev/reproduces": "wine-0"}
     assert whats(found, Where.CLUSTER) == ["dataset b.csv", "seeds and packages"]
     on_machine: Any = again(found, "wine-again-x7k2p", Where.MACHINE)
@@ -214,6 +218,8 @@ def test_a_parameter_is_set_to_what_it_can_be(before: Any, text: str, now: Any) 
     document: Any = again(of(parameters={"a": before, "b": 1}), "n", Where.MACHINE, changes={"a": text})
     assert document["spec"]["parameters"] == {"a": now, "b": 1}
     assert type(document["spec"]["parameters"]["a"]) is type(now)
+    varies = {} if before == now else {"runyard.dev/varies": "parameters.a"}
+    assert document["metadata"]["annotations"] == {"runyard.dev/reproduces": "wine-0"} | varies
 
 
 def test_a_parameter_that_is_none_is_refused() -> None:
@@ -233,15 +239,16 @@ def test_changes_are_names_with_values() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a: &a [1]\nb: *a", "has aliases"),
-        (b"x" * (2 * 1024 * 1024 + 1), "more than a TrainingRun may have"),
+        (b"a: &a [*a]", "a reference to what it is itself a part of"),
+        (b"x" * (2 * 1024 * 1024 + 1), "has more than 2 MiB, which no TrainingRun may have"),
         (b"a: [", "is not YAML"),
-        (b"[" * 100_000, "is nested more deeply"),
+        (b"[" * 100_000, "nested more deeply than a TrainingRun can be"),
         (b"", "holds 0 objects"),
         (b"kind: Pod", "not a TrainingRun"),
         (yaml.safe_dump(manifest(workers=0)).encode(), "spec.workers"),
         (yaml.safe_dump(manifest(colour="red")).encode(), "unknown field"),
-        (b"\xff\x00", "is not YAML"),
+        (b"\xff\x00", "is not UTF-8"),
+        (b"a: !!python/object/apply:os.system [id]", "the tag !!python/object/apply:os.system stands for nothing here"),
     ],
 )
 def test_a_manifest_that_anybody_may_have_written_is_refused(content: bytes, said: str) -> None:
@@ -274,7 +281,7 @@ nan, inf = math.nan, math.inf
 def test_metrics_are_the_same_to_the_last_bit_or_within_what_is_allowed(
     one: float | None, other: float | None, tolerance: float, *, same: bool
 ) -> None:
-    assert is_same(MetricChange("f1", one, other), tolerance) is same
+    assert MetricChange("f1", one, other).is_within(tolerance) is same
 
 
 @pytest.mark.parametrize(
@@ -350,7 +357,7 @@ def test_what_was_repeated_as_it_was_is_matched_run_by_run(before: list[LoggedRu
 
 def compared(before: list[LoggedRun], now: list[LoggedRun], **more: Any) -> Reproduction:
     found = Reproduction(Verdict.FAILED, of(before[0]), Where.MACHINE, pairs=matched(before, now), **more)
-    return replace(found, verdict=judged(found.is_same, found.changed))
+    return replace(found, verdict=judged(found.is_same, found.varies))
 
 
 ONE = {"f1": 0.9, "loss": 0.5}
@@ -385,9 +392,12 @@ ONE = {"f1": 0.9, "loss": 0.5}
         ),
         (
             compared([run(metrics=ONE)], [run(metrics=ONE | {"more": 1.0})]),
-            "Differs: 1 of 3 metrics differs.",
+            "Differs: 1 of 3 metrics differs (1 not there before).",
         ),
-        (compared([run(), run("gone", 1)], [run()]), "Differs: 1 of 2 metrics of 2 runs differs."),
+        (
+            compared([run(), run("gone", 1)], [run()]),
+            "Differs: 1 of 2 metrics of 2 runs differs (1 not there any more).",
+        ),
         (
             compared([run()], [run(metrics={"f1": 0.9, "system/memory": 3.0})]),
             "Reproduced: its one metric is the same to the last bit.",
@@ -397,6 +407,13 @@ ONE = {"f1": 0.9, "loss": 0.5}
             (
                 "Changed: depth was 3 and is 4, so this is another training: 2 of 2 metrics differ, relatively by at "
                 "most 0.2."
+            ),
+        ),
+        (
+            compared([run()], [run(metrics={"f1": 0.45})], changed={"depth": ("3", "4")}, is_other_code=True),
+            (
+                "Changed: the code is not what ran, depth was 3 and is 4, so this is another training: its one metric "
+                "differs, relatively by at most 0.5."
             ),
         ),
         (
@@ -416,6 +433,49 @@ ONE = {"f1": 0.9, "loss": 0.5}
 )
 def test_what_came_of_it_is_said_in_a_sentence(found: Reproduction, said: str) -> None:
     assert found.sentence == said
+
+
+@pytest.mark.parametrize(
+    ("found", "tags"),
+    [
+        (
+            compared([run(metrics=ONE)], [run(metrics=ONE)]),
+            {"verdict": "Reproduced", "greatest-difference": "0.0"},
+        ),
+        (
+            compared([run(metrics=ONE)], [run(metrics=ONE | {"f1": 0.45})], tolerance=0.6, only=("f1",)),
+            {"verdict": "Reproduced", "greatest-difference": "0.5", "tolerance": "0.6", "compared": "f1"},
+        ),
+        (
+            compared([run(metrics=ONE)], [run(metrics=ONE | {"f1": 0.45})], changed={"depth": ("3", "4")}),
+            {"verdict": "Changed", "greatest-difference": "0.5", "varies": "parameters.depth"},
+        ),
+        (
+            compared([run()], [run()], is_other_code=True),
+            {"verdict": "Changed", "greatest-difference": "0.0", "varies": "code"},
+        ),
+        (compared([run()], [run(metrics={"f1": nan})]), {"verdict": "Differs", "greatest-difference": "inf"}),
+        (
+            compared([run(metrics={"f1": nan})], [run(metrics={"f1": nan})]),
+            {"verdict": "Reproduced", "greatest-difference": "0.0"},
+        ),
+        (compared([run(), run("gone", 1)], [run()]), {"verdict": "Differs", "greatest-difference": "inf"}),
+        (Reproduction(Verdict.FAILED, of(), Where.MACHINE, run=run()), {"verdict": "Failed"}),
+        # What somebody stopped says nothing of the result.
+        (Reproduction(Verdict.FAILED, of(), Where.MACHINE, run=run(), reason="Cancelled"), {}),
+    ],
+)
+def test_what_came_of_it_is_on_record(found: Reproduction, tags: dict[str, str]) -> None:
+    wanted = {"reproduces": found.receipt.run.id, **tags}
+    assert marks(found) == {f"runyard.dev/{name}": value for name, value in wanted.items()}
+
+
+def test_the_verdict_is_on_the_runs_that_are_no_part_of_another() -> None:
+    fold = run("fold", 1, tags={"mlflow.parentRunId": "grid-0"})
+    beside = run("beside", 2, tags={"mlflow.parentRunId": "a run of somebody else's"})
+    found = compared([run("grid"), fold, beside], [run("grid"), fold, beside])
+    assert [each.id for each in topmost(found)] == ["grid-0", "beside-2"]
+    assert topmost(Reproduction(Verdict.CANNOT, of(), Where.MACHINE)) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runyard.api import parameters, preparation
+from runyard.api import parameters, preparation, repetition
 from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
 from runyard.api.trainingrun import TrainingRun
 
@@ -38,7 +38,10 @@ class AssignedRun:
 
 
 def identity_tags(run: TrainingRun, pod_uid: str = "", installation: str = "") -> dict[str, str]:
-    """Return the tags by which every run of an attempt, or of the whole resource, is found again."""
+    """Return the tags by which every run of an attempt, or of the whole resource, is found again.
+
+    Of a repetition they say of what: also where nobody is left to say it at its end.
+    """
     metadata = run.metadata
     tags = {
         UID_TAG: metadata.uid,
@@ -46,6 +49,7 @@ def identity_tags(run: TrainingRun, pod_uid: str = "", installation: str = "") -
         NAMESPACE_TAG: metadata.namespace,
         INSTALLATION_TAG: installation,
         POD_TAG: pod_uid,
+        **repetition.marks(metadata.annotations),
     }
     return {key: value for key, value in tags.items() if value}
 

@@ -31,9 +31,9 @@ CONTAINER_TAG = "runyard.dev/container"
 MANIFEST_FINGERPRINT_TAG = "runyard.dev/manifest-fingerprint"
 # Beside it on a run that was trained without its image, on somebody's machine: the code and packages there.
 SURROUNDINGS_TAG = "runyard.dev/surroundings"
-# The folder on a machine that a training's command started in, and the run that another one repeats.
+# The folder that a training's command started in, and on which machine that was.
 FOLDER_TAG = "runyard.dev/folder"
-REPRODUCES_TAG = "runyard.dev/reproduces"
+MACHINE_TAG = "runyard.dev/machine"
 PARENT_TAG = "mlflow.parentRunId"
 # On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
 MADE_TAG = "runyard.dev/made"

@@ -7,7 +7,7 @@ These types are the source of the CustomResourceDefinition, of its documentation
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from pydantic import Field, JsonValue, WithJsonSchema
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from runyard.api.datasets import DATASETS_AT_MOST, Dataset
 from runyard.api.model import JsonObject, Model, Time, as_list, as_object
@@ -310,6 +310,13 @@ UNSEEN = ("parameters",)
 IMMUTABLE_MESSAGE = "cannot be changed: create a new TrainingRun"
 
 
+def _own(annotations: object) -> object:
+    """Keep the annotations that are Runyard's: others may have a copy of the whole object in one."""
+    if not isinstance(annotations, dict):
+        return annotations
+    return {key: value for key, value in annotations.items() if str(key).startswith(f"{GROUP}/")} or None
+
+
 class ObjectMeta(Model):
     """The part of metav1.ObjectMeta that is used here."""
 
@@ -319,6 +326,7 @@ class ObjectMeta(Model):
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: Time | None = None
+    annotations: Annotated[dict[str, str] | None, BeforeValidator(_own)] = None
 
     @property
     def version(self) -> int:

@@ -16,6 +16,7 @@ from runyard.cli.output import Output
 from runyard.cli.runs import ExperimentOption, OutputOption, RunArgument, history
 from runyard.cluster import Cluster, Deadline
 from runyard.comparison import MetricChange
+from runyard.errors import TrackingUnavailable
 from runyard.history import LoggedRun
 from runyard.reproduction import Reproduction, Terms, Verdict, Where
 
@@ -76,6 +77,8 @@ def reproduce(
         machine = reproduction.Machine(tracking, folder, in_place, _echo)
         ended = reproduction.on_machine(opened, found, machine, terms, _tell)
     out.emit(output, body(ended), lambda console: _draw(console, ended))
+    if ended.untold:
+        raise TrackingUnavailable(f"the verdict is not on record: {ended.untold}")
     raise typer.Exit(_exit_code(ended))
 
 
@@ -116,6 +119,8 @@ def body(ended: Reproduction) -> dict[str, object]:
         "reproducedBy": ended.run.id if ended.run else None,
         "reason": ended.reason,
         "tolerance": ended.tolerance,
+        "varies": list(ended.varies),
+        "greatestDifference": ended.greatest_difference,
         "changed": {name: {"before": before, "now": now} for name, (before, now) in ended.changed.items()},
         "runs": [
             {
@@ -134,7 +139,7 @@ def body(ended: Reproduction) -> dict[str, object]:
             {"kind": each.kind.value, "name": each.name, "before": each.one, "now": each.other}
             for each in (ended.diff.differences if ended.diff else ())
         ],
-        "explanation": ended.diff.explanation() if ended.diff else None,
+        "explanation": ended.diff.explanation(same_metrics=ended.is_same) if ended.diff else None,
         "notes": list(ended.notes),
     }
 
@@ -144,7 +149,7 @@ def _metric(found: MetricChange, tolerance: float) -> dict[str, object]:
         "name": found.name,
         "before": found.one,
         "now": found.other,
-        "isSame": reproduction.is_same(found, tolerance),
+        "isSame": found.is_within(tolerance),
         "difference": found.change,
         "relative": reproduction.relative(found),
     }
@@ -168,7 +173,7 @@ def _draw(console: Console, ended: Reproduction) -> None:
             console.print(f"\nThe first {_ROWS_SHOWN}; -o json has all {len(differing)}.")
     # Of what is the same nothing more is to be said than what is not certain.
     if ended.diff and (ended.diff.differences or not ended.is_same):
-        console.print(f"\n{out.plain(ended.diff.explanation())}", soft_wrap=True)
+        console.print(f"\n{out.plain(ended.diff.explanation(same_metrics=ended.is_same))}", soft_wrap=True)
     in_the_way = [gap for gap in ended.gaps if gap.is_in_the_way]
     for gap in in_the_way:
         if gap.remedy:

@@ -1,6 +1,5 @@
-"""`runyard list`, `show`, `best`, `compare`, `diff`: runs that there have been."""
+"""`runyard list`, `show`, `best`, `compare`: runs that there have been."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from runyard.api.model import format_time
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
-from runyard.comparison import diff as difference
 from runyard.comparison import ranked, varying, winners
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
@@ -232,50 +230,6 @@ def compare(
     out.emit(output, {"runs": [body(run) for run in found], "best": best_ids}, text)
 
 
-def diff(
-    one: RunArgument,
-    other: RunArgument,
-    experiment: ExperimentOption = None,
-    store: StoreOption = None,
-    tracking_uri: TrackingOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Say in what two runs differ - parameters, code, data, environment, metrics - and what that explains.
-
-    Exit codes: 0 nothing that decides a result differs, and no metric does; 1 something does; 2 there is no such run;
-    4 MLflow does not answer.
-    """
-    opened = history(store, tracking_uri)
-    first, second = opened.find(one, experiment), opened.find(other, experiment)
-    found = difference(first, second, opened.provenance(first), opened.provenance(second))
-
-    def text(console: Console) -> None:
-        names = [f"{run.name} {run.id[:_ID_SHOWN]}" for run in (first, second)]
-        if found.differences:
-            rows = [[each.kind, each.name, _short(each.one), _short(each.other)] for each in found.differences]
-            console.print(out.table(["WHAT", "", *names], rows))
-            console.print()
-        if found.metrics:
-            rows = [
-                [each.name, out.number(each.one), out.number(each.other), _signed(each.change)]
-                for each in found.metrics
-            ]
-            headings = ["METRIC", *names, "CHANGE"]
-            console.print(out.table(headings, rows, headings[1:]))
-            console.print()
-        console.print(out.plain(found.explanation()), soft_wrap=True)
-
-    answer = {
-        "runs": [first.id, second.id],
-        "differences": [{**asdict(each), "kind": each.kind.value} for each in found.differences],
-        "metrics": [{**asdict(each), "change": each.change} for each in found.metrics],
-        "unknown": [kind.value for kind in found.unknown],
-        "explanation": found.explanation(),
-    }
-    out.emit(output, answer, text)
-    raise typer.Exit(1 if found.differences or not found.same_metrics else 0)
-
-
 def body(run: LoggedRun) -> dict[str, object]:
     """Return a run as data."""
     return {
@@ -314,13 +268,3 @@ def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:
         for name in run.metrics:
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: (-counts[name], name))[:_METRICS_SHOWN]
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value[:19]}…" if value.startswith("sha256:") else value
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.6g}" if value else "0"

@@ -41,7 +41,7 @@ def changes(git: Git, commit: str) -> tuple[bytes, dict[str, str]]:
 
     """
     with tempfile.TemporaryDirectory(prefix="runyard-") as name:
-        scratch = _scratch(git, Path(name), commit)
+        scratch = isolated(git, Path(name), commit)
         # Objects and the index that are written are the scratch repository's; those that are read may be the person's.
         own = git.with_variables(GIT_INDEX_FILE=str(scratch.folder / "index"), GIT_OBJECT_DIRECTORY=f"{name}/objects")
         left_out = _as_it_is(git, own, commit)
@@ -53,16 +53,38 @@ def changes(git: Git, commit: str) -> tuple[bytes, dict[str, str]]:
     return diff, dict(sorted(left_out.items()))
 
 
-def _scratch(git: Git, folder: Path, commit: str) -> Git:
-    """Make a bare repository without any settings, which finds the other one's objects."""
-    isolated = {name: value for name, value in git.variables.items() if not name.startswith("GIT_CONFIG")}
-    isolated |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
-    scratch = Git(folder, git.ends_at, isolated, ("-c", f"core.attributesFile={os.devnull}"))
+def objects_of(git: Git) -> bytes:
+    """Return the folder in which a repository keeps its objects.
+
+    Raises:
+        GitFailed: it is none.
+
+    """
+    return os.path.abspath(os.path.join(os.fsencode(git.folder), _line(git("rev-parse", "--git-path", "objects"))))  # noqa: PTH100, PTH118 bytes
+
+
+def isolated(git: Git, folder: Path, commit: str, *more: bytes) -> Git:
+    """Make a bare repository without any settings, which finds the other one's objects.
+
+    Args:
+        git: the other one.
+        folder: where it is made; there, and empty.
+        commit: the whole name of one that is there, by which its kind of names is known.
+        more: further folders with objects.
+
+    Raises:
+        GitFailed: git cannot make it.
+
+    """
+    variables = {name: value for name, value in git.variables.items() if not name.startswith("GIT_CONFIG")}
+    variables |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+    scratch = Git(folder, git.ends_at, variables, ("-c", f"core.attributesFile={os.devnull}"))
     of_sha256 = ("--object-format=sha256",) if len(commit) == 64 else ()  # noqa: PLR2004 digits
     scratch("init", "--quiet", "--bare", "--template=", *of_sha256, ".")
-    objects = os.path.abspath(os.path.join(os.fsencode(git.folder), _line(git("rev-parse", "--git-path", "objects"))))  # noqa: PTH100, PTH118 bytes
     (folder / "objects" / "info").mkdir(exist_ok=True)
-    (folder / "objects" / "info" / "alternates").write_bytes(objects + b"\n")
+    (folder / "objects" / "info" / "alternates").write_bytes(
+        b"".join(each + b"\n" for each in (objects_of(git), *more))
+    )
     return scratch.with_variables(GIT_DIR=str(folder))
 
 

@@ -1,6 +1,7 @@
 """The code that a run trained, brought back on this machine: the commit, and what was changed since."""
 
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from runyard.api.model import as_list
 from runyard.api.source import Source
 from runyard.errors import ProvenanceUnavailable, RunyardError
-from runyard.history import History, UnreadableArtifact
+from runyard.history import History, LoggedRun, UnreadableArtifact
 from runyard.prepare import git as checkout
 from runyard.prepare.failures import Unprepared
 from runyard.provenance.code import Code, find_code
@@ -36,6 +37,12 @@ class CodeMissing(RunyardError):
         super().__init__(f"{gap.what}: {gap.why}: {gap.remedy}")
 
 
+class NotAFolders(RunyardError):
+    """The code is the manifest's source, whatever lies in a folder."""
+
+    exit_code = 2
+
+
 class NoSuchFolder(RunyardError):
     """The folder that was named for the code is none."""
 
@@ -49,12 +56,14 @@ class Place:
     Attributes:
         folder: in which its command starts.
         says: what code that is, in a sentence.
+        is_other: whether it is known not to be what ran, and was asked for all the same.
         is_scratch: whether it was made for this, and goes afterwards.
 
     """
 
     folder: Path
     says: str
+    is_other: bool = False
     is_scratch: bool = False
 
 
@@ -73,6 +82,7 @@ def restored(history: History, receipt: Receipt, folder: Path | None, *, in_plac
 
     Raises:
         NoSuchFolder: the folder that was given is none.
+        NotAFolders: the code is to be what a folder has, and is fetched.
         CodeMissing: the code cannot be had.
         TrackingUnavailable: MLflow does not answer.
 
@@ -81,6 +91,11 @@ def restored(history: History, receipt: Receipt, folder: Path | None, *, in_plac
     if folder is not None and not folder.is_dir():
         raise NoSuchFolder(f"--folder is {folder}, which is no folder: give the one that the manifest lay in")
     if receipt.spec.get("source"):
+        if in_place:
+            raise NotAFolders(
+                f"--in-place: {receipt.name} fetches its code, spec.source: leave it out, or start a manifest "
+                "without a source with `runyard run`"
+            )
         commit = receipt.commit or "the revision that the manifest names"
         yield Place(folder or Path.cwd(), f"the code is the source at {commit}")
         return
@@ -89,14 +104,23 @@ def restored(history: History, receipt: Receipt, folder: Path | None, *, in_plac
         there = None
     here = _code_of(there) if there else None
     if there and (in_place or not recorded.commit or _is_the_same(here, recorded)):
-        yield Place(there, _as_it_is(there, here, recorded))
+        is_other = _is_other(there, here, recorded)
+        if is_other and not in_place:
+            script = PurePosixPath(recorded.program or "").name
+            why = f"{script} in {there} is not the one that ran, and no commit is recorded"
+            raise CodeMissing(_gap(why, f"put it back, or {_IN_PLACE}"))
+        is_certain = folder or recorded.commit or _is_the_script(there, recorded)
+        if not is_certain and recorded.machine not in {None, platform.node()}:
+            why = f"it was in {there} on {recorded.machine}, and this is {platform.node()}; no commit is recorded"
+            raise CodeMissing(_gap(why, "give --folder"))
+        yield Place(there, _as_it_is(there, here, recorded), is_other)
         return
     if not recorded.commit or in_place:
         raise CodeMissing(_no_folder(receipt))
     with tempfile.TemporaryDirectory(prefix="runyard-") as scratch:
         root = Path(scratch) / "code"
         inside = _inside(there, here, receipt)
-        changes = _changes(history, receipt)
+        changes = stored_changes(history, receipt.run, recorded)
         address = _checked_out(recorded, here, root)
         _as_recorded(root, changes, recorded, Path(scratch) / "uncommitted.diff")
         if not (root / inside).is_dir():
@@ -134,6 +158,21 @@ def _is_the_same(here: Code | None, recorded: RecordedCode) -> bool:
     return not recorded.is_diff_known or (here.diff_digest == recorded.diff and "diff" not in here.left_out)
 
 
+def _is_other(folder: Path, here: Code | None, recorded: RecordedCode) -> bool:
+    """Whether the code in a folder is known not to be what ran."""
+    if recorded.commit:
+        return bool(here and here.commit) and not _is_the_same(here, recorded)
+    return _is_the_script(folder, recorded) is False
+
+
+def _is_the_script(folder: Path, recorded: RecordedCode) -> bool | None:
+    """Whether the program in a folder is the one that ran; None where it is not recorded, or not there."""
+    script = folder / PurePosixPath(recorded.program or "").name
+    if not (recorded.script and script.is_file()):
+        return None
+    return f"sha256:{sha256(script.read_bytes()).hexdigest()}" == recorded.script
+
+
 def _as_it_is(folder: Path, here: Code | None, recorded: RecordedCode) -> str:
     """Say of the code in a folder whether it is what ran."""
     begun = f"the code is what is in {folder} now"
@@ -146,11 +185,9 @@ def _as_it_is(folder: Path, here: Code | None, recorded: RecordedCode) -> str:
         return f"{begun}: commit {recorded.commit[:12]}, as it ran{unknown}"
     if recorded.commit:
         return f"{begun}; it ran commit {recorded.commit[:12]}, and that is no repository that can be read"
-    script = folder / PurePosixPath(recorded.program or "").name
-    if recorded.script and script.is_file():
-        is_same = f"sha256:{sha256(script.read_bytes()).hexdigest()}" == recorded.script
+    if (is_same := _is_the_script(folder, recorded)) is not None:
         said = "is the one that ran" if is_same else "is not the one that ran"
-        return f"{begun}: {script.name} {said}, of other files nothing is recorded"
+        return f"{begun}: {PurePosixPath(recorded.program or '').name} {said}, of other files nothing is recorded"
     return f"{begun}; no commit is recorded"
 
 
@@ -166,19 +203,25 @@ def _inside(folder: Path | None, here: Code | None, receipt: Receipt) -> PurePos
     raise CodeMissing(_gap("in which folder of the repository it ran is not recorded", "give --folder"))
 
 
-def _changes(history: History, receipt: Receipt) -> bytes:
-    """Return what was changed since the commit, if it is what the run says of it."""
-    if not receipt.code.diff:
+def stored_changes(history: History, run: LoggedRun, recorded: RecordedCode) -> bytes:
+    """Return what was changed since the commit, if it is what the run says of it; empty where nothing was.
+
+    Raises:
+        CodeMissing: it is not there, or something else.
+        TrackingUnavailable: MLflow does not answer.
+
+    """
+    if not recorded.diff:
         return b""
     try:
-        content = history.content(receipt.run, DIFF_ARTIFACT)
+        content = history.content(run, DIFF_ARTIFACT)
     except UnreadableArtifact as error:
         raise CodeMissing(_gap(str(error), _IN_PLACE)) from error
     if content is None:
         raise CodeMissing(_gap(f"the run has no {DIFF_ARTIFACT} any more", _IN_PLACE))
     found = f"sha256:{sha256(content).hexdigest()}"
-    if found != receipt.code.diff:
-        why = f"{DIFF_ARTIFACT} has the digest {found}, and {receipt.code.diff} was recorded"
+    if found != recorded.diff:
+        why = f"{DIFF_ARTIFACT} has the digest {found}, and {recorded.diff} was recorded"
         raise CodeMissing(_gap(why, _IN_PLACE))
     return content
 
@@ -186,7 +229,7 @@ def _changes(history: History, receipt: Receipt) -> bytes:
 def _checked_out(recorded: RecordedCode, here: Code | None, root: Path) -> str:
     """Check the commit out into a folder, from this machine's repository or else from the recorded address."""
     own = here.root.resolve().as_uri() if here else None
-    sources = [address for address in (own, _address(recorded.address)) if address]
+    sources = [address for address in (own, address_of(recorded.address)) if address]
     why = "no repository on this machine has it, and no address of one is recorded"
     for address in sources:
         try:
@@ -198,7 +241,7 @@ def _checked_out(recorded: RecordedCode, here: Code | None, root: Path) -> str:
     raise CodeMissing(_gap(why, f"give --folder in a clone that has it, or {_IN_PLACE}"))
 
 
-def _address(recorded: str | None) -> str | None:
+def address_of(recorded: str | None) -> str | None:
     """Return an address that git may be given: a run may say anything, and git runs what is behind ext::."""
     text = recorded or ""
     if "://" not in text and Path(text).is_absolute() and Path(text).is_dir():

@@ -9,9 +9,10 @@ from pydantic import JsonValue
 
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.parameters import text_of
-from runyard.api.records import REPRODUCES_TAG
+from runyard.api.repetition import annotations
 from runyard.errors import RunyardError
 from runyard.reproduction.receipts import Receipt, Where
+from runyard.reproduction.verdicts import varies
 
 # As the API server has it.
 LONGEST_NAME = 253
@@ -84,6 +85,7 @@ def again(
     where: Where,
     *,
     changes: Mapping[str, str] | None = None,
+    is_other_code: bool = False,
     namespace: str | None = None,
 ) -> JsonObject:
     """Return the manifest that repeats a training: code, data and image pinned to what they were.
@@ -93,6 +95,7 @@ def again(
         name: the new resource's.
         where: where it is to run. A machine does without the image.
         changes: other values of parameters, as text.
+        is_other_code: whether it will train other code, as was asked for; no field of a manifest says so.
         namespace: the new resource's; None: the one that it was in, if that was in a cluster.
 
     Raises:
@@ -104,8 +107,10 @@ def again(
     # The experiment is the namespace's where none is named; this one may be another.
     if not spec.get("experiment") and before:
         spec["experiment"] = before
-    # Whoever suspended that one did not suspend this.
-    spec.pop("suspend", None)
+    # Whoever suspended that one did not suspend this. A result that is there already is what is to be trained again,
+    # and who asks whether it comes again asks for no other champion.
+    for gone in ("suspend", "onDuplicate", "promote"):
+        spec.pop(gone, None)
     if spec.get("parameters"):
         spec["parameters"] = changed_parameters(receipt, changes or {})
     elif changes:
@@ -118,7 +123,8 @@ def again(
     if where is Where.CLUSTER and receipt.image:
         spec["image"] = receipt.image
     # Labels and annotations say by whom a resource is managed, and nobody but a person manages this one.
-    metadata: JsonObject = {"name": name, "annotations": {REPRODUCES_TAG: receipt.run.id}}
+    different = varies(_changed(receipt, spec), is_other_code=is_other_code)
+    metadata: JsonObject = {"name": name, "annotations": {**annotations(receipt.run.id, different)}}
     kept = namespace or (before if receipt.ran is Where.CLUSTER else None)
     if kept:
         metadata["namespace"] = kept
@@ -127,7 +133,11 @@ def again(
 
 def changed(receipt: Receipt, document: JsonObject) -> dict[str, tuple[str, str]]:
     """Return the parameters that a manifest has otherwise, as text: before and now."""
-    now = as_object(as_object(document.get("spec")).get("parameters"))
+    return _changed(receipt, as_object(document.get("spec")))
+
+
+def _changed(receipt: Receipt, spec: JsonObject) -> dict[str, tuple[str, str]]:
+    now = as_object(spec.get("parameters"))
     return {
         name: (value, text_of(now[name]))
         for name, value in receipt.parameters.items()

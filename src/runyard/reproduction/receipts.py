@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-import yaml
-
 from runyard import manifest, validation
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.parameters import text_of
@@ -16,6 +14,7 @@ from runyard.api.records import (
     FOLDER_TAG,
     IMAGE_TAG,
     INSTALLATION_TAG,
+    MACHINE_TAG,
     MANIFEST_ARTIFACT,
     POD_TAG,
     UID_TAG,
@@ -23,14 +22,10 @@ from runyard.api.records import (
 )
 from runyard.api.source import ADDRESS_TAG, COMMIT, COMMIT_TAG
 from runyard.api.trainingrun import TrainingRun
-from runyard.errors import ProvenanceUnavailable, RunyardError, UnreadableManifest
+from runyard.comparison import of_result
+from runyard.errors import ProvenanceUnavailable, RunyardError
 from runyard.history import History, LoggedRun, NoSuchRun, UnreadableArtifact
 
-# Of MLflow's own about the machine, such as system/cpu_utilization_percentage: no result of a training.
-MACHINE_METRICS = "system/"
-# More than an API server takes for an object.
-_LARGEST_MANIFEST_BYTES = 2 * 1024 * 1024
-_DEEPEST_MANIFEST = 64
 _PINNED = re.compile(r"(?:[a-z-]+://)?([^\s@]+@sha256:[0-9a-f]{64})")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _RUN_ID = re.compile("[0-9a-f]{32}")
@@ -79,6 +74,7 @@ class RecordedCode:
         program: the program's file from the repository's root, or its name where there was no repository.
         script: the program's digest, sha256:…, where no commit is known.
         folder: the folder on that machine in which the command started.
+        machine: that machine's name; None: it is not recorded.
 
     """
 
@@ -89,6 +85,7 @@ class RecordedCode:
     program: str | None = None
     script: str | None = None
     folder: str | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,7 @@ def _applied(history: History, run: LoggedRun) -> tuple[LoggedRun, JsonObject, G
         except UnreadableArtifact as error:
             return candidate, {}, _unusable(str(error))
         except RunyardError as error:
-            if isinstance(error, UnreadableManifest) or error.exit_code == 2:  # noqa: PLR2004 it is wrong
+            if error.exit_code == 2:  # noqa: PLR2004 it is wrong
                 return candidate, {}, _unusable(str(error))
             raise
     return run, {}, Gap("the manifest", "no TrainingRun made this run", "", is_in_the_way=True)
@@ -222,33 +219,14 @@ def read_manifest(content: bytes) -> JsonObject:
     """Read a manifest that a run keeps: anybody may have written it.
 
     Raises:
-        UnreadableManifest: it is too large, no YAML, or says things twice by reference, which Runyard never writes.
+        UnreadableManifest: it is too large, or no YAML.
         InvalidManifest: this version would refuse it.
         UnknownField: it has fields that this version does not know.
 
     """
-    if len(content) > _LARGEST_MANIFEST_BYTES:
-        raise UnreadableManifest(f"{MANIFEST_ARTIFACT} has {len(content)} bytes, more than a TrainingRun may have")
-    text = content.decode(errors="replace")
-    try:
-        _refuse_bombs(text)
-        found = as_object(manifest.document_of(text, MANIFEST_ARTIFACT))
-        validation.parse(found)
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise UnreadableManifest(f"{MANIFEST_ARTIFACT} is not YAML: {said}") from error
+    found = as_object(manifest.document_of(content, MANIFEST_ARTIFACT))
+    validation.parse(found)
     return found
-
-
-def _refuse_bombs(text: str) -> None:
-    """Refuse aliases, a few lines of which can stand for more than memory holds, and depth, which takes for ever."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise UnreadableManifest(f"{MANIFEST_ARTIFACT} has aliases, which no manifest of a run has")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST_MANIFEST:
-            raise UnreadableManifest(f"{MANIFEST_ARTIFACT} is nested more deeply than a TrainingRun can be")
 
 
 def _unusable(why: str) -> Gap:
@@ -304,13 +282,20 @@ def read_off(
             if _DIGEST.fullmatch(digest := wanted.digest or run.datasets.get(wanted.name, ""))
         },
         image=pinned[1] if pinned else None,
-        code=RecordedCode() if source else _code(run, provenance),
+        code=RecordedCode() if source else recorded_code(run, provenance),
     )
     told = [gap for gap in gaps if gap]
     return replace(found, gaps=(*told, *_unfit(found), *_not_pinned(found), *_not_told(found, told)))
 
 
-def _code(run: LoggedRun, provenance: JsonObject) -> RecordedCode:
+def recorded_code(run: LoggedRun, provenance: JsonObject) -> RecordedCode:
+    """Return what a run says of its code.
+
+    Args:
+        run: which.
+        provenance: its provenance.json; empty without one.
+
+    """
     code = as_object(provenance.get("code"))
     commit = str(code.get("commit") or run.tags.get(COMMIT_TAG) or "")
     commit = commit if re.fullmatch(COMMIT, commit) else ""
@@ -320,10 +305,11 @@ def _code(run: LoggedRun, provenance: JsonObject) -> RecordedCode:
         commit=commit or None,
         diff=str(code["diff"]) if code.get("diff") else None,
         is_diff_known=bool(code.get("commit")) and "diff" not in left_out,
-        address=str(code["address"]) if code.get("address") else None,
+        address=str(code.get("address") or run.tags.get(ADDRESS_TAG) or "") or None,
         program=next((word for word in words if PurePosixPath(word).suffix == ".py"), None),
         script=str(provenance["script"]) if provenance.get("script") else None,
         folder=run.tags.get(FOLDER_TAG),
+        machine=run.tags.get(MACHINE_TAG),
     )
 
 
@@ -347,7 +333,7 @@ def _unfit(found: Receipt) -> Iterator[Gap]:
         ended = f"{run.outcome} ({run.reason})" if run.reason else run.outcome
         why = f"{run.name} ended as {ended}: what it logged before is no result"
         yield Gap("a result", why, "give a run that finished", is_in_the_way=True)
-    elif not any(result_metrics(part) for part in found.parts):
+    elif not any(of_result(part.metrics) for part in found.parts):
         yield Gap("metrics", f"{run.name} logged none", "log what is to be the same", is_in_the_way=True)
 
 
@@ -383,8 +369,3 @@ def _not_told(found: Receipt, told: Sequence[Gap]) -> Iterator[Gap]:
         shown = ", ".join(names[:_LEFT_OUT_SHOWN]) + (" and more" if len(names) > _LEFT_OUT_SHOWN else "")
         why = f"not all of it is recorded ({shown})"
         yield Gap("the code", why, "--in-place trains what is there now", where=Where.MACHINE)
-
-
-def result_metrics(run: LoggedRun) -> dict[str, float]:
-    """Return a run's metrics without those of the machine."""
-    return {name: value for name, value in run.metrics.items() if not name.startswith(MACHINE_METRICS)}

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from runyard import clusterless, local, validation
 from runyard.api.outcome import Reason
-from runyard.api.records import FOLDER_TAG, REPRODUCES_TAG
+from runyard.api.records import FOLDER_TAG, MACHINE_TAG
+from runyard.api.repetition import Verdict
 from runyard.api.status import SUCCEEDED, TRACKED, is_told
 from runyard.api.trainingrun import TrainingRun
 from runyard.cluster import Cluster, Deadline
-from runyard.comparison import Diff, diff
+from runyard.comparison import Diff, diff, of_result
 from runyard.errors import ProvenanceUnavailable, RunyardError, TrackingUnavailable
 from runyard.history import History, LoggedRun, NoSuchRun
 from runyard.reproduction.code import CodeMissing, restored
 from runyard.reproduction.manifests import SUFFIX_LENGTH, again, changed, derived_name
-from runyard.reproduction.receipts import Gap, Receipt, Where, result_metrics, runs_of
-from runyard.reproduction.verdicts import Reproduction, Verdict, in_the_way, is_same, judged, matched
+from runyard.reproduction.marking import marked
+from runyard.reproduction.receipts import Gap, Receipt, Where, runs_of
+from runyard.reproduction.verdicts import Reproduction, in_the_way, judged, matched
 
 _LETTERS = string.ascii_lowercase + string.digits
 _NOT_IN_CHECKOUT = (
@@ -94,6 +96,7 @@ def on_machine(
         WrongChange: the training has no parameter of that name.
         NoSuchMetric: the run has no metric of a name that is to be compared.
         NoSuchFolder: the folder is none.
+        NotAFolders: the code is to be what a folder has, and is fetched.
         TrackingUnavailable: MLflow does not answer.
 
     """
@@ -101,7 +104,8 @@ def on_machine(
     begun = _begun(found, Where.MACHINE, terms)
     if begun.verdict is Verdict.CANNOT:
         return begun
-    document = again(found, derived_name(found.name, terms.suffix), Where.MACHINE, changes=terms.changes)
+    name = derived_name(found.name, terms.suffix)
+    document = again(found, name, Where.MACHINE, changes=terms.changes)
     try:
         wanted = validation.parse(document)
         local.check(wanted)
@@ -110,6 +114,9 @@ def on_machine(
     try:
         with restored(history, found, machine.folder, in_place=machine.in_place) as place:
             notes = [place.says]
+            if place.is_other:
+                document = again(found, name, Where.MACHINE, changes=terms.changes, is_other_code=True)
+                wanted = validation.parse(document)
             if left_out := clusterless.ignored(wanted):
                 notes.append(f"left out on this machine: {', '.join(left_out)}")
             tell(f"{wanted.metadata.name} repeats run {found.run.id}: {'; '.join(notes)}")
@@ -120,12 +127,13 @@ def on_machine(
     last = result.status.attempts[-1]
     if last.run_id is None or (tracked and tracked.reason == Reason.TRACKING_UNAVAILABLE):
         raise TrackingUnavailable(tracked.message if tracked else "MLflow was not told of the repetition")
-    begun = replace(begun, name=wanted.metadata.name, changed=changed(found, document), notes=tuple(notes))
+    different = changed(found, document)
+    begun = replace(begun, name=name, changed=different, is_other_code=place.is_other, notes=tuple(notes))
     now = history.find(last.run_id)
     # Where the code was checked out is gone by now: who repeats this one looks where the first one was.
-    origin = {FOLDER_TAG: found.code.folder} if place.is_scratch and found.code.folder else {}
-    history.tag(now, {REPRODUCES_TAG: found.run.id, **origin})
-    ended = _ended(history, begun, result, now)
+    if place.is_scratch and found.code.folder:
+        history.tag(now, {FOLDER_TAG: found.code.folder, MACHINE_TAG: found.code.machine or ""})
+    ended = marked(history, _ended(history, begun, result, now))
     missing = _NOT_IN_CHECKOUT if place.is_scratch and ended.verdict is Verdict.FAILED else ()
     return replace(ended, gaps=(*ended.gaps, *missing))
 
@@ -178,8 +186,7 @@ def in_cluster(
             why = f"the cluster records to another MLflow: {error}"
             gap = Gap("the repetition's run", why, "give --tracking-uri of the cluster's MLflow", is_in_the_way=True)
             return _cannot(begun, gap)
-        history.tag(now, {REPRODUCES_TAG: found.run.id})
-    return _ended(history, begun, result, now)
+    return marked(history, _ended(history, begun, result, now))
 
 
 def _followed(cluster: Cluster, name: str, deadline: Deadline, tell: Callable[[str], None]) -> TrainingRun:
@@ -197,7 +204,7 @@ def _begun(found: Receipt, where: Where, terms: Terms) -> Reproduction:
     """Return what is known before anything is started."""
     gaps = found.gaps_of(where)
     verdict = Verdict.CANNOT if any(gap.is_in_the_way for gap in gaps) else Verdict.FAILED
-    there = {name for part in found.parts for name in result_metrics(part)}
+    there = {name for part in found.parts for name in of_result(part.metrics)}
     if verdict is not Verdict.CANNOT and (unknown := sorted({*terms.only} - there)):
         raise NoSuchMetric(
             f'--metric: {found.run.name} has no metric "{unknown[0]}"; there are: {", ".join(sorted(there))}'
@@ -223,25 +230,13 @@ def _ended(history: History, begun: Reproduction, result: TrainingRun, now: Logg
         why = "the training succeeded, and its run is not known"
         return _cannot(ended, Gap("the repetition's run", why, "see its status", is_in_the_way=True))
     ended = replace(ended, pairs=matched(begun.receipt.parts, runs_of(history, now)))
-    return replace(ended, verdict=judged(ended.is_same, ended.changed), diff=_difference(history, ended, now))
+    return replace(ended, verdict=judged(ended.is_same, ended.varies), diff=_difference(history, ended, now))
 
 
 def _difference(history: History, ended: Reproduction, now: LoggedRun) -> Diff:
-    """Return in what both differ; metrics are the same where they count as the same."""
+    """Return in what both differ, of what decides a result: every metric has been compared."""
     try:
         provenance = history.provenance(now)
     except ProvenanceUnavailable:
         provenance = {}
-    before = ended.receipt.run
-    counted = [found for pair, found in ended.metrics if pair.before is before]
-    first = {found.name: found.one for found in counted if found.one is not None}
-    second = {
-        found.name: found.one if is_same(found, ended.tolerance) and found.one is not None else found.other
-        for found in counted
-    }
-    return diff(
-        replace(before, metrics=first),
-        replace(now, metrics={name: value for name, value in second.items() if value is not None}),
-        ended.receipt.provenance,
-        provenance,
-    )
+    return diff(ended.receipt.run, now, ended.receipt.provenance, provenance)

@@ -4,12 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from runyard.api.outcome import Reason
-from runyard.comparison import Diff, MetricChange
+from runyard.api.repetition import CODE, Verdict
+from runyard.comparison import Diff, MetricChange, of_result
 from runyard.history import LoggedRun
-from runyard.reproduction.receipts import Gap, Receipt, Where, result_metrics
+from runyard.reproduction.receipts import Gap, Receipt, Where
 
 # What keeps a training from beginning: it shows that something is gone or changed, not that the result is another.
 _CANNOT = {
@@ -22,17 +22,6 @@ _CANNOT = {
     Reason.DATASET_MISMATCH: ("the data as they were", "put back the file with the digest that was wanted"),
     Reason.INVALID_SPEC: ("a manifest that the cluster takes", "mend it, and start it with `runyard submit`"),
 }
-
-
-class Verdict(StrEnum):
-    """What came of a repetition."""
-
-    REPRODUCED = "Reproduced"
-    DIFFERS = "Differs"
-    # With another parameter it was another training: whatever came of it, nothing was reproduced or not.
-    CHANGED = "Changed"
-    FAILED = "Failed"
-    CANNOT = "Cannot"
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class Pair:
             only: names; empty: all.
 
         """
-        before, now = (result_metrics(run) if run else {} for run in (self.before, self.now))
+        before, now = (of_result(run.metrics) if run else {} for run in (self.before, self.now))
         names = sorted({*before, *now} & {*only} if only else {*before, *now})
         return [MetricChange(name, before.get(name), now.get(name)) for name in names]
 
@@ -71,6 +60,7 @@ class Reproduction:
         run: the run that stands for the repetition, if it came to one.
         pairs: runs of both.
         changed: parameters that were changed on purpose, before and now.
+        is_other_code: whether it trained other code, as was asked for.
         tolerance: by how much metrics may differ, relative to the larger of two; 0: not at all.
         only: the metrics that count; empty: all.
         gaps: what is missing or changed, or not known.
@@ -78,6 +68,7 @@ class Reproduction:
         reason: why it failed, in one word.
         message: why, in a sentence.
         diff: in what both differ, of all that decides a result.
+        untold: why MLflow was not told of the verdict; None: it was, or there is no run to tell it of.
 
     """
 
@@ -88,6 +79,7 @@ class Reproduction:
     run: LoggedRun | None = None
     pairs: tuple[Pair, ...] = ()
     changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    is_other_code: bool = False
     tolerance: float = 0.0
     only: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -95,6 +87,12 @@ class Reproduction:
     reason: str | None = None
     message: str | None = None
     diff: Diff | None = None
+    untold: str | None = None
+
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """What was changed on purpose, as its TrainingRun's annotation has it."""
+        return varies(self.changed, is_other_code=self.is_other_code)
 
     @property
     def metrics(self) -> list[tuple[Pair, MetricChange]]:
@@ -104,12 +102,20 @@ class Reproduction:
     @property
     def differing(self) -> list[tuple[Pair, MetricChange]]:
         """Those that are not the same."""
-        return [(pair, found) for pair, found in self.metrics if not is_same(found, self.tolerance)]
+        return [(pair, found) for pair, found in self.metrics if not found.is_within(self.tolerance)]
 
     @property
     def is_same(self) -> bool:
         """Whether every metric is."""
         return bool(self.metrics) and not self.differing
+
+    @property
+    def greatest_difference(self) -> float | None:
+        """The greatest difference of a metric, in parts of what it was; None without metrics.
+
+        It is infinite where only one side has the metric, or it was 0, or it is a number on one side alone.
+        """
+        return max((_extent(found) for _, found in self.metrics), default=None)
 
     @property
     def sentence(self) -> str:
@@ -120,7 +126,8 @@ class Reproduction:
             case Verdict.FAILED:
                 said = f"the repeated training failed ({self.reason}): {self.message}"
             case Verdict.CHANGED:
-                told = ", ".join(f"{name} was {before} and is {now}" for name, (before, now) in self.changed.items())
+                words = [f"{name} was {before} and is {now}" for name, (before, now) in self.changed.items()]
+                told = ", ".join([*(["the code is not what ran"] if self.is_other_code else []), *words])
                 said = f"{told}, so this is another training: {self._count()}"
             case _:
                 said = self._count()
@@ -134,7 +141,9 @@ class Reproduction:
             largest = max((abs(change) for _, found in differing if (change := relative(found))), default=None)
             by = f", relatively by at most {largest:.2g}" if largest is not None else ""
             told = f"{len(differing)} of {len(every)} metrics{of_runs}" if len(every) > 1 else "its one metric"
-            return f"{told} {verb}{by}"
+            gone, new = (sum(getattr(found, side) is None for _, found in differing) for side in ("other", "one"))
+            lost = [f"{gone} not there any more"] * bool(gone) + [f"{new} not there before"] * bool(new)
+            return f"{told} {verb}{by}" + (f" ({', '.join(lost)})" if lost else "")
         bits = sum(found.is_same for _, found in every)
         begun = f"all {len(every)} metrics{of_runs} are" if len(every) > 1 else "its one metric is"
         if bits == len(every):
@@ -142,24 +151,22 @@ class Reproduction:
         return f"{begun} the same within {self.tolerance:g}, {bits} of them to the last bit"
 
 
+def varies(changed: Iterable[str], *, is_other_code: bool) -> tuple[str, ...]:
+    """Return what was changed on purpose: the code, and parameters by name."""
+    return (*([CODE] if is_other_code else []), *(f"parameters.{name}" for name in changed))
+
+
+def _extent(found: MetricChange) -> float:
+    """Return how far a metric is from what it was."""
+    if found.is_same:
+        return 0.0
+    change = relative(found)
+    return math.inf if change is None else abs(change)
+
+
 def relative(found: MetricChange) -> float | None:
     """Return the difference in parts of what it was before; None where that is no number, or 0."""
     return None if found.change is None or not found.one else found.change / abs(found.one)
-
-
-def is_same(found: MetricChange, tolerance: float) -> bool:
-    """Whether a metric has the same value; two that are no numbers are the same, and an infinity is only itself.
-
-    Args:
-        found: both values.
-        tolerance: how far apart they may be, relative to the larger one: |a - b| <= tolerance · max(|a|, |b|).
-
-    """
-    if found.is_same:
-        return True
-    if found.one is None or found.other is None:
-        return False
-    return math.isclose(found.one, found.other, rel_tol=tolerance, abs_tol=0.0)
 
 
 def matched(before: Sequence[LoggedRun], now: Sequence[LoggedRun]) -> tuple[Pair, ...]:
@@ -211,9 +218,9 @@ def _by_parameters(run: LoggedRun) -> Hashable:
     return frozenset(run.params.items())
 
 
-def judged(is_same: bool, changed: Mapping[str, object]) -> Verdict:  # noqa: FBT001 it is the question
+def judged(is_same: bool, varies: Sequence[str]) -> Verdict:  # noqa: FBT001 it is the question
     """Return what a training that came to its end shows."""
-    if changed:
+    if varies:
         return Verdict.CHANGED
     return Verdict.REPRODUCED if is_same else Verdict.DIFFERS
 

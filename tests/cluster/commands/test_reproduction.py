@@ -63,10 +63,13 @@ def test_a_run_is_repeated_in_its_image_with_a_changed_parameter_and_without_its
     assert (again["spec"]["image"], again["metadata"]["annotations"]["runyard.dev/reproduces"]) == (image, run_id)
     tags = tags_of(trainings.mlflow.run(found["reproducedBy"]))
     assert (tags["runyard.dev/reproduces"], tags[IMAGE]) == (run_id, image)
+    assert (tags["runyard.dev/verdict"], tags["runyard.dev/greatest-difference"]) == ("Reproduced", "0.0")
 
     code, found = reproduced(run_id, "--set", "power=3")
     assert (code, found["verdict"]) == (1, "Changed")
     assert found["changed"] == {"power": {"before": "2", "now": "3"}}
+    tags = tags_of(trainings.mlflow.run(found["reproducedBy"]))
+    assert (tags["runyard.dev/varies"], tags["runyard.dev/verdict"]) == ("parameters.power", "Changed")
 
     gone = f"{image.partition('@')[0]}@sha256:{'0' * 64}"
     trainings.mlflow.call("mlflow/runs/set-tag", {"run_id": run_id, "key": IMAGE, "value": gone})
