@@ -228,6 +228,24 @@ class History:
             raise NoSuchRun(f"run {run_id} was deleted: `mlflow runs restore --run-id {run_id}` brings it back")
         return [_logged(run, {experiment.experiment_id: experiment.name})]
 
+    def experiment_of(self, run_id: str) -> str | None:
+        """Return the name of the experiment that a run is in, or was in until it was deleted; None: neither is known.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        from mlflow.exceptions import MlflowException
+
+        with answering(self._uri, "read a run"):
+            try:
+                run = self._client.get_run(run_id) if _ID.fullmatch(run_id) else None
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
+            return str(self._client.get_experiment(run.info.experiment_id).name) if run else None
+
     def files(self, run: LoggedRun, folder: str = "") -> list[str]:
         """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000."""
         return [path for path, _ in islice(self._entries(run, folder), _MOST_FILES)]

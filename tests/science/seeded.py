@@ -148,23 +148,23 @@ def again(earlier: Sequence[Row]) -> Iterator[Row]:
     def one(name: str, of: int, verdict: str, seconds: int, **more: Any) -> Row:
         tags = {
             "runyard.dev/reproduces": earlier[of].id,
-            "runyard.dev/reproduced": verdict,
+            "runyard.dev/verdict": verdict,
             "runyard.dev/fingerprint": f"sha256:whole-{of}",
             **more.pop("tags", {}),
         }
         return whole(name, seconds=seconds, tags=tags, **more)
 
-    first = one("again-0", 10, "true", 600)
+    first = one("again-0", 10, "Reproduced", 600)
     yield first
     child = {**below(first), "runyard.dev/reproduces": earlier[10].id}
     yield Row("again-0-child", params={"fold": "1"}, metrics={"accuracy": 0.9}, tags=child)
-    yield one("again-1", 11, "false", 1200)
-    yield one("again-2", 11, "true", 1800)
-    yield one("again-3", 12, "false", 2400)
+    yield one("again-1", 11, "Differs", 1200)
+    yield one("again-2", 11, "Reproduced", 1800)
+    yield one("again-3", 12, "Differs", 2400, tags={"runyard.dev/greatest-difference": "0.25"})
     yield one("again-4", 13, "", 0, status=RUNNING)
     uid = {"runyard.dev/uid": "uid-retried"}
     yield one("again-5", 14, "", 60, status=FAILED, tags={**uid, "runyard.dev/outcome": "Failed"})
-    yield one("again-6", 14, "true", 3000 - 120, number=2, tags=uid)
+    yield one("again-6", 14, "Reproduced", 3000 - 120, number=2, tags=uid)
 
 
 def lacking() -> Iterator[Row]:

@@ -126,13 +126,54 @@ def test_only_what_has_a_result_and_was_not_meant_repeats() -> None:
 def test_a_time_that_cannot_be_is_none() -> None:
     ends_before = [run(name, marked("x"), finished_at=START - timedelta(1)) for name in ("a", "b")]
     assert measure_distinct(ends_before).facts["secondsAgain"] == 0
-    found = measure_reproduction([run("a", {"runyard.dev/reproduces": "z"}, finished_at=START - timedelta(1))])
+    tags = {"runyard.dev/reproduces": "z", "runyard.dev/verdict": "Differs"}
+    found = measure_reproduction([run("a", tags, finished_at=START - timedelta(1))])
     assert (found.of, found.times) == (1, Times(1, timedelta(), timedelta()))
-    assert [each.says for each in found.behind] == ["no verdict after 0s"]
+    assert [each.says for each in found.behind] == ["not the same after 0s"]
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "counts", "times", "says"),
+    [
+        ("FINISHED", {"verdict": "Reproduced", "greatest-difference": "0.0"}, (1, 1), 1, "the same after 1m"),
+        ("FINISHED", {"verdict": "Reproduced", "greatest-difference": "1e-7"}, (1, 1), 1, "the same (off by 1e-05 %)"),
+        ("FINISHED", {"verdict": "Differs", "greatest-difference": "0.4"}, (0, 1), 1, "not the same (off by 40 %)"),
+        ("FINISHED", {"verdict": "Differs", "greatest-difference": "inf"}, (0, 1), 1, "not the same (off beyond meas"),
+        ("FINISHED", {"verdict": "Differs", "greatest-difference": "much"}, (0, 1), 1, "not the same after 1m"),
+        ("FAILED", {"verdict": "Failed"}, (0, 1), 0, "failed after 1m"),
+        ("FAILED", {"verdict": "Cannot"}, (0, 1), 0, "failed after 1m"),
+        # Whoever asked was gone before it ended: that it failed needs no comparison, that it came again does.
+        ("FAILED", {}, (0, 1), 0, "failed after 1m"),
+        ("FINISHED", {}, (0, 0), 0, "no verdict after 1m"),
+        ("FINISHED", {"verdict": "made up"}, (0, 0), 0, "no verdict after 1m"),
+        ("KILLED", {"verdict": "Failed"}, (0, 0), 0, "stopped after 1m"),
+        ("RUNNING", {}, (0, 0), 0, "not ended"),
+    ],
+)
+def test_only_what_was_compared_or_failed_says_whether_a_result_comes_again(
+    status: str, tags: dict[str, str], counts: tuple[int, int], times: int, says: str
+) -> None:
+    marked = {f"runyard.dev/{name}": value for name, value in tags.items()}
+    found = measure_reproduction([run("a", {"runyard.dev/reproduces": "z", **marked}, status=RunStatus(status))])
+    assert ((found.count, found.of), found.times.count if found.times else 0) == (counts, times)
+    [behind] = found.behind
+    assert behind.says.startswith(says)
+
+
+def test_with_something_changed_it_is_a_training_of_its_own() -> None:
+    tags = {"runyard.dev/reproduces": "z", "runyard.dev/varies": "parameters.depth", "runyard.dev/verdict": "Changed"}
+    runs = [run("z", marked("x")), run("a", {**tags, **marked("y")}), run("b", marked("y"))]
+    found = measure_reproduction(runs)
+    assert (found.of, found.times, found.behind, found.facts["varied"], found.facts["results"]) == (0, None, (), 1, 3)
+    assert found.meaning.endswith(
+        "there are 3 finished results to ask for. 1 repetition with something changed not counted."
+    )
+    # What it tried had been tried, or is tried again: that is a repetition.
+    assert measure_distinct(runs).facts["repeats"] == 1
 
 
 def test_children_that_took_over_their_parents_tags_reproduce_nothing_more() -> None:
-    tags = {"runyard.dev/reproduces": "z", "runyard.dev/reproduced": "true"}
+    tags = {"runyard.dev/reproduces": "z", "runyard.dev/verdict": "Reproduced"}
     runs = [run("z"), run("parent", tags), run("child", {**below("parent"), **tags})]
     found = measure_reproduction(runs)
     assert (found.count, found.of, found.facts["reproductions"], found.facts["results"]) == (1, 1, 1, 1)
@@ -148,6 +189,7 @@ def test_children_that_took_over_their_parents_tags_reproduce_nothing_more() -> 
         ({"params": {"rate": "1"}}, None, set(Field) - {Field.PARAMETERS}),
         ({"params": {"split__random_state": "1"}}, None, set(Field) - {Field.PARAMETERS, Field.SEEDS}),
         ({"metrics": {"accuracy": float("nan")}}, None, set(Field) - {Field.METRICS}),
+        ({"metrics": {"system/cpu_utilization_percentage": 3.0}}, None, set(Field)),
         ({"datasets": {"heart": ""}}, None, set(Field)),
         ({"datasets": {"heart": "0123"}}, None, set(Field) - {Field.DATASETS}),
         ({}, WHOLE, set(Field) - {Field.SEEDS, Field.DATASETS, Field.ENVIRONMENT}),
@@ -179,6 +221,13 @@ def test_a_parent_has_what_all_its_children_have() -> None:
     children[1] = replace(children[1], metrics={})
     found = measure_metadata([parent, *children], folders, {})
     assert (found.count, found.of, found.behind) == (0, 1, (Finding(("grid",), "grid", "no metrics"),))
+    # One that was pruned has nothing to say of the grid; one that groups others has what they have.
+    pruned = [parent, *children[:1], replace(children[1], status=RunStatus.FAILED), children[2]]
+    assert measure_metadata(pruned, folders, {}).count == 1
+    groups = [run(f"group-{n}", below("grid"), params={"fold": "1"}) for n in range(2)]
+    folds = [run(f"fold-{n}-{g.id}", below(g.id), metrics={"accuracy": 1}) for g in groups for n in range(2)]
+    assert measure_metadata([*folds, *groups, parent], folders, {}).count == 1
+    assert measure_metadata([*folds[1:], groups[1], parent], folders, {}).behind[0].says.startswith("no ")
 
 
 def test_what_could_not_be_read_is_no_lack() -> None:
@@ -200,6 +249,7 @@ def test_an_attempts_log_is_with_its_last_run_that_has_no_parent_in_it() -> None
     child = run("child", {**of_pod("p"), **below("last")}, started_at=later)
     retried, going_on = run("retried", of_pod("q")), run("going on", of_pod("r"), status=RunStatus.RUNNING)
     assert [one.chief.id for one in attempts([first, last, child, retried, going_on])] == ["last", "retried"]
+    assert measure_completeness([retried, going_on], [], {}, {}).facts["open"] == 1
     whole = run("whole", {"runyard.dev/uid": "1", "runyard.dev/made": "assigned"})
     assert [one.chief.id for one in attempts([first, last, child, retried, going_on, whole])] == ["whole"]
     assert [one.chief.id for one in attempts([run("a", of_pod("p", **below("a")))])] == ["a"]
@@ -220,6 +270,12 @@ def test_only_of_a_success_results_are_asked(asked: Tracking, outcome: str, says
     assert [each.says for each in found.behind] == ([says] if says else [])
 
 
+# Merged, a few lines stand for 9 to the power of 9 keys.
+BOMB = b"a: &a0 {x: 1}\n" + b"".join(
+    f"b{n}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 9)}]}}\n".encode() for n in range(9)
+)
+
+
 @pytest.mark.parametrize(
     ("manifest", "asked"),
     [
@@ -230,7 +286,10 @@ def test_only_of_a_success_results_are_asked(asked: Tracking, outcome: str, says
         (b"{", None),
         (b"\xff", None),
         (b"[" * 100_000, None),
-        (b"when: 2026-13-99", None),
+        (b"when: 2026-13-99", Tracking()),
+        (b"a: !!bool maybe", None),
+        (b"a: !!timestamp soon", None),
+        (BOMB, None),
     ],
 )
 def test_a_manifest_is_anybodys(manifest: bytes, asked: Tracking | None) -> None:
@@ -255,6 +314,7 @@ def version(**more: Any) -> PromotedVersion:
         (version(tags={}), ["reason"], 120, 2),
         (version(tags={"runyard.dev/promoted-at": "soon"}), ["reason"], 120, 2),
         (version(run=run("a")), ["metrics"], 30, 1),
+        (version(run=run("a", metrics={"system/memory": 1.0})), ["metrics"], 30, 1),
         (version(run=None, experiment_runs=[]), ["run", "metrics"], None, 0),
         (version(tags={"runyard.dev/promoted-at": "1999-01-01"}), ["reason"], 0, 0),
     ],

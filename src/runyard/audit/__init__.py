@@ -4,7 +4,7 @@
 docs/audit.md defines them such that another program can compute them.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from runyard.audit.completeness import completeness
 from runyard.audit.distinct import distinct
@@ -50,7 +50,8 @@ def audit(
     Args:
         history: where.
         experiment: its name; None: all.
-        since: look only at runs that began then or later, and at versions promoted then or later; None: at all.
+        since: look only at runs that began then or later, and at versions promoted then or later; None: at all. Without
+            a zone it is this machine's time.
         progress: is told how many folders of artifacts have been read, and of how many.
 
     Raises:
@@ -58,4 +59,5 @@ def audit(
         TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
     """
-    return measured(gather(history, experiment, since, progress), experiment, since)
+    began = since.astimezone(UTC) if since else None
+    return measured(gather(history, experiment, began, progress), experiment, began)

@@ -51,14 +51,18 @@ class Attempt:
 
 def attempts(runs: Iterable[LoggedRun]) -> list[Attempt]:
     """Return the attempts of TrainingRuns that have ended; runs of other origin are in none."""
+    return [attempt for attempt in every(runs) if not attempt.chief.status.is_open]
+
+
+def every(runs: Iterable[LoggedRun]) -> list[Attempt]:
+    """Return all attempts of TrainingRuns, those that go on included."""
     ours = [run for run in runs if run.tags.get(UID_TAG)]
     assigned = {run.tags[UID_TAG]: run for run in ours if run.tags.get(MADE_TAG) == ASSIGNED}
     groups: dict[tuple[str, str], list[LoggedRun]] = {}
     for run in ours:
         uid = run.tags[UID_TAG]
         groups.setdefault((uid, "" if uid in assigned else run.tags.get(POD_TAG, "")), []).append(run)
-    found = [Attempt(assigned.get(uid) or _chief(group), tuple(group), pod) for (uid, pod), group in groups.items()]
-    return [attempt for attempt in found if not attempt.chief.status.is_open]
+    return [Attempt(assigned.get(uid) or _chief(group), tuple(group), pod) for (uid, pod), group in groups.items()]
 
 
 def _chief(runs: Sequence[LoggedRun]) -> LoggedRun:
@@ -102,7 +106,9 @@ def completeness(
         unread: why nothing could be read of some, by ID; they are not counted.
 
     """
-    ended = attempts([*runs, *elsewhere])
+    begun = every([*runs, *elsewhere])
+    ended = [attempt for attempt in begun if not attempt.chief.status.is_open]
+    going_on = len(begun) - len(ended)
     judged = [attempt for attempt in ended if attempt.chief.id not in unread]
     found = [
         (attempt, short) for attempt in judged if (short := lacks(attempt, folders.get(attempt.chief.id, Folder())))
@@ -112,17 +118,18 @@ def completeness(
     others = sum(not any(run.tags.get(UID_TAG) for run in tree.runs) for tree in trees(runs))
     apart = len(ended) - len(judged)
     not_read = f" The artifacts of {counted(apart, 'attempt')} could not be read." if apart else ""
+    not_ended = f" {counted(going_on, 'attempt')} not ended." if going_on else ""
     not_ours = f" {counted(others, 'run')} of no TrainingRun not counted." if others else ""
     return Measure(
         name=Name.COMPLETENESS,
         count=len(judged) - len(found),
         of=len(judged),
         what="ended attempts of TrainingRuns",
-        meaning=(f"{lacking(len(found), len(judged), 'ended attempt', by_part)}{not_read}{not_ours}"),
+        meaning=(f"{lacking(len(found), len(judged), 'ended attempt', by_part)}{not_read}{not_ended}{not_ours}"),
         remedy=_REMEDY,
         behind=tuple(
             Finding((attempt.chief.id,), attempt.chief.name, f"no {listed(list(short.values()))}")
             for attempt, short in worst
         ),
-        facts={**by_part, "unread": apart, "others": others},
+        facts={**by_part, "unread": apart, "open": going_on, "others": others},
     )

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from runyard.api.records import RunStatus
+from runyard.api.repetition import is_faithful
 from runyard.audit.measures import Finding, Measure, Name, counted, duration, listed
-from runyard.audit.reproduction import REPRODUCES_TAG
 from runyard.audit.trees import topmost, trees
-from runyard.comparison import MetricChange
+from runyard.comparison import MetricChange, of_result
 from runyard.history import LoggedRun
 from runyard.provenance import FINGERPRINT_TAG
 
-# MLflow's own, of the machine.
-_SYSTEM = "system/"
 _REMEDY = (
     "Before training, look for `provenance.collect(parameters=…).fingerprint` among the tags of earlier runs. Where "
     "metrics differ though the fingerprint is one, something decides them that is not recorded: mostly a seed."
@@ -38,23 +36,23 @@ class Repeated:
         first: dict[str, float] = {}
         found = set()
         for run in self.runs:
-            for name, value in run.metrics.items():
+            for name, value in of_result(run.metrics).items():
                 if not MetricChange(name, first.setdefault(name, value), value).is_same:
                     found.add(name)
-        return sorted(name for name in found if not name.startswith(_SYSTEM))
+        return sorted(found)
 
 
 def fingerprinted(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     """Return the runs that finished by their fingerprints, those of one the first first.
 
     A run below one with a fingerprint counts with it, and those of one tree that share one are one; what reproduces an
-    earlier run does so on purpose, and is left out.
+    earlier run as it was does so on purpose, and is left out.
     """
     root_of = {run.id: tree.root for tree in trees(runs) for run in tree.runs}
     finished = [
         run
         for run in topmost(runs, lambda run: run.tags.get(FINGERPRINT_TAG))
-        if run.status is RunStatus.FINISHED and not any(REPRODUCES_TAG in one.tags for one in (run, root_of[run.id]))
+        if run.status is RunStatus.FINISHED and not any(is_faithful(one.tags) for one in (run, root_of[run.id]))
     ]
     found: dict[str, dict[str, LoggedRun]] = {}
     for run in sorted(finished, key=lambda run: (run.started_at, run.id)):
@@ -62,18 +60,34 @@ def fingerprinted(runs: Sequence[LoggedRun]) -> dict[str, list[LoggedRun]]:
     return {fingerprint: list(group.values()) for fingerprint, group in found.items()}
 
 
-def repeated(runs: Sequence[LoggedRun]) -> list[Repeated]:
-    """Return what was done more than once, that which took the longest again first."""
-    groups = [Repeated(name, tuple(found)) for name, found in fingerprinted(runs).items() if len(found) > 1]
+def repeated(runs: Sequence[LoggedRun], before: Sequence[LoggedRun] = ()) -> list[Repeated]:
+    """Return what was done more than once, that which took the longest again first.
+
+    Args:
+        runs: those that are looked at.
+        before: runs of before; what was done then is done again, and is not looked at by itself.
+
+    """
+    earlier = fingerprinted(before)
+    groups = [
+        Repeated(name, (*earlier.get(name, [])[:1], *found))
+        for name, found in fingerprinted(runs).items()
+        if len(found) > 1 or name in earlier
+    ]
     return sorted(groups, key=lambda group: (-group.again, -len(group.runs), group.fingerprint))
 
 
-def distinct(runs: Sequence[LoggedRun]) -> Measure:
-    """Measure what share of the runs with a fingerprint is no repetition of an earlier one."""
-    by_fingerprint = fingerprinted(runs)
-    of = sum(map(len, by_fingerprint.values()))
-    groups = repeated(runs)
-    repeats = of - len(by_fingerprint)
+def distinct(runs: Sequence[LoggedRun], before: Sequence[LoggedRun] = ()) -> Measure:
+    """Measure what share of the runs with a fingerprint is no repetition of an earlier one.
+
+    Args:
+        runs: those that are looked at.
+        before: runs of before, which they may repeat.
+
+    """
+    of = sum(map(len, fingerprinted(runs).values()))
+    groups = repeated(runs, before)
+    repeats = sum(len(group.runs) - 1 for group in groups)
     again = sum((group.again for group in groups), timedelta())
     differing = sum(bool(group.differing) for group in groups)
     without = sum(

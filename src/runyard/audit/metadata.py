@@ -10,6 +10,7 @@ from runyard.api.records import RunStatus
 from runyard.audit.folders import Folder
 from runyard.audit.measures import Finding, Measure, Name, counted, lacking, listed
 from runyard.audit.trees import Tree, topmost, trees
+from runyard.comparison import of_result
 from runyard.history import LoggedRun
 from runyard.provenance import FINGERPRINT_TAG
 
@@ -52,7 +53,7 @@ def provided(run: LoggedRun, folder: Folder | None) -> frozenset[Field]:
         Field.PARAMETERS: bool(run.params),
         Field.SEEDS: any(map(is_seed, run.params)),
         Field.DATASETS: any(run.datasets.values()),
-        Field.METRICS: bool(run.metrics),
+        Field.METRICS: bool(of_result(run.metrics)),
         Field.FINGERPRINT: bool(run.tags.get(FINGERPRINT_TAG)),
     }
     own = frozenset(name for name, holds in has.items() if holds)
@@ -76,11 +77,26 @@ def to_read(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
 
 
 def missing(tree: Tree, folders: Mapping[str, Folder]) -> list[Field]:
-    """Return what a run lacks: neither it has it, nor does every one of its children."""
-    own = provided(tree.root, folders.get(tree.root.id))
-    below = [provided(run, folders.get(run.id)) for run in tree.below]
-    shared = frozenset.intersection(*below) if below else frozenset[Field]()
-    return [name for name in Field if name not in own | shared]
+    """Return what a run lacks: neither it has it, nor does every one of its children that finished, or theirs."""
+    children: dict[str, list[LoggedRun]] = {}
+    for run in tree.below:
+        if run.status is RunStatus.FINISHED:
+            children.setdefault(run.parent_id or "", []).append(run)
+    held: dict[str, frozenset[Field]] = {}
+    # From the lowest: what a run's children hold is known before it is asked for.
+    for run in reversed(_downwards(tree.root, children)):
+        shared = [held[child.id] for child in children.get(run.id, ())]
+        own = provided(run, folders.get(run.id))
+        held[run.id] = own | frozenset.intersection(*shared) if shared else own
+    return [name for name in Field if name not in held[tree.root.id]]
+
+
+def _downwards(root: LoggedRun, children: Mapping[str, Sequence[LoggedRun]]) -> list[LoggedRun]:
+    """Return a run and what is below it, each after its parent."""
+    found = [root]
+    for run in found:
+        found.extend(children.get(run.id, ()))
+    return found
 
 
 def metadata(runs: Sequence[LoggedRun], folders: Mapping[str, Folder], unread: Mapping[str, str]) -> Measure:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
+from runyard.comparison import of_result
 from runyard.history import LoggedRun
 
 _REMEDY = "`runyard promote` checks the run before it sets the alias, and writes down when and why."
@@ -57,7 +58,7 @@ class PromotedVersion:
     def lacks(self) -> list[str]:
         """What there is no evidence of."""
         found = [] if self.run else ["run"]
-        if not self.run or not self.run.metrics:
+        if not self.run or not of_result(self.run.metrics):
             found.append("metrics")
         if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip():
             found.append("reason")

@@ -1,5 +1,6 @@
 """Reading what an audit looks at: runs and versions in pages, folders of artifacts several at a time."""
 
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,18 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
 from runyard.api.model import as_object
-from runyard.api.records import MANIFEST_ARTIFACT, POD_TAG
+from runyard.api.records import ASSIGNED, MADE_TAG, MANIFEST_ARTIFACT, POD_TAG, UID_TAG, RunStatus
 from runyard.api.trainingrun import Tracking
 from runyard.audit.completeness import Attempt, attempts
 from runyard.audit.folders import NAME, Folder, of_paths
 from runyard.audit.metadata import recorded, to_read
 from runyard.audit.promotion import PromotedVersion
-from runyard.errors import ProvenanceUnavailable, TrackingUnavailable
+from runyard.errors import ProvenanceUnavailable, TrackingUnavailable, UnreadableManifest
 from runyard.history import History, LoggedRun, NoSuchRun
+from runyard.manifest import LARGEST_BYTES as LARGEST_MANIFEST
+from runyard.manifest import document_of
+from runyard.provenance import FINGERPRINT_TAG
 from runyard.provenance.records import ARTIFACT, LARGEST_BYTES, parsed
 from runyard.tracking import answering, client
 
@@ -34,9 +37,9 @@ _AT_ONCE = 8
 _PAGE = 1_000
 # Above these the store is taken to be out of reach, and waiting for each of a thousand would be of no use.
 _MOST_UNREAD = 10
-# A manifest has at most what etcd takes, 1.5 MiB.
-_LARGEST_MANIFEST = 2 * 1024 * 1024
 _UID = re.compile(r"[0-9a-zA-Z-]{1,64}")
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_IDS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Evidence:
 
     Attributes:
         runs: those that are looked at.
+        before: runs that began before those, and finished with a fingerprint.
         elsewhere: runs of the same attempts in other experiments, or from before.
         folders: what was read of artifacts, by run ID.
         unread: why those of some could not be read, by run ID.
@@ -57,6 +61,7 @@ class Evidence:
     folders: dict[str, Folder]
     unread: dict[str, str]
     versions: Sequence[PromotedVersion]
+    before: Sequence[LoggedRun] = ()
 
 
 def gather(history: History, experiment: str | None, since: datetime | None, progress: Progress) -> Evidence:
@@ -73,8 +78,14 @@ def gather(history: History, experiment: str | None, since: datetime | None, pro
         TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
     """
-    where = f"attributes.start_time >= {max(0, round(since.timestamp() * 1000))}" if since else ""
+    moment = max(0, math.ceil(since.timestamp() * 1000)) if since else None
+    where = f"attributes.start_time >= {moment}" if moment is not None else ""
     runs = history.search(experiment, where)
+    before: list[LoggedRun] = []
+    if moment is not None:
+        runs = _begun_since(history, runs, moment)
+        finished = f"attributes.start_time < {moment} AND attributes.status = '{RunStatus.FINISHED}'"
+        before = history.search(experiment, f"{finished} AND tags.`{FINGERPRINT_TAG}` LIKE '%'")
     versions = _versions(history, runs, experiment, since)
     described = to_read(runs)
     reader = Reader(history.uri, {run.id for run in described}, progress)
@@ -83,7 +94,26 @@ def gather(history: History, experiment: str | None, since: datetime | None, pro
     if where or experiment is not None:
         elsewhere = _elsewhere(history, runs, reader.folders)
         reader.read(attempts([*runs, *elsewhere]), [])
-    return Evidence(runs, elsewhere, reader.folders, reader.unread, versions)
+    return Evidence(runs, elsewhere, reader.folders, reader.unread, versions, before)
+
+
+def _begun_since(history: History, runs: Sequence[LoggedRun], moment: int) -> list[LoggedRun]:
+    """Leave out what is a part of a run that began before: a child without its parent lacks what the parent has."""
+    found = {run.id: run for run in runs}
+    asked: set[str] = set()
+    while wanted := sorted({run.parent_id or "" for run in found.values()} - found.keys() - asked - {""}):
+        asked |= {*wanted}
+        ids = [parent for parent in wanted if _RUN_ID.fullmatch(parent)]
+        earlier: set[str] = set()
+        for first in range(0, len(ids), _IDS_AT_ONCE):
+            listed = ", ".join(f"'{parent}'" for parent in ids[first : first + _IDS_AT_ONCE])
+            asked_for = f"attributes.run_id IN ({listed}) AND attributes.start_time < {moment}"
+            earlier |= {run.id for run in history.search(None, asked_for)}
+        while parts := [run.id for run in found.values() if run.parent_id in earlier]:
+            for part in parts:
+                del found[part]
+            earlier |= {*parts}
+    return list(found.values())
 
 
 def _elsewhere(history: History, runs: Sequence[LoggedRun], folders: dict[str, Folder]) -> list[LoggedRun]:
@@ -94,6 +124,10 @@ def _elsewhere(history: History, runs: Sequence[LoggedRun], folders: dict[str, F
         folder = folders.get(attempt.chief.id)
         if folder and not (folder.has_log and folder.has_manifest) and _UID.fullmatch(attempt.pod):
             others = history.search(None, f"tags.`{POD_TAG}` = '{attempt.pod}'")
+            uid = attempt.chief.tags.get(UID_TAG, "")
+            if _UID.fullmatch(uid):
+                shared = f"tags.`{UID_TAG}` = '{uid}' AND tags.`{MADE_TAG}` = '{ASSIGNED}'"
+                others = [*others, *history.search(None, shared)]
             found |= {run.id: run for run in others if run.id not in known}
     return list(found.values())
 
@@ -144,7 +178,7 @@ class Reader:
             repository: ArtifactRepository = get_artifact_repository(run.artifact_uri, self._uri)
             sizes = {entry.path: entry.file_size or 0 for entry in repository.list_artifacts(NAME) if not entry.is_dir}
             found = of_paths(sizes)
-            if wants_manifest and sizes.get(MANIFEST_ARTIFACT, _LARGEST_MANIFEST) < _LARGEST_MANIFEST:
+            if wants_manifest and sizes.get(MANIFEST_ARTIFACT, LARGEST_MANIFEST) < LARGEST_MANIFEST:
                 found = replace(found, asked=asked_for(_content(repository, MANIFEST_ARTIFACT)))
             if run.id in self._with_provenance and sizes.get(ARTIFACT, LARGEST_BYTES) < LARGEST_BYTES:
                 found = replace(found, recorded=_recorded(_content(repository, ARTIFACT), run.id))
@@ -159,10 +193,10 @@ def _content(repository: "ArtifactRepository", path: str) -> bytes:
 def asked_for(manifest: bytes) -> Tracking | None:
     """Return what a TrainingRun wants logged; None where it is no TrainingRun: anybody may have written it."""
     try:
-        spec = as_object(as_object(yaml.safe_load(manifest)).get("spec"))
+        spec = as_object(as_object(document_of(manifest, MANIFEST_ARTIFACT)).get("spec"))
         wanted = {name: value for name, value in as_object(spec.get("tracking")).items() if name.startswith("require")}
         return Tracking.model_validate(wanted)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError, ValidationError):
+    except (UnreadableManifest, ValidationError):
         return None
 
 
@@ -195,8 +229,11 @@ def _versions(
         if since and promoted.promoted_at < since:
             continue
         run = known.get(promoted.run_id) or _run(history, promoted.run_id)
-        if experiment is not None and (run is None or run.experiment != experiment):
-            continue
+        if experiment is not None:
+            # A run that was deleted is still known to have been in it: its version is there, and its evidence is not.
+            place = run.experiment if run else history.experiment_of(promoted.run_id)
+            if place != experiment:
+                continue
         if run and run.experiment not in by_experiment:
             by_experiment[run.experiment] = history.search(run.experiment)
         found.append(replace(promoted, run=run, experiment_runs=by_experiment[run.experiment] if run else ()))

@@ -64,7 +64,7 @@ def measured(evidence: Evidence, experiment: str | None, since: datetime | None)
         reproduction(runs),
         metadata(runs, evidence.folders, evidence.unread),
         promotion(evidence.versions),
-        distinct(runs),
+        distinct(runs, evidence.before),
         completeness(runs, evidence.elsewhere, evidence.folders, evidence.unread),
     )
     return Report(experiment, since, datetime.now(UTC), len(runs), measures, evidence.unread)
