@@ -249,6 +249,10 @@ MISNAMED = "a valid environment variable name must consist only of printable ASC
     ("text", "said"),
     [
         (yaml.safe_dump(manifest(backoffLimit=-1)), "spec.backoffLimit: Invalid value: -1"),
+        (
+            "kind: !python/object:os.system {}",
+            "line 1: the tag !python/object:os.system stands for nothing here: leave",
+        ),
         (yaml.safe_dump(manifest(command=None)), "spec.command: Required value"),
         (None, "cannot be read: No such file or directory"),
         (yaml.safe_dump(manifest(env=[{"name": "A=1"}])), f'spec.env[0].name: Invalid value: "A=1": {MISNAMED}'),

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -267,6 +268,21 @@ def test_what_was_not_committed_is_brought_back_and_other_code_is_explained(pers
     )
     assert [each["name"] for each in found["differences"]] == ["power", "uncommitted", "numbers"]
     assert [metric["name"] for pair in found["runs"] for metric in pair["metrics"]] == ["third"]
+
+    # An MLflow that does not take the verdict: it is printed, and that it is lost is told.
+    (training / "numbers.txt").write_text(NUMBERS)
+    refuse = (
+        "CREATE TRIGGER full BEFORE INSERT ON tags WHEN NEW.key = '{}' BEGIN SELECT RAISE(ABORT, 'it is full'); END"
+    )
+    with sqlite3.connect(person.tracking.database) as database:
+        database.execute(refuse.format("runyard.dev/verdict"))
+    code, found, told = person.reproduces(before)
+    with sqlite3.connect(person.tracking.database) as database:
+        database.execute("DROP TRIGGER full")
+    assert (code, found["verdict"]) == (4, "Reproduced"), told
+    assert "runyard: the verdict is not on record: MLflow at " in told
+    assert "it is full" in told
+    assert marks(person.run(found["reproducedBy"]))["reproduces"] == before
 
     (training / "train.py").write_text("raise SystemExit('not today')")
     code, found, _ = person.reproduces(before, "--in-place")

@@ -1,13 +1,17 @@
 """One run for all pods of a resource, and what a training should have logged."""
 
+import json
 from typing import Any
 
 import pytest
 
+from runyard.api import repetition
+from runyard.api.trainingrun import API_VERSION
 from tests.operator.actors import Actors, condition, start_run
 from tests.support.mlflow_server import MlflowRest, tags_of
 from tests.support.waiting import wait_for
 
+KIND = {"apiVersion": API_VERSION, "kind": "TrainingRun"}
 RUNNING = {"running": {"startedAt": "2026-01-02T03:04:05Z"}}
 
 
@@ -167,3 +171,18 @@ def test_the_model_that_was_logged_last_is_named(actors: Actors, mlflow: MlflowR
         ),
     )
     assert status["tracking"]["model"] == f"models:/{model}"
+
+
+def test_the_runs_of_a_repetition_say_so_before_anybody_compares(actors: Actors, mlflow: MlflowRest) -> None:
+    marks = repetition.annotations("0" * 32, ["parameters.depth"])
+    spec = {"image": "example/image:1", "command": ["python", "train.py"], "tracking": {"run": "Assigned"}}
+    metadata = {"name": "again", "annotations": {**marks, "runyard.dev/pod": "another's"}}
+    actors.create({**KIND, "metadata": metadata, "spec": spec})
+
+    variables = environment(actors.wait_for_job("again"))
+
+    tags = tags_of(mlflow.run(variables["MLFLOW_RUN_ID"]))
+    assert marks.items() <= tags.items()
+    assert "runyard.dev/pod" not in tags
+    # What the script starts gets them from its environment.
+    assert marks.items() <= json.loads(variables["MLFLOW_RUN_CONTEXT"]).items()

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pytest
@@ -129,7 +130,7 @@ def test_what_is_not_on_record_is_said(runyard: Command, repository: Repository,
     assert error == (
         f"runyard: whether tagged ({tagged.info.run_id[:8]}) had changes since commit {commit[:12]} is not recorded\n"
     )
-    patch = Path(store.download_artifacts(dirty, "runyard/uncommitted.diff"))
+    patch = Path(unquote(urlsplit(str(store.get_run(dirty).info.artifact_uri)).path)) / "runyard" / "uncommitted.diff"
     patch.write_text("not what was recorded")
     code, out, error = runyard("dirty", "tagged", "--code", "--folder", repository.folder)
     assert (code, out) == (2, "")

@@ -132,7 +132,8 @@ def on_machine(
     now = history.find(last.run_id)
     # Where the code was checked out is gone by now: who repeats this one looks where the first one was.
     if place.is_scratch and found.code.folder:
-        history.tag(now, {FOLDER_TAG: found.code.folder, MACHINE_TAG: found.code.machine or ""})
+        there = {MACHINE_TAG: found.code.machine} if found.code.machine else {}
+        history.tag(now, {FOLDER_TAG: found.code.folder, **there})
     ended = marked(history, _ended(history, begun, result, now))
     missing = _NOT_IN_CHECKOUT if place.is_scratch and ended.verdict is Verdict.FAILED else ()
     return replace(ended, gaps=(*ended.gaps, *missing))
