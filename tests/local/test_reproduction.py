@@ -24,6 +24,7 @@ from runyard.history import History
 from runyard.reproduction import CodeMissing, NotAFolders
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 from tests.support.factories import manifest
+from tests.support.mlflow_store import make_store
 from tests.support.repositories import Repository, new_repository
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -107,6 +108,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             context.delenv(name)
         context.setenv(ARTIFACT_ROOT_VARIABLE, "")
+        make_store(folder / "store" / "mlflow.db")
         yield folder
 
 

@@ -9,6 +9,7 @@ import pytest
 from runyard.audit import audit
 from runyard.history import History
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
+from tests.support.mlflow_store import make_store
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 FINGERPRINT, PARENT = "runyard.dev/fingerprint", "mlflow.parentRunId"
@@ -39,9 +40,8 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     folder = tmp_path_factory.mktemp("scope")
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
-        found = Past(folder)
-        found.experiment("Default of this store")
-    return found
+        make_store(folder / "mlflow.db")
+        return Past(folder)
 
 
 def test_parts_of_what_began_before_are_no_results_of_their_own(past: Past) -> None:
