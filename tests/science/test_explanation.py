@@ -78,7 +78,7 @@ def test_values_of_a_linear_model_are_shaps_own() -> None:
     assert (found.unit, found.explainer) == ("log-odds", "LinearExplainer")
 
 
-@pytest.mark.parametrize("make", [forest, GaussianNB])
+@pytest.mark.parametrize("make", [forest, lambda: LogisticRegression(max_iter=1000), GaussianNB])
 def test_rows_explained_some_at_a_time_have_the_values_that_they_have_together(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

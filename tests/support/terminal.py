@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-_COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_COMMAND = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b")
 
 
 class Terminal:
@@ -31,13 +31,29 @@ class Terminal:
     @property
     def drawn(self) -> str:
         """All that was drawn so far, what was rubbed out again included; without colours and moves."""
-        return _COMMANDS.sub("", self._drawn.decode(errors="replace"))
+        return "".join(found[4] or "\n" for found in self._commands() if found[4] or found[3] == "\n")
 
     @property
     def left(self) -> str:
-        """What is left to be seen of it: lines that were rubbed out are empty."""
-        lines = [re.split(r"\x1b\[[0-2]?K", line)[-1] for line in self._drawn.decode(errors="replace").split("\n")]
-        return _COMMANDS.sub("", "\n".join(lines))
+        """What is left to be seen of it."""
+        lines, row, column = [""], 0, 0
+        for found in self._commands():
+            number, command, end, text = found.groups()
+            if end:
+                row, column = (row + 1, column) if end == "\n" else (row, 0)
+                lines += [""] * (row + 1 - len(lines))
+            elif text:
+                before = lines[row].ljust(column)
+                lines[row] = before[:column] + text + before[column + len(text) :]
+                column += len(text)
+            elif command == "A":
+                row = max(0, row - int(number or 1))
+            elif command == "K":
+                lines[row] = {"": lines[row][:column], "0": lines[row][:column], "2": ""}[number]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _commands(self) -> list[re.Match[str]]:
+        return list(_COMMAND.finditer(self._drawn.decode(errors="ignore")))
 
     def ends(self, timeout_seconds: float = 120) -> tuple[int, str]:
         """Wait for its end; return its exit code and what came out beside the terminal."""

@@ -171,6 +171,7 @@ class _Drawn:
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
                 transient=True,
+                redirect_stdout=False,
                 get_time=time.monotonic,
             )
             task = self._shown.add_task("", total=None)

@@ -130,7 +130,8 @@ def _of_linear_model(subject: Subject, usual: Floats, seed: int) -> _Explainer: 
     masker = shap.maskers.Independent(usual, max_samples=BACKGROUND_ROWS)
     if not shap.explainers.Linear.supports_model_with_masker(estimator, masker):
         raise _NotOfThisModel("it is not linear")
-    return _Explainer("LinearExplainer", MOST_ROWS, shap.LinearExplainer(estimator, masker))
+    explainer = shap.LinearExplainer(estimator, masker)
+    return _Explainer("LinearExplainer", MOST_ROWS, _in_parts(lambda rows: explainer(rows, silent=True)))
 
 
 def _of_any_model(subject: Subject, usual: Floats, seed: int) -> _Explainer:
