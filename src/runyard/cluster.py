@@ -6,28 +6,22 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runyard.api.model import JsonObject, as_object
-from runyard.api.trainingrun import GROUP, PLURAL, TRAINING_CONTAINER, VERSION, TrainingRun
+from runyard.api.model import JsonObject, as_list, as_object
+from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
 from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiException
-    from urllib3 import HTTPResponse
 
 # How long the API server keeps a watch open before it is begun anew.
 _WATCH_SECONDS = 240
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
-# How long a log that is followed may say nothing before it is asked for anew: a connection may die unheard.
-_SILENCE_SECONDS = 60
-# What is asked for again of a log that broke off, beyond the time that has gone by.
-_OVERLAP_SECONDS = 60
 # As long as an API server takes to restart.
 _PATIENCE_SECONDS = 60
 _PAUSE_SECONDS = 1.0
@@ -59,10 +53,6 @@ class TimedOut(RunyardError):
     exit_code = 3
 
 
-class NoLog(RunyardError):
-    """A pod has no log: it is gone, or its container has not begun."""
-
-
 class Deadline:
     """A time at which to stop waiting.
 
@@ -83,7 +73,13 @@ class Deadline:
 
 
 class Cluster:
-    """A namespace of a cluster."""
+    """A namespace of a cluster.
+
+    Attributes:
+        namespace: its name.
+        core: the client for pods and their like.
+
+    """
 
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
         """Open it as kubectl would: by the kubeconfig's current context and its namespace, unless told otherwise.
@@ -111,7 +107,7 @@ class Cluster:
         else:
             chosen = next((found for found in contexts if found["name"] == context), current)
             self.namespace = namespace or chosen["context"].get("namespace") or "default"
-        self._custom, self._core = client.CustomObjectsApi(), client.CoreV1Api()
+        self._custom, self.core = client.CustomObjectsApi(), client.CoreV1Api()
 
     @property
     def named(self) -> str | None:
@@ -132,7 +128,7 @@ class Cluster:
             raise Refused(
                 f"the manifest's metadata.namespace is {own}, and --namespace {self.namespace}: leave one of them out"
             )
-        with _answering():
+        with answering():
             created = self._custom.create_namespaced_custom_object(
                 GROUP,
                 VERSION,
@@ -164,7 +160,7 @@ class Cluster:
         """
         from kubernetes.client import ApiException
 
-        api = self._core.api_client
+        api = self.core.api_client
         request = api.param_serialize(
             method,
             path,
@@ -174,7 +170,7 @@ class Cluster:
             body=body if body is None or content_type == "application/json" else json.dumps(body),
             auth_settings=["BearerToken"],
         )
-        with _answering():
+        with answering():
             answer = api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
             text = answer.read().decode(errors="replace")
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -192,11 +188,23 @@ class Cluster:
             ClusterUnavailable: the API server does not answer.
 
         """
-        with _answering():
+        with answering():
             found = self._custom.get_namespaced_custom_object(
                 GROUP, VERSION, self.namespace, PLURAL, name, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
             )
         return TrainingRun.model_validate(found)
+
+    def phases(self) -> dict[str, str]:
+        """Return the phases of the namespace's TrainingRuns by their names; of very many the first 500.
+
+        Raises:
+            Refused: they may not be listed.
+            ClusterUnavailable: the API server does not answer.
+
+        """
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{PLURAL}"
+        found = [TrainingRun.model_validate(item) for item in as_list(self.call("GET", path, limit=500).get("items"))]
+        return {each.metadata.name: str(each.status.phase or "new") for each in found}
 
     def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.
@@ -252,113 +260,13 @@ class Cluster:
                     raise
                 time.sleep(_PAUSE_SECONDS)
 
-    def log(self, pod: str) -> Iterator[bytes]:
-        """Yield a training container's log, in pieces.
-
-        Raises:
-            NoLog: the pod is gone, or its container has not begun.
-            ClusterUnavailable: the API server does not answer, or the kubelet does not.
-
-        """
-        with _answering(missing=NoLog):
-            answer = self._open_log(pod, _READ_SECONDS)
-        with _answering(), closing(answer):
-            yield from answer.stream(decode_content=False)
-
-    def follow(self, pod: str, deadline: Deadline) -> Iterator[bytes]:
-        """Yield a training container's log line by line as it comes, each once, until the container or the time ends.
-
-        A connection that breaks, or is silent for a minute, is begun anew where it stopped.
-
-        Raises:
-            NoLog: the pod is gone before anything was read of it, or its container has not begun.
-            ClusterUnavailable: the API server has not answered for a minute.
-
-        """
-        last = heard_at = gives_up_at = None
-        while deadline.left > 0:
-            try:
-                ended = self._has_ended(pod)
-                for line in self._stamped(pod, heard_at, deadline, whole=ended):
-                    order, said = _read_stamp(line)
-                    if order is None or last is None or order > last:
-                        last, heard_at = order or last, time.monotonic()
-                        yield said
-                if ended:
-                    return
-                gives_up_at = None
-            except NoLog:
-                if heard_at is None:
-                    raise
-                return
-            except ClusterUnavailable:
-                now = time.monotonic()
-                gives_up_at = gives_up_at or now + _PATIENCE_SECONDS
-                if now > gives_up_at:
-                    raise
-            time.sleep(_PAUSE_SECONDS)
-
-    def _stamped(self, pod: str, since: float | None, deadline: Deadline, *, whole: bool) -> Iterator[bytes]:
-        """Yield a log's lines with their times, until it ends or is silent; a last one without end only of a whole."""
-        from urllib3.exceptions import ReadTimeoutError
-
-        # The client has no `sinceTime`.
-        again = {} if since is None else {"since_seconds": math.ceil(time.monotonic() - since) + _OVERLAP_SECONDS}
-        silence = max(0.1, min(_SILENCE_SECONDS, deadline.left))
-        with _answering(missing=NoLog):
-            answer = self._open_log(pod, silence, follow=True, timestamps=True, **again)
-        rest = b""
-        with _answering(), closing(answer), suppress(ReadTimeoutError):
-            for part in answer.stream(decode_content=False):
-                *lines, rest = (rest + part).split(b"\n")
-                yield from (line + b"\n" for line in lines)
-                if deadline.left <= 0:
-                    return
-            if rest and whole:
-                yield rest
-
-    def _open_log(self, pod: str, silence: float, **more: int) -> HTTPResponse:
-        return cast(
-            "HTTPResponse",
-            self._core.read_namespaced_pod_log(
-                pod,
-                self.namespace,
-                container=TRAINING_CONTAINER,
-                _preload_content=False,
-                _request_timeout=(_CONNECT_SECONDS, silence),
-                **more,
-            ),
-        )
-
-    def _has_ended(self, pod: str) -> bool:
-        with _answering(missing=NoLog):
-            found = self._core.read_namespaced_pod(
-                pod, self.namespace, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
-            )
-        listed = found.status.container_statuses or []
-        return any(each.name == TRAINING_CONTAINER and each.state.terminated for each in listed)
-
-
-def _read_stamp(line: bytes) -> tuple[tuple[datetime, bytes] | None, bytes]:
-    """Return a line's place in time, and the line; what the kubelet says itself has no time.
-
-    >>> _read_stamp(b"2026-01-02T03:04:05.123456789Z epoch 1")[1], _read_stamp(b"unable to read the log")
-    (b'epoch 1', (None, b'unable to read the log'))
-    """
-    stamp, _, said = line.partition(b" ")
-    try:
-        # Digits beyond the microseconds are only in the text.
-        return (datetime.fromisoformat(stamp.decode()), stamp), said
-    except ValueError:
-        return None, line
-
 
 def _own_namespace() -> str:
     return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
 
 
 @contextmanager
-def _answering(missing: type[RunyardError] | None = None) -> Iterator[None]:
+def answering(missing: type[RunyardError] | None = None) -> Iterator[None]:
     """Say in a sentence why the API server did not do it."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError

@@ -18,7 +18,7 @@ from runyard.errors import RunyardError
 from runyard.tracking import DELETED, answering, client, model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlflow.entities import DatasetInput
     from mlflow.entities import Run as MlflowRun
@@ -140,6 +140,7 @@ class History:
         where: str = "",
         order_by: Sequence[str] = ("attributes.start_time DESC",),
         limit: int | None = None,
+        told: Callable[[int, int | None], None] | None = None,
     ) -> list[LoggedRun]:
         """Return runs, the newest first unless told otherwise.
 
@@ -148,6 +149,7 @@ class History:
             where: MLflow's filter, such as "metrics.recall >= 0.9".
             order_by: as MLflow takes it.
             limit: how many at most; None: all.
+            told: is called with how many have been read, and None, as nobody knows how many there are.
 
         Raises:
             NoSuchExperiment: there is none of that name.
@@ -166,6 +168,8 @@ class History:
         while limit is None or len(found) < limit:
             page = self._page(wanted, where, order_by, token)
             found |= {run.info.run_id: _logged(run, names) for run in page}
+            if told:
+                told(len(found), None)
             token = page.token
             if not token:
                 break

@@ -1,8 +1,10 @@
 """The heart example, run as a person runs it, against what scikit-learn says when it is asked plainly."""
 
+import json
 import re
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +31,7 @@ NAMED = (
     *("roc_curve", "confusion_matrix", "feature_importance", "pr_curve", "calibration", "permutation_importance"),
     *("fairness_sex", "shap"),
 )
+BY_NAME = {"logistic": "logistic regression", "forest": "random forest"}
 NUMBERS = ["age", "resting_bp", "cholesterol", "max_heart_rate", "st_depression", "major_vessels"]
 
 
@@ -64,18 +67,40 @@ def plain(name: str) -> tuple[Pipeline, pd.DataFrame, dict[str, float]]:
     return model, test, metrics
 
 
-@pytest.mark.parametrize("name", ["logistic", "forest"])
-def test_a_person_finds_the_model_judged_and_explained(laptop: Laptop, tmp_path: Path, name: str) -> None:
-    code, out, error = laptop.cli("run", EXAMPLE / f"{name}.yaml")
-    assert code == 0, error
-    (run,) = laptop.runs()
-    model, test, metrics = plain(name)
+@pytest.mark.parametrize("names", [*permutations(["logistic", "forest"])], ids=" then ".join)
+def test_a_person_finds_both_models_judged_and_explained_and_the_better_one_promoted(
+    laptop: Laptop, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    judged: dict[str, tuple[str, float]] = {}
+    for name in names:
+        code, out, error = laptop.cli("run", EXAMPLE / f"{name}.yaml")
+        assert code == 0, error
+        *_, run = laptop.runs()
+        metrics = assert_judged_and_explained(laptop, tmp_path / name, run, name)
+        assert f"{metrics['roc_auc']:.4f}" in out
+        judged[name] = run.info.run_id, metrics["roc_auc"]
+        is_better = all(metrics["roc_auc"] >= other for _, other in judged.values())
+        assert ("Promoted: version " if is_better else "Not promoted (ConditionNotMet): ") in out
 
+    best = max(judged, key=lambda name: judged[name][1])
+    champion = laptop.client.get_model_version_by_alias("heart", "champion")
+    assert champion.run_id == judged[best][0]
+    assert f"the champion is the {BY_NAME[best]}" in (EXAMPLE / "README.md").read_text()
+    code, out, error = laptop.cli("promotions", "heart", "-o", "json")
+    assert (code, error) == (0, "")
+    values = [float(entry["value"]) for entry in json.loads(out)["promotions"]]
+    assert values == sorted(values, reverse=True), "the newest first, and each better than the one before"
+    assert values[0] == pytest.approx(judged[best][1], abs=1e-12)
+
+
+def assert_judged_and_explained(laptop: Laptop, folder: Path, run: Run, name: str) -> dict[str, float]:
+    """Compare a run of the example with what scikit-learn says plainly; return the metrics."""
+    model, test, metrics = plain(name)
     assert run.info.status == "FINISHED"
     assert {metric: run.data.metrics[metric] for metric in SEVEN} == pytest.approx(metrics, abs=1e-12)
-    assert f"{metrics['roc_auc']:.4f}" in out
 
-    files = Path(laptop.client.download_artifacts(run.info.run_id, "evaluation", str(tmp_path)))
+    folder.mkdir()
+    files = Path(laptop.client.download_artifacts(run.info.run_id, "evaluation", str(folder)))
     assert {f"{artifact}.png" for artifact in NAMED} <= {file.name for file in files.iterdir()}
     found = Explanation.from_bytes((files / "shap.npz").read_bytes())
     says = model.predict_proba(test)[:, 1] if name == "forest" else model.decision_function(test)
@@ -86,12 +111,13 @@ def test_a_person_finds_the_model_judged_and_explained(laptop: Laptop, tmp_path:
     assert (loaded.predict(test) == model.predict(test)).all()
     assert {"runyard.dev/fingerprint", "runyard.dev/uid"} <= run.data.tags.keys()
     assert f"| {name} |" in (EXAMPLE / "README.md").read_text()
+    return metrics
 
 
 def logged_model(laptop: Laptop, run: Run) -> str:
-    (model,) = laptop.client.search_logged_models([run.info.experiment_id])
-    assert model.source_run_id == run.info.run_id
-    return str(model.artifact_location)
+    models = laptop.client.search_logged_models([run.info.experiment_id])
+    [location] = [model.artifact_location for model in models if model.source_run_id == run.info.run_id]
+    return str(location)
 
 
 def test_the_numbers_in_the_readme_are_the_models() -> None:
@@ -100,6 +126,10 @@ def test_the_numbers_in_the_readme_are_the_models() -> None:
     for name, cells in rows:
         metrics = plain(name)[2]
         assert [cell.strip() for cell in cells.split("|")] == [f"{metrics[metric]:.4f}" for metric in SEVEN]
+    [compared] = re.findall(r"roc_auc (\S+) is more than (\S+) of version 1", (EXAMPLE / "README.md").read_text())
+    assert [*map(float, compared)] == pytest.approx(
+        [plain(name)[2]["roc_auc"] for name in ("logistic", "forest")], abs=1e-12
+    )
 
 
 @pytest.fixture(scope="module")

@@ -224,11 +224,11 @@ def test_a_run_is_shown_by_name_and_by_the_beginning_of_its_id(runyard: Command,
 def test_the_best_run_is_named_with_those_after_it(runyard: Command, past: Past) -> None:
     code, out, _ = runyard("best", "heart", "--metric", "f1_score")
     assert code == 0
-    assert out.startswith("deep: f1_score 0.9, the highest\n")
+    assert out.startswith("deep: f1_score 0.9, the highest; so has deep-again, started later\n")
     assert lines(out)[2] == ["RUN", "NAME", "f1_score", "max_depth", "seed"]
     # What failed is not the best, whatever it says; of equals the first.
     assert [row[1] for row in lines(out)[3:8]] == ["deep", "deep-again", "shallow", "other-code", "twin"]
-    assert out.endswith("The best 5; --limit shows more.\n")
+    assert "\nThe best 5 of 6; --limit shows more.\n" in out
     body = json.loads(runyard("best", "heart", "-m", "f1_score", "-o", "json", "--limit", "1")[1])
     assert (body["direction"], [run["runId"] for run in body["runs"]]) == ("highest", [past.ids["deep"]])
 
@@ -247,10 +247,10 @@ def test_the_best_is_chosen_among_those_that_meet_a_condition(runyard: Command) 
 def test_runs_side_by_side_show_what_varies_and_mark_the_best(runyard: Command, past: Past) -> None:
     code, out, _ = runyard("compare", "shallow", "deep", "other-code")
     assert code == 0
-    assert lines(out)[1:] == [
-        ["max_depth", "3", "9", "9"],
-        ["f1_score", "0.8", "0.9", "*", "0.7"],
-        ["log_loss", "0.4", "*", "0.5", "0.6"],
+    assert lines(out)[1:4] == [
+        ["parameter", "max_depth", "3", "9", "9"],
+        ["highest", "f1_score", "0.8", "0.9", "*", "0.7"],
+        ["lowest", "log_loss", "0.4", "*", "0.5", "0.6"],
     ]
     body = json.loads(runyard("compare", "shallow", "deep", "-o", "json")[1])
     assert body["best"] == {"f1_score": [past.ids["deep"]], "log_loss": [past.ids["shallow"]]}
@@ -258,7 +258,8 @@ def test_runs_side_by_side_show_what_varies_and_mark_the_best(runyard: Command, 
 
 def test_equals_have_no_best(runyard: Command) -> None:
     _, out, _ = runyard("compare", "deep", "deep-again")
-    assert "*" not in out
+    assert out == "Nothing varies.\n\nNot shown: 4 that are the same in all; --all shows them.\n"
+    assert "*" not in runyard("compare", "deep", "deep-again", "--all")[1]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_difference_is_shown_with_both_values_and_the_change(runyard: Command)
         (["show", "nobody"], 'there is no run "nobody": give its ID, four or more characters of it, or its name'),
         (["show", "twin"], '2 runs are called "twin": give the ID of one: '),
         (["diff", "deep", "nobody"], 'there is no run "nobody"'),
-        (["compare", "deep"], "give two or more runs"),
+        (["compare", "deep"], "comparing takes two runs or more, and there is 1"),
         (["list", "--limit", "0"], "'--limit': Input should be greater than or equal to 1"),
     ],
 )
@@ -439,7 +440,7 @@ def test_runs_that_have_no_number_are_not_among_the_best(runyard: Command) -> No
     said = json.loads(runyard("best", "odd", "-m", "odd", "-o", "json", "--limit", "9")[1])
     assert [run["metrics"]["odd"] for run in said["runs"]] == [0.6, 0.5, 0.1]
     code, out, _ = runyard("compare", 'it\'s a "quote"', "100 Xsure")
-    assert (code, lines(out)[-1]) == (0, ["odd", "nan", "0.6", "*"])
+    assert (code, lines(out)[1]) == (0, ["highest", "odd", "nan", "0.6", "*"])
 
 
 def test_every_page_of_a_long_list_is_read(runyard: Command, monkeypatch: pytest.MonkeyPatch) -> None:

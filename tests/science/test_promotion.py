@@ -274,6 +274,46 @@ def test_the_history_is_a_table_and_data(runyard: Command, lab: Lab, model: str)
     assert runyard("promotions", model, "--alias", "shadow")[1] == "No promotions.\nNo version has the alias.\n"
 
 
+def test_promotions_refusals_and_rollbacks_are_data(runyard: Command, lab: Lab, model: str) -> None:
+    def asked(*words: str) -> tuple[int, dict[str, object]]:
+        code, out, error = runyard(*words, "-o", "json")
+        assert error == ""
+        found: dict[str, object] = json.loads(out)
+        return code, found
+
+    def promoted(run: str, *, promoted: bool, was_so: bool, version: int | None, instead_of: int | None) -> object:
+        return {
+            "model": model,
+            "alias": "champion",
+            "runId": run,
+            "promoted": promoted,
+            "wouldBePromoted": promoted,
+            "wasSo": was_so,
+            "version": version,
+            "insteadOf": instead_of,
+        }
+
+    better, worse = lab.run("better", f1_score=0.93), lab.run("worse", f1_score=0.91)
+    code, first = asked("promote", worse, "--model", model)
+    assert first.pop("because") == "without a condition"
+    assert (code, first) == (0, promoted(worse, promoted=True, was_so=False, version=1, instead_of=None))
+    code, second = asked("promote", better, "--model", model, *BETTER)
+    assert str(second.pop("because")).endswith("f1_score 0.93 is more than 0.91 of version 1, the champion")
+    assert (code, second) == (0, promoted(better, promoted=True, was_so=False, version=2, instead_of=1))
+    code, again = asked("promote", better, "--model", model, *BETTER)
+    again.pop("because")
+    assert (code, again) == (0, promoted(better, promoted=True, was_so=True, version=2, instead_of=None))
+    code, refused = asked("promote", lab.run("worst", f1_score=0.9), "--model", model, *BETTER)
+    assert str(refused["because"]).endswith("f1_score 0.9 is not more than 0.93 of version 2, the champion")
+    assert (code, refused["promoted"], refused["version"], refused["insteadOf"]) == (1, False, None, 2)
+    code, back = asked("rollback", model, "--because", "wrong for children")
+    assert back.pop("because") == "wrong for children"
+    assert (code, back) == (
+        0,
+        {"model": model, "alias": "champion", "rolledBack": True, "version": 1, "insteadOf": 2},
+    )
+
+
 def test_an_alias_that_was_moved_by_hand_is_where_it_is_and_on_record(runyard: Command, lab: Lab, model: str) -> None:
     runs = [lab.run(name, f1_score=value) for name, value in (("one", 0.95), ("two", 0.9), ("three", 0.92))]
     for run in runs[:2]:

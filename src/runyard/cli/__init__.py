@@ -8,6 +8,7 @@ import typer
 
 from runyard.cli import cluster, promotion, runs
 from runyard.cli.audit import audit
+from runyard.cli.compare import compare
 from runyard.cli.diff import diff
 from runyard.cli.doctor import doctor
 from runyard.cli.output import plain
@@ -24,7 +25,7 @@ app.command()(run)
 app.command("list")(runs.list_runs)
 app.command()(runs.show)
 app.command()(runs.best)
-app.command()(runs.compare)
+app.command()(compare)
 app.command()(diff)
 app.command()(reproduce)
 app.command()(audit)

@@ -1,34 +1,56 @@
 """`runyard submit`, `wait`, `logs`: TrainingRuns in a cluster."""
 
+import json
 import sys
-from collections.abc import Iterator
+from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO, NoReturn, cast
 
 import typer
 from rich.console import Console
 
 from runyard import manifest, validation
 from runyard.api.model import JsonObject
-from runyard.api.outcome import Attempt, Outcome
+from runyard.api.outcome import Attempt
 from runyard.api.records import log_artifact
-from runyard.api.status import TRACKED
-from runyard.api.trainingrun import TrainingRun
+from runyard.api.trainingrun import TRAINING_CONTAINER, TrainingRun
 from runyard.cli import output as out
+from runyard.cli import waiting
 from runyard.cli.output import Output
 from runyard.cli.runs import OutputOption
-from runyard.cluster import Cluster, Deadline, NoLog
+from runyard.cli.waiting import Write
+from runyard.cluster import Cluster, Deadline
 from runyard.errors import RunyardError
 from runyard.history import History
+from runyard.pod_logs import LogLine, NoLog, PodLogs
 
 ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 NamespaceOption = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a TrainingRun.", show_default=False)]
+
+
+def _names(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return what a shell offers for a TrainingRun's name: those that there are, with their phases."""
+    try:
+        found = Cluster(ctx.params.get("context"), ctx.params.get("namespace")).phases()
+    except RunyardError:  # the command itself will say it: a shell has no place for that
+        return []
+    return [(name, phase) for name, phase in found.items() if name.startswith(incomplete)]
+
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of a TrainingRun.", show_default=False, autocompletion=_names)
+]
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", min=1, help="Seconds to wait at most; default: for ever.")
 ]
 
-_ENDED = {"Succeeded", "Failed"}
+
+class Lines(StrEnum):
+    """How a log is printed."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def submit(
@@ -58,8 +80,9 @@ def submit(
     if follow:
         # What is printed as data is the outcome alone, as with `runyard run`.
         stream = sys.stdout if output is Output.TEXT else sys.stderr
-        _follow(opened, created.metadata.name, deadline, stream.buffer)
-    _end(_ended(opened, created.metadata.name, deadline), output)
+        write = _writer(stream.buffer, Lines.TEXT)
+        _end(waiting.followed(opened, created.metadata.name, deadline, write), output)
+    _end(waiting.ended(opened, created.metadata.name, deadline), output)
 
 
 def wait(
@@ -75,7 +98,7 @@ def wait(
     Exit codes: 0 it succeeded; 1 it failed; 2 there is none of that name; 3 --timeout is over; 4 the cluster does not
     answer.
     """
-    _end(_ended(Cluster(context, namespace), name, Deadline(timeout), tracked=tracked), output)
+    _end(waiting.ended(Cluster(context, namespace), name, Deadline(timeout), tracked=tracked), output)
 
 
 def logs(
@@ -88,21 +111,27 @@ def logs(
     ] = None,
     context: ContextOption = None,
     namespace: NamespaceOption = None,
+    output: Annotated[
+        Lines, typer.Option("--output", "-o", help="The log; or a line of JSON for each: time, pod, container, line.")
+    ] = Lines.TEXT,
 ) -> None:
     """Print a training's log: its pod's or, once that is gone, the part that is kept in MLflow.
 
     Exit codes: 0; 1 there is no log; 2 there is no such TrainingRun or attempt; 4 no answer of the cluster or MLflow.
     """
-    opened = Cluster(context, namespace)
+    opened, write = Cluster(context, namespace), _writer(sys.stdout.buffer, output)
     if follow and attempt is None:
-        _follow(opened, name, Deadline(), sys.stdout.buffer)
+        waiting.followed(opened, name, Deadline(), write)
         return
     found = opened.get(name)
     wanted = _attempt(found, attempt)
+    there = PodLogs(opened)
     try:
-        _print(opened.follow(wanted.pod, Deadline()) if follow else opened.log(wanted.pod), sys.stdout.buffer)
+        for line in there.follow(wanted.pod, Deadline()) if follow else there.whole(wanted.pod):
+            write(wanted.pod, line)
     except NoLog as gone:
-        sys.stdout.buffer.write(_kept(wanted, tracking_uri, gone))
+        for said in BytesIO(_kept(wanted, tracking_uri, gone)):
+            write(wanted.pod, LogLine(None, said))
 
 
 class NoSuchAttempt(RunyardError):
@@ -140,39 +169,23 @@ def _kept(attempt: Attempt, tracking_uri: str | None, gone: NoLog) -> bytes:
     return content
 
 
-def _print(log: Iterator[bytes], stream: BinaryIO) -> None:
-    for part in log:
-        stream.write(part)
+def _writer(stream: BinaryIO, printed: Lines) -> Write:
+    """Return what writes a line of a log: as it was printed, or as a line of JSON."""
+
+    def write(pod: str, line: LogLine) -> None:
+        stream.write(line.said if printed is Lines.TEXT else _as_json(pod, line))
         stream.flush()
 
-
-def _follow(opened: Cluster, name: str, deadline: Deadline, stream: BinaryIO) -> None:
-    """Print the log of each attempt as it comes, until the training or the time ends."""
-    printed: set[str] = set()
-    for seen in opened.watch(name, deadline):
-        for attempt in seen.status.attempts:
-            if attempt.uid in printed or attempt.outcome is Outcome.PENDING:
-                continue
-            try:
-                _print(opened.follow(attempt.pod, deadline), stream)
-            except NoLog as reason:
-                if attempt.outcome is Outcome.RUNNING:
-                    continue  # its container has not begun
-                typer.echo(f"runyard: no log of {attempt.pod}: {reason}", err=True)
-            printed.add(attempt.uid)
-        if seen.status.phase in _ENDED:
-            return
+    return write
 
 
-def _ended(opened: Cluster, name: str, deadline: Deadline, *, tracked: bool = False) -> TrainingRun:
-    for seen in opened.watch(name, deadline):
-        condition = seen.status.condition(TRACKED)
-        if seen.status.phase in _ENDED and (not tracked or (condition and condition.status == "True")):
-            return seen
-    raise AssertionError  # a watch goes on until it raises
+def _as_json(pod: str, line: LogLine) -> bytes:
+    said = line.said.removesuffix(b"\n").decode(errors="replace")
+    body = {"time": line.time, "pod": pod, "container": TRAINING_CONTAINER, "line": said}
+    return f"{json.dumps(body, ensure_ascii=False)}\n".encode()
 
 
-def _end(resource: TrainingRun, output: Output) -> None:
+def _end(resource: TrainingRun, output: Output) -> NoReturn:
     def text(console: Console) -> None:
         status = resource.status
         console.print(f"{_called(resource)} {str(status.phase).lower()} after {status.duration}")

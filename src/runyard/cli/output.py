@@ -9,11 +9,18 @@ from enum import StrEnum
 
 import typer
 import yaml
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-# Control characters, and those that turn the direction of writing around.
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters, ends of lines, and those that turn the direction of writing around.
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Names have no limit that a table could keep: these columns give way where there is too little room.
+_OF_NAMES = {"NAME", "EXPERIMENT"}
+_LONGEST_CELLS = 60
+# Where there is too little room, these go on in the next line.
+_OF_SENTENCES = {"MESSAGE", "WHY"}
 
 
 class Output(StrEnum):
@@ -69,15 +76,34 @@ def as_yaml(body: object) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
-    """Return a table as kubectl draws one, the columns of numbers aligned to the right."""
+    """Return a table as kubectl draws one, the columns of numbers aligned to the right; long names are cut."""
     found = Table(box=None, pad_edge=False, header_style="dim", show_header=any(headings))
     for heading in headings:
         found.add_column(
-            plain(heading), justify="right" if heading in numbers else "left", no_wrap=heading not in {"MESSAGE", "WHY"}
+            plain(heading),
+            justify="right" if heading in numbers else "left",
+            no_wrap=heading not in _OF_NAMES | _OF_SENTENCES,
         )
     for row in rows:
-        found.add_row(*map(plain, row))
+        found.add_row(*map(_cell, headings, row))
     return found
+
+
+def _cell(heading: str, text: str) -> str | Text:
+    # A column that may wrap is the first to be made narrower; its cells are cut instead.
+    return Text(short(text), no_wrap=True, overflow="ellipsis") if heading in _OF_NAMES else plain(text)
+
+
+def short(text: str) -> str:
+    """Return a text in one line of at most 60 places, of which wide characters take two.
+
+    >>> short("run"), len(short("r" * 5000)), len(short("葡" * 5000))
+    ('run', 60, 30)
+    """
+    found = plain(text)
+    if cell_len(found) <= _LONGEST_CELLS:
+        return found
+    return f"{set_cell_size(found, _LONGEST_CELLS - 1).rstrip()}…"
 
 
 def number(value: float | None) -> str:

@@ -62,7 +62,7 @@ def promote(
     uri = mlflow_uri(store, tracking_uri)
     found = History(uri).find(run, experiment)
     result = Registry(uri).promote(found, wanted, because=because, force=force, dry_run=dry_run)
-    called = f"{found.name} ({found.id[:_ID_SHOWN]})"
+    called = f"{out.short(found.name)} ({found.id[:_ID_SHOWN]})"
 
     def text(console: Console) -> None:
         console.print(out.plain(_sentence(result, model, alias, called, dry_run=dry_run)), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`runyard list`, `show`, `best`, `compare`: runs that there have been."""
+"""`runyard list`, `show`, `best`: runs that there have been."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,15 @@ from rich.console import Console
 
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import format_time
+from runyard.api.records import RunStatus
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
-from runyard.comparison import ranked, varying, winners
+from runyard.cli.progress import progress
+from runyard.comparison import of_result, ranked, varying
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
+from runyard.sorting import NEWEST, Order, read_order
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What is printed.")]
 ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Look only there.")]
@@ -24,6 +27,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="ID, four or mor
 
 _ID_SHOWN = 8
 _METRICS_SHOWN = 3
+_TIES_NAMED = 3
 
 
 class NoStore(RunyardError):
@@ -67,19 +71,34 @@ def list_runs(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="Show this metric; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")] = 20,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="Show this parameter; may be repeated.")
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="KEY",
+            help="By started, name, took, metrics.NAME or params.NAME; -KEY: the largest or latest first.",
+        ),
+    ] = "-started",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the first in that order.")] = 20,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List runs, the newest first.
+    """List runs, the newest first unless --sort says otherwise.
 
-    Exit codes: 0, also where there are none; 2 there is no such experiment, or --where is not understood; 4 MLflow
-    does not answer.
+    Exit codes: 0, also where there are none; 2 there is no such experiment or order, or --where is not understood; 4
+    MLflow does not answer.
     """
-    found = history(store, tracking_uri).search(experiment, where, limit=limit + 1)
+    order = read_order(sort)
+    found = _sorted(history(store, tracking_uri), experiment, where, order, limit + 1)
     more, found = len(found) > limit, found[:limit]
-    shown = metric or _commonest_metrics(found)
+    metrics, params = [*metric] if metric else _commonest_metrics(found), [*(param or [])]
+    for kind, columns in (("metrics", metrics), ("params", params)):
+        if order.kind == kind and order.name not in columns:
+            columns.append(order.name)
 
     def text(console: Console) -> None:
         if not found:
@@ -94,15 +113,34 @@ def list_runs(
                 _outcome(run),
                 out.ago(run.started_at),
                 _took(run),
-                *(out.number(run.metrics.get(name)) for name in shown),
+                *(out.short(run.params.get(name, "")) for name in params),
+                *(out.number(run.metrics.get(name)) for name in metrics),
             ]
             for run in found
         ]
-        console.print(out.table([*headings, *shown], rows, shown))
+        console.print(out.table([*headings, *params, *metrics], rows, metrics))
+        for name in _nowhere(found, metrics, params):
+            console.print(f"\nNo run here has {out.plain(name)}.", soft_wrap=True)
         if more:
-            console.print(f"\nThe newest {limit}; --limit shows more.")
+            first = "newest" if order == NEWEST else "first"
+            console.print(f"\nThe {first} {limit}; --limit shows more.")
 
     out.emit(output, [body(run) for run in found], text)
+
+
+def _sorted(opened: History, experiment: str | None, where: str, order: Order, limit: int) -> list[LoggedRun]:
+    if order.in_mlflow:
+        return opened.search(experiment, where, order.in_mlflow, limit)
+    with progress("Reading runs") as told:
+        return order.arranged(opened.search(experiment, where, told=told))[:limit]
+
+
+def _nowhere(runs: list[LoggedRun], metrics: list[str], params: list[str]) -> list[str]:
+    """Return the columns that are empty, for which a name that is written wrong is the likeliest cause."""
+    return [
+        *(f"the parameter {name}" for name in params if not any(name in run.params for run in runs)),
+        *(f"the metric {name}" for name in metrics if not any(name in run.metrics for run in runs)),
+    ]
 
 
 def show(
@@ -164,70 +202,56 @@ def best(
 ) -> None:
     """Name the best run of an experiment, and those after it. Only runs that finished count.
 
+    Of several that share the best value the first that was started is named, and the others are told.
+
     Exit codes: 0; 2 there is no such experiment, or no run has the metric; 4 MLflow does not answer.
     """
-    only = " and ".join(part for part in ("attributes.status = 'FINISHED'", where) if part)
     towards = direction or direction_of(metric)
-    order = f"metrics.`{metric}` {'DESC' if towards is Direction.HIGHEST else 'ASC'}"
-    # MLflow sorts runs that have no such number to the end.
-    ordered = history(store, tracking_uri).search(experiment, only, (order, "attributes.start_time ASC"), limit + 1)
-    found = ranked(ordered, metric, towards)
+    with progress("Reading runs") as told:
+        every = history(store, tracking_uri).search(experiment, where, told=told)
+    finished = [run for run in every if run.status is RunStatus.FINISHED]
+    found = ranked(finished, metric, towards)
+    first = found[0]
+    tied = [run for run in found if run.metrics[metric] == first.metrics[metric]]
+    without, unfinished = len(finished) - len(found), len(every) - len(finished)
 
     def text(console: Console) -> None:
-        first = found[0]
-        console.print(
-            out.plain(f"{first.name}: {metric} {out.number(first.metrics[metric])}, the {towards}"), end="\n\n"
-        )
+        said = f"{out.short(first.name)}: {metric} {out.number(first.metrics[metric])}, the {towards}"
+        if others := tied[1:]:
+            named = ", ".join(out.short(run.name) for run in others[:_TIES_NAMED])
+            more = f" and {len(others) - _TIES_NAMED} more" if len(others) > _TIES_NAMED else ""
+            said += f"; so {'has' if len(others) == 1 else 'have'} {named}{more}, started later"
+        console.print(out.plain(said), end="\n\n", soft_wrap=True)
         names = varying([run.params for run in found[:limit]])[:6]
         rows = [
             [
                 run.id[:_ID_SHOWN],
                 run.name,
                 out.number(run.metrics[metric]),
-                *(run.params.get(name, "") for name in names),
+                *(out.short(run.params.get(name, "")) for name in names),
             ]
             for run in found[:limit]
         ]
         console.print(out.table(["RUN", "NAME", metric, *names], rows, [metric]))
         if len(found) > limit:
-            console.print(f"\nThe best {limit}; --limit shows more.")
+            console.print(f"\nThe best {limit} of {len(found)}; --limit shows more.")
+        left_out = [
+            *([f"{without} without {metric} as a number"] if without else []),
+            *([f"{unfinished} that did not finish"] if unfinished else []),
+        ]
+        if left_out:
+            console.print(f"\nNot counted: {out.plain(' and '.join(left_out))}.", soft_wrap=True)
 
-    answer = {"metric": metric, "direction": towards.value, "runs": [body(run) for run in found[:limit]]}
+    answer = {
+        "metric": metric,
+        "direction": towards.value,
+        "runs": [body(run) for run in found[:limit]],
+        "tied": [run.id for run in tied] if len(tied) > 1 else [],
+        "withMetric": len(found),
+        "withoutMetric": without,
+        "unfinished": unfinished,
+    }
     out.emit(output, answer, text)
-
-
-def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.", show_default=False)],
-    experiment: ExperimentOption = None,
-    store: StoreOption = None,
-    tracking_uri: TrackingOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Put runs side by side: parameters that are not the same in all, and every metric, the best marked with a star.
-
-    Exit codes: 0; 2 there is no such run, or only one was named; 4 MLflow does not answer.
-    """
-    if len(runs) < 2:  # noqa: PLR2004 it takes two
-        raise typer.BadParameter("give two or more runs")
-    opened = history(store, tracking_uri)
-    found = [opened.find(name, experiment) for name in runs]
-    metrics = sorted({name for run in found for name in run.metrics})
-    best_ids = {name: [run.id for run in winners(found, name)] for name in metrics}
-
-    def text(console: Console) -> None:
-        names = varying([run.params for run in found])
-        headings = ["", *(f"{run.name} {run.id[:_ID_SHOWN]}" for run in found)]
-        rows = [[name, *(run.params.get(name, "") for run in found)] for name in names]
-        rows.extend(
-            [
-                name,
-                *(out.number(run.metrics.get(name)) + (" *" if run.id in best_ids[name] else "  ") for run in found),
-            ]
-            for name in metrics
-        )
-        console.print(out.table(headings, rows, headings[1:]))
-
-    out.emit(output, {"runs": [body(run) for run in found], "best": best_ids}, text)
 
 
 def body(run: LoggedRun) -> dict[str, object]:
@@ -265,6 +289,6 @@ def _took(run: LoggedRun) -> str:
 def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:
     counts: dict[str, int] = {}
     for run in runs:
-        for name in run.metrics:
+        for name in of_result(run.metrics):
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: (-counts[name], name))[:_METRICS_SHOWN]

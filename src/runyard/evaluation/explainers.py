@@ -1,11 +1,13 @@
 """Why a model says what it says: SHAP values, from shap's own explainers."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from runyard.evaluation.draws import drawn, global_generator
 from runyard.evaluation.examples import Floats, taken
@@ -29,6 +31,7 @@ _MOST_WORK_IN_TREES = 20_000_000_000
 # The PermutationExplainer evaluates a row so often, and makes all those rows, of the background, at once.
 _EVALUATIONS = 500
 _MOST_NUMBERS_AT_ONCE = 20_000_000
+_ROWS_AT_ONCE = 20
 # Forests of deep trees are added up in another order than the model does.
 _TOLERANCE = 1e-6
 
@@ -106,7 +109,7 @@ def _of_trees(subject: Subject, usual: Floats, seed: int) -> _Explainer:  # noqa
             "train with a max_depth or a larger min_samples_leaf"
         )
     # What the values sum to is looked at here, and more closely.
-    return _Explainer("TreeExplainer", most, lambda rows: explainer(rows, check_additivity=False))
+    return _Explainer("TreeExplainer", most, _in_parts(lambda rows: explainer(rows, check_additivity=False)))
 
 
 def _work(left: Floats, right: Floats) -> int:
@@ -127,7 +130,8 @@ def _of_linear_model(subject: Subject, usual: Floats, seed: int) -> _Explainer: 
     masker = shap.maskers.Independent(usual, max_samples=BACKGROUND_ROWS)
     if not shap.explainers.Linear.supports_model_with_masker(estimator, masker):
         raise _NotOfThisModel("it is not linear")
-    return _Explainer("LinearExplainer", MOST_ROWS, shap.LinearExplainer(estimator, masker))
+    explainer = shap.LinearExplainer(estimator, masker)
+    return _Explainer("LinearExplainer", MOST_ROWS, _in_parts(lambda rows: explainer(rows, silent=True)))
 
 
 def _of_any_model(subject: Subject, usual: Floats, seed: int) -> _Explainer:
@@ -152,9 +156,28 @@ def _of_any_model(subject: Subject, usual: Floats, seed: int) -> _Explainer:
         explainer = shap.PermutationExplainer(
             lambda at: output(values[at.astype(int), every_column]), masker, seed=seed
         )
-        return explainer(_places(values, rows), max_evals=evaluations, silent=True)
+        each = _in_parts(lambda at: explainer(at, max_evals=evaluations, silent=True))
+        return each(_places(values, rows))
 
     return _Explainer("PermutationExplainer", MOST_ROWS_OF_ANY_MODEL, explain)
+
+
+def _in_parts(explain: Callable[[Floats], "shap.Explanation"]) -> Callable[[Floats], "shap.Explanation"]:
+    """Explain rows some at a time, which changes nothing, and say at a terminal how far it is."""
+
+    def each(rows: Floats) -> "shap.Explanation":
+        import shap
+
+        values, base_values = [], []
+        with tqdm(total=len(rows), desc="SHAP values", leave=False, disable=not sys.stderr.isatty()) as bar:
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                found = explain(rows[start : start + _ROWS_AT_ONCE])
+                values.append(np.asarray(found.values))
+                base_values.append(np.asarray(found.base_values))
+                bar.update(len(values[-1]))
+        return shap.Explanation(np.concatenate(values), np.concatenate(base_values))
+
+    return each
 
 
 def _places(values: Floats, rows: Floats) -> Floats:
