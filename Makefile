@@ -28,7 +28,7 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 	eval "$$($(TESTBED) env)" && tests/testbed/install
 
 test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
-	$(MAKE) --no-print-directory static by-itself
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target static by-itself
 	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it
 
 # How often the operator writes hangs on what comes late: that is counted while nothing else is going on.

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.api.records import RunStatus
+from runyard.comparison import MACHINE_METRICS
 from runyard.history import LoggedRun
-from runyard.side_by_side import SYSTEM, side_by_side
+from runyard.side_by_side import side_by_side
 from runyard.sorting import WrongOrder, read_order
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-names = st.sampled_from(["depth", "seed", "f1", "loss", f"{SYSTEM}cpu"])
+names = st.sampled_from(["depth", "seed", "f1", "loss", f"{MACHINE_METRICS}cpu"])
 texts = st.sampled_from(["1", "9", "10", "1e-3", "-2", "nan", "inf", "lbfgs", "", "葡萄"])
 
 
@@ -75,7 +76,7 @@ def test_side_by_side_all_that_varies_is_shown_and_the_rest_is_counted(runs: lis
     for shown, of in ((found.params, [run.params for run in runs]), (found.metrics, [run.metrics for run in runs])):
         for name in {name for values in of for name in values}:
             varies = len({repr(values.get(name)) for values in of}) > 1
-            is_hidden = of is not None and name.startswith(SYSTEM) and shown is found.metrics
+            is_hidden = of is not None and name.startswith(MACHINE_METRICS) and shown is found.metrics
             assert (name in shown) == (everything or (varies and not is_hidden)), name
     every = {name for run in runs for name in run.params}, {name for run in runs for name in run.metrics}
     assert len(found.params) + len(found.metrics) + found.same + found.system == sum(map(len, every))
