@@ -48,7 +48,7 @@ on-the-cluster: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/browser tests/chart tests/cluster/commands tests/testbed --ignore=tests/chart/test_install.py $(CLUSTER) | sed --unbuffered "s/^/cluster | /"
 
 beside-it: .venv/ready
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench -m "not (cluster or browser)" -q --numprocesses=4 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench -m "not (cluster or browser)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static

@@ -1,11 +1,10 @@
 """The API server: objects with versions, owners and watches, and the few requests that the operator makes."""
 
-import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from runyard.api.trainingrun import API_VERSION, KIND
@@ -18,6 +17,7 @@ RUNS, JOBS, PODS = KINDS = ("trainingruns", "jobs", "pods")
 
 Object = dict[str, Any]
 Seen = Callable[[str, str, Object], None]
+_Json = TypeVar("_Json")
 
 
 class ApiServer:
@@ -39,11 +39,11 @@ class ApiServer:
 
     def all(self, kind: str) -> list[Object]:
         """Return copies of all objects of a kind by name, as a list request does."""
-        return [copy.deepcopy(found) for (of, _), found in sorted(self.objects.items()) if of == kind]
+        return [copied(found) for (of, _), found in sorted(self.objects.items()) if of == kind]
 
     def get(self, kind: str, name: str) -> Object | None:
         found = self.objects.get((kind, name))
-        return copy.deepcopy(found) if found else None
+        return copied(found) if found else None
 
     def of_uid(self, uid: str) -> Object | None:
         """Return an object that is there."""
@@ -56,7 +56,7 @@ class ApiServer:
 
     def create(self, kind: str, body: Object) -> Object:
         self._made += 1
-        made = copy.deepcopy(body)
+        made = copied(body)
         made["kind"] = kind
         made["metadata"] |= {
             "namespace": NAMESPACE,
@@ -65,20 +65,20 @@ class ApiServer:
             "creationTimestamp": stamp(self._clock.now()),
         }
         self._store("ADDED", made)
-        return copy.deepcopy(made)
+        return copied(made)
 
     def update(self, kind: str, name: str, patch: Object) -> Object | None:
         """Merge a patch into an object; one that changes nothing makes no version and no event."""
         old = self.objects.get((kind, name))
         if old is None:
             return None
-        new: Object = merged(copy.deepcopy(old), patch)
+        new: Object = merged(copied(old), patch)
         if new == old:
-            return copy.deepcopy(old)
+            return copied(old)
         if new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] += 1
         self._store("MODIFIED", new)
-        return copy.deepcopy(new)
+        return copied(new)
 
     def remove(self, kind: str, name: str) -> None:
         gone = self.objects.pop((kind, name), None)
@@ -177,13 +177,13 @@ class ApiServer:
     def _tell(self, change: str, body: Object) -> None:
         self.last[body["metadata"]["uid"]] = body
         for see in self.watchers:
-            see(change, body["kind"], copy.deepcopy(body))
+            see(change, body["kind"], copied(body))
 
 
 def merged(old: Any, patch: Any) -> Any:
     """Return a JSON merge patch applied (RFC 7386)."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     found = dict(old) if isinstance(old, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -238,3 +238,13 @@ def training_run(name: str, spec: Object) -> Object:
     """Return a TrainingRun as a person applies it."""
     metadata = {"name": name}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"image": "wine:1", **spec}}
+
+
+def copied(value: _Json) -> _Json:
+    """Return JSON of one's own: the standard library's copy of anything takes five times as long."""
+    own: Any = value
+    if isinstance(value, dict):
+        own = {name: copied(each) for name, each in value.items()}
+    elif isinstance(value, list):
+        own = [copied(each) for each in value]
+    return own  # type: ignore[no-any-return]
