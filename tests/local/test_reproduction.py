@@ -171,6 +171,10 @@ def test_a_grid_is_reproduced_bit_by_bit(person: Person, tmp_path: Path) -> None
     # What is asked for with other parameters is another training: it is neither reproduced nor not.
     code, found, told = person.reproduces(before, "--set", "n_estimators=4")
     assert (code, found["verdict"], found["varies"]) == (1, "Changed", ["parameters.n_estimators"]), told
+    _, shown, _ = person.command("show", found["reproducedBy"])
+    assert f"reproduces {before} (Changed, parameters.n_estimators)" in [
+        " ".join(line.split()) for line in shown.splitlines()
+    ]
     varied = marks(person.run(found["reproducedBy"]))
     assert (varied["verdict"], varied["varies"]) == ("Changed", "parameters.n_estimators")
     assert float(varied["greatest-difference"]) == found["greatestDifference"] > 0

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from runyard.api.alias_history import Change, Entry, Record
 from runyard.api.records import RunStatus
 from runyard.api.trainingrun import Tracking
 from runyard.audit import Evidence, Finding, Folder, Measure, Name, PromotedVersion, Report, Times, markdown, measured
@@ -304,7 +305,8 @@ def version(**more: Any) -> PromotedVersion:
         "tags": {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": "2026-01-01T00:30:00+00:00"},
         **more,
     }
-    return PromotedVersion("heart", "1", ("champion",), START + timedelta(hours=2), **known)
+    aliases = known.pop("aliases", ("champion",))
+    return PromotedVersion("heart", "1", aliases, START + timedelta(hours=2), **known)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +332,33 @@ def test_promotion_has_its_time_and_evidence(
         1,
         Times.of([] if took is None else [took]),
     )
+
+
+def moved(number: int, version: int, change: str = "Promoted") -> dict[str, str]:
+    """Return what a registered model says of a move of its champion, as `runyard promote` writes it."""
+    record = Record(change=Change(change), version=version, at=START, because="better", settled=True)
+    entry = Entry("champion", number, "a", record)
+    return {entry.key: entry.value}
+
+
+@pytest.mark.parametrize(
+    ("tags", "lacks"),
+    [
+        (moved(1, 1), []),
+        (moved(1, 2) | moved(2, 1), []),
+        (moved(1, 1) | moved(2, 2), ["reason"]),
+        (moved(1, 2), ["reason"]),
+        (moved(1, 1) | moved(2, 2) | moved(3, 1, "Moved"), ["reason"]),
+        (moved(1, 1) | moved(2, 2) | moved(3, 1, "RolledBack"), []),
+        ({"runyard.dev/alias.champion.000001.a": "anybody's"}, []),
+    ],
+)
+def test_an_alias_that_was_moved_by_hand_has_no_reason(tags: dict[str, str], lacks: list[str]) -> None:
+    given = version(model_tags=tags)
+    assert given.lacks == lacks
+    says = measure_promotion([given]).behind[0].says
+    assert says.endswith("; no reason; champion moved by hand") is bool(lacks)
+    assert version(model_tags=tags, aliases=("challenger",)).lacks == []
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0001-01-01T00:00:00+23:00", "2026-02-30"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from runyard.api.alias_history import Change, Entry, entries, replay
 from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.comparison import of_result
@@ -25,6 +26,7 @@ class PromotedVersion:
         run: that run; None where it is gone.
         experiment_runs: all runs of that run's experiment.
         tags: the version's.
+        model_tags: the registered model's, which have the history of its aliases.
 
     """
 
@@ -36,6 +38,13 @@ class PromotedVersion:
     run: LoggedRun | None = None
     experiment_runs: Sequence[LoggedRun] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    model_tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def moved_by_hand(self) -> list[str]:
+        """The aliases that came to it by something that wrote no reason, after others had been promoted."""
+        history = entries(self.model_tags)
+        return [alias for alias in self.aliases if _is_by_hand([one for one in history if one.alias == alias], self)]
 
     @property
     def promoted_at(self) -> datetime:
@@ -60,9 +69,18 @@ class PromotedVersion:
         found = [] if self.run else ["run"]
         if not self.run or not of_result(self.run.metrics):
             found.append("metrics")
-        if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip():
+        # What the version says of itself may be of an earlier promotion.
+        if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip() or self.moved_by_hand:
             found.append("reason")
         return found
+
+
+def _is_by_hand(history: Sequence[Entry], promoted: PromotedVersion) -> bool:
+    if not history:
+        return False
+    told = [entry.record for entry in history if str(entry.record.version) == promoted.version]
+    holder = replay(history).holder
+    return str(holder) != promoted.version or told[-1].change is Change.MOVED
 
 
 def moment(text: str) -> datetime | None:
@@ -101,5 +119,6 @@ def _finding(one: PromotedVersion) -> Finding:
     looked_at = f"{counted(len(one.candidates), 'run')} before it" if one.run else "its run is gone"
     took = f", {duration(one.took)} since the first" if one.took is not None else ""
     lack = f"; no {listed(one.lacks)}" if one.lacks else ""
+    by_hand = f"; {listed(one.moved_by_hand)} moved by hand" if one.moved_by_hand else ""
     name = f"{one.model} {one.version} ({', '.join(one.aliases)})"
-    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{lack}")
+    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{lack}{by_hand}")

@@ -217,7 +217,7 @@ def _versions(
         for each in runs:
             by_experiment.setdefault(each.experiment, []).append(each)
     found: list[PromotedVersion] = []
-    for version, aliases in _with_aliases(history):
+    for version, aliases, model_tags in _with_aliases(history):
         promoted = PromotedVersion(
             model=version.name,
             version=str(version.version),
@@ -225,6 +225,7 @@ def _versions(
             created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
             run_id=version.run_id or "",
             tags=dict(version.tags),
+            model_tags=model_tags,
         )
         if since and promoted.promoted_at < since:
             continue
@@ -240,7 +241,7 @@ def _versions(
     return found
 
 
-def _with_aliases(history: History) -> "Iterator[tuple[ModelVersion, tuple[str, ...]]]":
+def _with_aliases(history: History) -> "Iterator[tuple[ModelVersion, tuple[str, ...], dict[str, str]]]":
     mlflow_client = client(history.uri)
     token = None
     while True:
@@ -252,7 +253,8 @@ def _with_aliases(history: History) -> "Iterator[tuple[ModelVersion, tuple[str, 
                 aliases.setdefault(str(number), []).append(alias)
             for number, names in sorted(aliases.items()):
                 with answering(history.uri, f"read version {number} of model {model.name}"):
-                    yield mlflow_client.get_model_version(model.name, number), tuple(sorted(names))
+                    version = mlflow_client.get_model_version(model.name, number)
+                yield version, tuple(sorted(names)), dict(model.tags)
         token = page.token
         if not token:
             return

@@ -9,6 +9,7 @@ from rich.console import Console
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import format_time
 from runyard.api.records import RunStatus
+from runyard.api.repetition import REPRODUCES_TAG, VARIES_TAG, VERDICT_TAG
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
@@ -166,6 +167,7 @@ def show(
             "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {out.ago(found.started_at)} ago",
             "took": _took(found),
             "part of": found.parent_id or "",
+            "reproduces": _repeats(found),
             "commit": found.tags.get("mlflow.source.git.commit", ""),
             "fingerprint": found.tags.get("runyard.dev/fingerprint", ""),
             "model": found.model or "",
@@ -277,6 +279,12 @@ def body(run: LoggedRun) -> dict[str, object]:
 def _outcome(run: LoggedRun) -> str:
     plain = run.reason in {None, "Completed"}
     return run.outcome if plain else f"{run.outcome} ({run.reason})"
+
+
+def _repeats(run: LoggedRun) -> str:
+    words = [run.tags.get(name, "") for name in (VERDICT_TAG, VARIES_TAG)]
+    said = ", ".join(word for word in words if word)
+    return f"{run.tags.get(REPRODUCES_TAG, '')} ({said})" if said else run.tags.get(REPRODUCES_TAG, "")
 
 
 def _took(run: LoggedRun) -> str:
