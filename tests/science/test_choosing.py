@@ -16,6 +16,7 @@ import yaml
 from runyard import history
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 from tests.support.command_line import Said, call
+from tests.support.mlflow_store import make_store
 from tests.support.terminal import Terminal
 
 BEGAN_MS = 1_700_000_000_000
@@ -42,6 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ARTIFACT_ROOT_VARIABLE, (folder / "artifacts").as_uri())
+        make_store(folder / "mlflow.db")
         client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
         named = [{"name": name, "params": {"of": name}, "metrics": {"f1": 0.5}, "took": 1} for name in NAMES.values()]
         wanted = {"wine": RUNS, "[bold]wide 葡萄酒[/bold]": named, "alone": RUNS[:1]}
