@@ -295,7 +295,7 @@ def test_promotions_refusals_and_rollbacks_are_data(runyard: Command, lab: Lab, 
 
     better, worse = lab.run("better", f1_score=0.93), lab.run("worse", f1_score=0.91)
     code, first = asked("promote", worse, "--model", model)
-    assert first.pop("because") == "without a condition"
+    assert first.pop("because") == "no condition was set"
     assert (code, first) == (0, promoted(worse, promoted=True, was_so=False, version=1, instead_of=None))
     code, second = asked("promote", better, "--model", model, *BETTER)
     assert str(second.pop("because")).endswith("f1_score 0.93 is more than 0.91 of version 1, the champion")

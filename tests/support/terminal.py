@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import subprocess
+import termios
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ class Terminal:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, everything: bool = False) -> None:
         self._drawn = bytearray()
         keyboard, screen = pty.openpty()
+        termios.tcsetwinsize(screen, (30, 100))  # tqdm asks the terminal, and draws nothing where that has no width
         self.process = subprocess.Popen(
             command,
             env={**environment, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"},
