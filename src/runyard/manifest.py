@@ -12,6 +12,7 @@ from yaml.constructor import ConstructorError
 
 from runyard import validation
 from runyard.api.trainingrun import TrainingRun
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.errors import UnreadableManifest
 
 _LARGEST_WITHOUT_EXPONENT = 1e21  # as JSON is written, by JavaScript's rule
@@ -99,6 +100,18 @@ def read(path: Path) -> TrainingRun:
     return validation.parse(document(path))
 
 
+def read_sweep(path: Path) -> TrainingSweep:
+    """Read and check the TrainingSweep in a file.
+
+    Raises:
+        UnreadableManifest: there is no such file, it is not YAML, or it does not hold one TrainingSweep.
+        UnknownField: it has fields that no TrainingSweep has.
+        InvalidManifest: a value is wrong.
+
+    """
+    return validation.parse_sweep(document(path))
+
+
 def document(path: Path) -> JsonValue:
     """Read the one object in a file.
 
@@ -130,7 +143,7 @@ def document_of(text: str, called: str) -> JsonValue:
         message = f"{called}: {error}"
         raise UnreadableManifest(message) from None
     if len(found) != 1:
-        message = f"{called} holds {len(found)} objects: give a file with one TrainingRun"
+        message = f"{called} holds {len(found)} objects: give a file with one"
         raise UnreadableManifest(message)
     try:
         return cast("JsonValue", json.loads(json.dumps(found[0], allow_nan=False)))

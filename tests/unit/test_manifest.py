@@ -96,10 +96,10 @@ def test_comments_and_empty_documents_do_not_count(file: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "{file} holds 0 objects: give a file with one TrainingRun", id="empty"),
+        pytest.param(b"", "{file} holds 0 objects: give a file with one", id="empty"),
         pytest.param(
             f"{WHOLE}---{WHOLE}".encode(),
-            "{file} holds 2 objects: give a file with one TrainingRun",
+            "{file} holds 2 objects: give a file with one",
             id="two documents",
         ),
         pytest.param(b"a: [", "{file} is not YAML: while parsing a flow node", id="not YAML"),

@@ -319,6 +319,8 @@ class ObjectMeta(Model):
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: Time | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
     @property
     def version(self) -> int:
