@@ -55,7 +55,7 @@ def _at(field: str, value: Any) -> dict[str, Any]:
     return {first: _at(rest, value) if rest else value}
 
 
-_ALGORITHMS, _SAMPLERS = ("Grid", "Random", "Optuna"), ("TPE", "GP", "CmaEs", "QMC", "Random")
+_ALGORITHMS, _SAMPLERS = ("Grid", "Random", "Optuna"), ("TPE", "MultivariateTPE", "Random")
 _TWO_ENDS = "Required value: a range has two ends: give both"
 _SCALARS = (
     "Forbidden: must be numbers, strings or booleans: write a list or an object as one string, which the script takes "

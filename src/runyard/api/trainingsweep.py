@@ -41,9 +41,7 @@ class Sampler(StrEnum):
     """Optuna's ways to choose."""
 
     TPE = "TPE"
-    GP = "GP"
-    CMA_ES = "CmaEs"
-    QMC = "QMC"
+    MULTIVARIATE_TPE = "MultivariateTPE"
     RANDOM = "Random"
 
 
@@ -140,9 +138,17 @@ class TrainingSweepSpec(Model):
         description="Grid (default): every combination; the last parameter changes from trial to trial. Random: "
         "any, each by itself. Optuna: by what earlier trials came to.",
     )
-    sampler: Sampler | None = Field(None, description="Which of Optuna's samplers; default: TPE.")
+    sampler: Sampler | None = Field(
+        None,
+        description="Which of Optuna's samplers; default: TPE, which looks at each parameter by itself. "
+        "MultivariateTPE looks at them together.",
+    )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, description="Random and Optuna: with the same seed trial 7 tries the same again."
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Random: with the same seed trial 7 tries the same again. Optuna: it does where the results "
+        "before it are the same.",
     )
     max_trials: int | None = Field(
         None, ge=1, le=MOST_TRIALS, description="How many trials; default with Grid: every combination."
