@@ -202,7 +202,8 @@ class SweepReconciler:
         sweep, _ = _parsed(view.body or {"metadata": {"namespace": key.namespace, "name": key.name, "uid": key.uid}})
         if not _is_final(sweep.status):
             sweep = sweep.model_copy(update={"status": sweep.status.model_copy(update={"phase": None})})
-        await self.parents.end(key, sweep)
+        if not telling.is_told(sweep.status):
+            await self.parents.end(key, sweep)
         self._forget(key, 1 << 62)
         return None
 
