@@ -137,6 +137,16 @@ def test_what_cannot_be_tried_is_said(sweep: Sweep, spec: dict[str, object], sai
     assert sweep.parents() == []
 
 
+def test_a_trial_that_the_api_server_refuses_ends_the_sweep_with_its_words(sweep: Sweep) -> None:
+    # With the objective it would be one more than a TrainingRun may require.
+    metrics = [f"m{index}" for index in range(64)]
+    sweep.apply(template={"image": "x", "tracking": {"requireMetrics": metrics}})
+    status = sweep.wait_for_phase("Failed")
+    assert status["message"] == "spec.template.tracking.requireMetrics: Too many: 65: must have at most 64 items"
+    assert sweep.trials == {}
+    assert [parent["info"]["status"] for parent in sweep.parents()] == ["FAILED"]
+
+
 def test_somebody_elses_training_is_not_taken_for_a_trial(sweep: Sweep) -> None:
     sweep.actors.apply("wine-0", suspend=True)
     sweep.apply()

@@ -145,6 +145,8 @@ def test_what_is_refused_has_failed_for_good() -> None:
     found = refused(sweep(), [Problem("spec.a", "no"), Problem("spec.b", "no")], NOW)
     assert (found.phase, found.message) == (Phase.FAILED, "spec.a: no; spec.b: no")
     assert conditions(found)["Tracked"] == ("True", "NothingToRecord")
+    found = refused(sweep(), [Problem("spec.a", "no")], NOW, TrackingStatus(run_id="p"))
+    assert conditions(found)["Tracked"] == ("Unknown", "InProgress")
 
 
 def test_the_training_of_a_trial_is_one_that_anybody_could_apply() -> None:

@@ -67,14 +67,19 @@ def assemble(sweep: TrainingSweep, seen: Standing, now: datetime) -> TrainingSwe
     )
 
 
-def refused(sweep: TrainingSweep, problems: Sequence[Problem], now: datetime) -> TrainingSweepStatus:
-    """Return the status of a sweep that cannot be begun as it is."""
+def refused(
+    sweep: TrainingSweep, problems: Sequence[Problem], now: datetime, parent: TrackingStatus | None = None
+) -> TrainingSweepStatus:
+    """Return the status of a sweep that cannot be begun as it is; `parent` is its run, where that is made already."""
     message = listed_problems(problems)
     conditions = Conditions(sweep, now)
     conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
     conditions.set(SUCCEEDED, "False", Reason.INVALID_SPEC, message)
-    conditions.set(TRACKED, "True", Reason.NOTHING_TO_RECORD, "no trial was begun")
+    if parent:
+        conditions.set(TRACKED, "Unknown", Reason.IN_PROGRESS)
+    else:
+        conditions.set(TRACKED, "True", Reason.NOTHING_TO_RECORD, "no trial was begun")
     return sweep.status.model_copy(
         update={
             "observed_generation": sweep.metadata.generation,
@@ -82,6 +87,7 @@ def refused(sweep: TrainingSweep, problems: Sequence[Problem], now: datetime) ->
             "message": message,
             "conditions": conditions.found,
             "completion_time": sweep.status.completion_time or now,
+            "tracking": parent or sweep.status.tracking,
         }
     )
 

@@ -21,7 +21,7 @@ from runyard.api.trainingsweep import Algorithm, Objective, ParameterSpace, Trai
 from runyard.errors import Problem
 from runyard_operator.cluster import Cluster, ClusterError, Refused
 from runyard_operator.objects import Key
-from runyard_operator.tracking import TrackingError
+from runyard_operator.tracking import MayStillCome, TrackingError
 from runyard_operator.trainingsweeps import telling
 from runyard_operator.trainingsweeps.choosing import Chooser, Unavailable
 from runyard_operator.trainingsweeps.parents import Parents
@@ -95,14 +95,15 @@ class SweepReconciler:
         try:
             parent = parent or await self.parents.ensure(key, sweep)
         except TrackingError as error:
-            problem = str(error)
+            # That something may still come is nothing that is wrong.
+            problem = None if isinstance(error, MayStillCome) else str(error)
             obstacle = f"waits for MLflow, where its run is to be made first: {error}" if step.begin else None
         if parent and step.begin:
             try:
                 obstacle = await self._begin(key, sweep, view, step.begin, parent)
             except Refused as error:
                 if not trials:
-                    return await self._write(key, sweep, view, refused(sweep, _own(error), self.now()))
+                    return await self._write(key, sweep, view, refused(sweep, _own(error), self.now(), parent))
                 obstacle = f"no further trial begins: {error}"
             trials = _trials(sweep, view)
         pause, prune_problem = await self._prune(key, sweep, view)
@@ -114,7 +115,7 @@ class SweepReconciler:
             problem=problem or prune_problem,
         )
         write_later = await self._write(key, sweep, view, assemble(sweep, seen, self.now()))
-        pauses = (pause, write_later, _OBSTACLE_PAUSE if obstacle or problem else None)
+        pauses = (pause, write_later, _OBSTACLE_PAUSE if obstacle or parent is None else None)
         return min((found for found in pauses if found is not None), default=_CONFIRM_EVERY)
 
     async def _list(self, key: Key, sweep: TrainingSweep, view: View) -> None:
@@ -136,7 +137,9 @@ class SweepReconciler:
             Refused: the API server will never have it.
 
         """
-        chooser = self.choosers[sweep.spec.algorithm]
+        chooser = self.choosers.get(sweep.spec.algorithm)
+        if chooser is None:  # as it was when the sweep was begun
+            return str(_NO_OPTUNA)
         for index in begin:
             try:
                 tried = await chooser.choose(key, sweep, index, _trials(sweep, view))
