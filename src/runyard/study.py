@@ -125,9 +125,9 @@ def _distribution(space: ParameterSpace) -> BaseDistribution:
     if space.is_integer:
         among = trials.choices(space) or (0,)
         step = int(space.step or 1)
-        return IntDistribution(int(str(among[0])), int(str(among[-1])), log=space.log, step=step)
+        return IntDistribution(int(str(among[0])), int(str(among[len(among) - 1])), log=space.log, step=step)
     least, most = float(space.least or 0), float(space.most or 0)
     if space.step is None:
         return FloatDistribution(least, most, log=space.log)
     among = trials.choices(space) or (least,)
-    return FloatDistribution(least, float(str(among[-1])), step=float(space.step))
+    return FloatDistribution(least, float(str(among[len(among) - 1])), step=float(space.step))

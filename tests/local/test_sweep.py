@@ -15,6 +15,8 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
+from runyard import local, manifest, sweep
+from runyard.errors import RunyardError
 from tests.local.laptop import Laptop
 from tests.support.mlflow_server import MlflowRest, mlflow_server, tags_of
 from tests.support.waiting import wait_for
@@ -69,10 +71,10 @@ class Person:
     def options(self, file: Path) -> tuple[str | Path, ...]:
         return ("sweep", file, "--tracking-uri", self.server.url, "-o", "json")
 
-    def sweep(self, file: Path) -> tuple[int, dict[str, Any], str]:
-        """Run it to its end; return the exit code, the data that it prints, and what it said beside that."""
-        code, out, error = self.laptop.cli(*self.options(file))
-        return code, json.loads(out) if out else {}, error
+    def sweep(self, file: Path) -> sweep.Finished:
+        """Run it to its end, as the library does."""
+        options = sweep.Options(file.parent, local.Server(self.server.url), studies=self.laptop.store)
+        return sweep.run(manifest.read_sweep(file), options, lambda *_: None)
 
     @property
     def parents(self) -> list[dict[str, Any]]:
@@ -116,7 +118,7 @@ def write_sweep(laptop: Laptop, script: str, name: str = "wine", **spec: Any) ->
     return file
 
 
-def sweep(laptop: Laptop, file: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+def swept(laptop: Laptop, file: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Run it to its end; return the exit code, the data that it prints, and what it said beside that."""
     code, out, error = laptop.cli("sweep", file, "--store", laptop.store, "-o", "json", *options)
     return code, json.loads(out) if out else {}, error
@@ -151,7 +153,7 @@ def test_a_grid_is_tried_and_the_best_is_named(laptop: Laptop) -> None:
     assert parent.data.tags["runyard.dev/best-run"] == best.info.run_id
 
     # The same command says the same, and trains nothing.
-    again, found, error = sweep(laptop, file)
+    again, found, error = swept(laptop, file)
     assert again == 0
     assert "3/3 trials have ended before" in error
     assert found["status"]["best"] == {
@@ -163,7 +165,7 @@ def test_a_grid_is_tried_and_the_best_is_named(laptop: Laptop) -> None:
     assert [trial["state"] for trial in found["trials"]] == ["Succeeded"] * 3
     assert len(children(laptop)) == 3
     # More are asked for: those that are there stay.
-    anew, found, _ = sweep(laptop, file, "--new")
+    anew, found, _ = swept(laptop, file, "--new")
     assert (anew, found["status"]["progress"]) == (0, "3/3")
     assert (len(parents(laptop)), len(children(laptop))) == (2, 6)
 
@@ -176,12 +178,14 @@ def test_trials_that_fail_are_counted_and_too_many_end_it(person: Person) -> Non
         sys.exit("out of luck")
 """
     file = person.write(script, parallelism=1, maxFailedTrials=2, parameters={"x": {"min": 1, "max": 9}})
-    code, found, error = person.sweep(file)
-    assert code == 1
-    assert found["status"]["message"] == "3 trials failed, more than maxFailedTrials: 2"
-    assert [trial["state"] for trial in found["trials"]] == ["Failed"] * 3
-    assert f"{person.name}-0 Failed: Error: exit code 1: out of luck (1/9)" in error
-    assert f"{person.name}-1 Failed: it succeeded without logging score (2/9)" in error
+    found = person.sweep(file)
+    assert (found.sweep.status.phase, found.sweep.status.progress) == ("Failed", "3/9")
+    assert found.sweep.status.message == "3 trials failed, more than maxFailedTrials: 2"
+    assert {index: (trial.state, trial.message) for index, trial in found.trials.items()} == {
+        0: ("Failed", "Error: exit code 1: out of luck"),
+        1: ("Failed", "it succeeded without logging score"),
+        2: ("Failed", "Error: exit code 1: out of luck"),
+    }
     assert statuses(person.parents) == {"FAILED": 1}
 
 
@@ -199,11 +203,11 @@ def test_a_sweep_that_is_killed_half_way_goes_on_and_no_trial_is_tried_twice(per
         wait_for("half of the trials are done", lambda: _lines(done) >= 20, timeout_seconds=240)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=120)
-    code, found, error = person.sweep(file)
-    assert code == 0, error
-    assert "trials have ended before; the others go on" in error
-    assert found["status"]["trials"] == {"total": 40, "running": 0, "succeeded": 40, "failed": 0, "pruned": 0}
-    assert found["status"]["best"]["value"] == "40.0"
+    found = person.sweep(file)
+    assert (found.sweep.status.phase, found.sweep.status.progress) == ("Succeeded", "40/40")
+    assert {trial.state for trial in found.trials.values()} == {"Succeeded"}
+    assert found.sweep.status.best
+    assert found.sweep.status.best.value == "40.0"
     tags = [tags_of(run) for run in person.children]
     finished = Counter(tag["runyard.dev/trial"] for tag in tags if tag["runyard.dev/outcome"] == "Succeeded")
     assert finished == {str(index): 1 for index in range(40)}
@@ -245,8 +249,7 @@ def test_an_interrupted_sweep_closes_its_runs_and_goes_on(person: Person) -> Non
     assert statuses(person.children) == {"FINISHED": 1, "KILLED": 2}
     assert statuses(person.parents) == {"KILLED": 1}
     (person.laptop.project / "go").touch()
-    code, found, error = person.sweep(file)
-    assert (code, found["status"]["progress"]) == (0, "3/3"), error
+    assert person.sweep(file).sweep.status.progress == "3/3"
     assert statuses(person.children) == {"FINISHED": 3, "KILLED": 2}
     assert statuses(person.parents) == {"FINISHED": 1}
 
@@ -259,13 +262,13 @@ def test_bad_trials_are_ended_early(person: Person) -> None:
     finish()
 """
     file = person.write(script, parameters={"x": {"values": [5, 6, 1]}}, pruning={"afterSteps": 2, "minTrials": 2})
-    code, found, error = person.sweep(file)
-    assert code == 0, error
-    assert [trial["state"] for trial in found["trials"]] == ["Succeeded", "Succeeded", "Pruned"]
-    assert "is worse than 5.5, the median of 2 other trials" in found["trials"][2]["message"]
+    found = person.sweep(file)
+    assert [found.trials[index].state for index in range(3)] == ["Succeeded", "Succeeded", "Pruned"]
+    assert "is worse than 5.5, the median of 2 other trials" in (found.trials[2].message or "")
     [pruned] = [run for run in person.children if tags_of(run)["runyard.dev/trial"] == "2"]
     assert (pruned["info"]["status"], tags_of(pruned)["runyard.dev/reason"]) == ("KILLED", "Pruned")
-    assert person.sweep(file)[1]["status"]["trials"]["pruned"] == 1
+    assert person.sweep(file).trials[2].state == "Pruned"
+    assert len(person.children) == 3
 
 
 def test_optuna_chooses_and_goes_on_with_its_study(person: Person) -> None:
@@ -274,16 +277,13 @@ def test_optuna_chooses_and_goes_on_with_its_study(person: Person) -> None:
     finish()
 """
     spec = {"parameters": {"x": {"min": 0, "max": 1, "type": "Float"}}, "algorithm": "Optuna", "maxTrials": 6}
-    code, found, error = person.sweep(person.write(script, **spec))
-    assert code == 0, error
-    first = {trial["index"]: trial["parameters"]["x"] for trial in found["trials"]}
-    assert len(set(first.values())) == 6
-    assert (person.laptop.here / ".runyard" / "optuna.db").exists()
+    found = person.sweep(person.write(script, **spec))
+    first = {index: trial.parameters for index, trial in found.trials.items()}
+    assert len({str(tried) for tried in first.values()}) == 6
+    assert (person.laptop.store / "optuna.db").exists()
     # With more trials the same ones stay, and are known by what they were tried with.
-    code, found, error = person.sweep(person.write(script, **{**spec, "maxTrials": 8}))
-    assert code == 0, error
-    again = {trial["index"]: trial["parameters"]["x"] for trial in found["trials"]}
-    assert {index: again[index] for index in first} == first
+    found = person.sweep(person.write(script, **{**spec, "maxTrials": 8}))
+    assert {index: found.trials[index].parameters for index in first} == first
     assert statuses(person.children) == {"FINISHED": 8}
 
 
@@ -295,11 +295,11 @@ def test_two_commands_do_not_work_on_one_sweep(person: Person) -> None:
     file = person.write(script, parameters={"x": {"values": [1]}})
     with person.laptop.command(*person.options(file)) as process:
         wait_for("it has begun", lambda: bool(person.children) or None, timeout_seconds=120)
-        code, _, error = person.laptop.cli(*person.options(file))
+        with pytest.raises(RunyardError, match="another `runyard sweep` is at work on this sweep") as refused:
+            person.sweep(file)
         (person.laptop.project / "go").touch()
         process.communicate(timeout=120)
-    assert code == 2
-    assert "another `runyard sweep` is at work on this sweep" in error
+    assert refused.value.exit_code == 2
     assert process.returncode == 1  # it logs no score
 
 
@@ -313,7 +313,7 @@ def test_two_commands_do_not_work_on_one_sweep(person: Person) -> None:
     ],
 )
 def test_what_cannot_be_tried_here_is_said(laptop: Laptop, spec: dict[str, Any], said: str) -> None:
-    code, _, error = sweep(laptop, write_sweep(laptop, "", **spec))
+    code, _, error = swept(laptop, write_sweep(laptop, "", **spec))
     assert code == 2
     assert said in error
 
