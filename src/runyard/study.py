@@ -48,10 +48,20 @@ class Study:
             study.ask(self._space)
         found = listed[index]
         if found.params.keys() == self._space.keys():
-            return {name: found.params[name] for name in self._space}
+            return self._written(found.params)
         # Whoever asked for it first was cut off: what it has stays, the rest is chosen now.
         trial = OptunaTrial(study, found._trial_id)  # noqa: SLF001 as study.ask makes them
-        return {name: trial._suggest(name, space) for name, space in self._space.items()}  # noqa: SLF001 for any space
+        return self._written({name: trial._suggest(name, space) for name, space in self._space.items()})  # noqa: SLF001 of any space
+
+    def _written(self, chosen: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        """Return values as a grid has them: Optuna computes 0.8999999999999999 where 0.9 is meant."""
+        found = {}
+        for name, space in self._spec.parameters.items():
+            value, among = chosen[name], trials.choices(space)
+            if isinstance(among, trials.Stepped) and isinstance(value, float):
+                value = among[among.nearest(value)]
+            found[name] = value
+        return found
 
     def tell(self, known: Sequence[Trial]) -> None:
         """Take what came of trials; what was taken before stays."""
@@ -111,9 +121,7 @@ def _sampler(spec: TrainingSweepSpec, index: int) -> BaseSampler:
         return RandomSampler(seed)
     is_parallel = spec.parallelism > 1
     if spec.sampler is Sampler.MULTIVARIATE_TPE:
-        return TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=is_parallel, warn_independent_sampling=False
-        )
+        return TPESampler(seed=seed, multivariate=True, constant_liar=is_parallel)
     return TPESampler(seed=seed, constant_liar=is_parallel)
 
 

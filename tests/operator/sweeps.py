@@ -62,7 +62,12 @@ class Sweep:
 
     def wait_for_message(self, words: str) -> str:
         """Wait until its message has some words; return it."""
-        return wait_for(f"it says {words}", lambda: m if words in (m := self.status.get("message", "")) else None)
+
+        def said() -> str | None:
+            message = str(self.status.get("message", ""))
+            return message if words in message else None
+
+        return wait_for(f"it says {words}", said)
 
     def run(self, name: str, *values: float) -> tuple[dict[str, Any], str]:
         """Have a trial run, and log values of the metric step by step; return its pod and its run."""

@@ -74,7 +74,7 @@ def test_a_bad_trial_is_ended_early(sweep: Sweep) -> None:
     pod, run_id = sweep.run("wine-2", 0.1, 0.2)
 
     def ended() -> bool:
-        return sweep.actors.wait_for_job("wine-2")["spec"].get("activeDeadlineSeconds") == 1
+        return bool(sweep.actors.wait_for_job("wine-2")["spec"].get("activeDeadlineSeconds") == 1)
 
     wait_for("its Job has a deadline that is over", ended, timeout_seconds=60)
     # The Job controller fails it, and deletes its pod.

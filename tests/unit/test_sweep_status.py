@@ -138,7 +138,7 @@ def test_mlflow_agrees_or_does_not_yet() -> None:
         ({"problem": "it is away"}, ("False", "TrackingUnavailable")),
         ({"is_told": True}, ("True", "Recorded")),
     ):
-        assert conditions(assemble(asked, standing(asked, *ALL, **more), NOW))["Tracked"] == expected  # type: ignore[arg-type]
+        assert conditions(assemble(asked, standing(asked, *ALL, **more), NOW))["Tracked"] == expected
 
 
 def test_what_is_refused_has_failed_for_good() -> None:

@@ -28,6 +28,10 @@ class Stepped:
         """Return one of them."""
         return float(self.least + self.step * place)
 
+    def nearest(self, value: float) -> int:
+        """Return the place of the one that is nearest to a value."""
+        return round((Decimal(value) - self.least) / self.step)
+
 
 Choices: TypeAlias = Sequence[JsonValue] | range | Stepped
 

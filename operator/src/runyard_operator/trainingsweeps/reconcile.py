@@ -285,7 +285,8 @@ def _is_urgent(before: TrainingSweepStatus, after: TrainingSweepStatus) -> bool:
 
 def _own(refusal: Refused) -> list[Problem]:
     """Return the API server's complaints of a trial with their paths in the sweep."""
-    return [Problem(found.path.replace("spec", "spec.template", 1), found.message) for found in refusal.problems]
+    told = [found for found in refusal.problems if found.path != "<nil>"]  # which says that there may be more
+    return [Problem(found.path.replace("spec", "spec.template", 1), found.message) for found in told]
 
 
 def _parsed(body: JsonObject) -> tuple[TrainingSweep, list[Problem]]:
