@@ -28,29 +28,27 @@ class UnreadableManifest(RunyardError):
 
 
 class InvalidManifest(RunyardError):
-    """The manifest is a TrainingRun that the API server would refuse."""
+    """The manifest is a TrainingRun, or a sweep, that the API server would refuse."""
 
     exit_code = 2
 
-    def __init__(self, name: str, problems: list[Problem]) -> None:
+    def __init__(self, name: str, problems: list[Problem], kind: str = "TrainingRun") -> None:
         """Say all problems together, in the API server's words."""
         self.problems = problems
         listed = str(problems[0]) if len(problems) == 1 else "\n" + "\n".join(f"* {found}" for found in problems)
-        super().__init__(f'The TrainingRun "{name}" is invalid: {listed}')
+        super().__init__(f'The {kind} "{name}" is invalid: {listed}')
 
 
 class UnknownField(RunyardError):
-    """The manifest has fields that no TrainingRun has."""
+    """The manifest has fields that no TrainingRun, or no sweep, has."""
 
     exit_code = 2
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], kind: str = "TrainingRun") -> None:
         """Name all fields together, in the API server's words."""
         self.paths = paths
         fields = ", ".join(f'unknown field "{path}"' for path in paths)
-        super().__init__(
-            f'TrainingRun in version "v1alpha1" cannot be handled as a TrainingRun: strict decoding error: {fields}'
-        )
+        super().__init__(f'{kind} in version "v1alpha1" cannot be handled as a {kind}: strict decoding error: {fields}')
 
 
 class TrackingUnavailable(RunyardError):

@@ -26,7 +26,7 @@ from runyard.api.status import accepted, assemble
 from runyard.api.trainingrun import RESERVED_ENVIRONMENT, TRAINING_CONTAINER, OnDuplicate, TrainingRun
 from runyard.errors import InvalidManifest, Problem, RunyardError
 from runyard.ledger import Ledger
-from runyard.process import execute, interruptible, interruptions_held, last_line
+from runyard.process import Stopper, execute, interruptible, interruptions_held, last_line
 from runyard.surroundings import Unknown, surroundings
 from runyard.tracking import Store
 
@@ -91,6 +91,7 @@ class _Circumstances:
     tracking: Tracking
     ends_at: float | None
     echo: Callable[[bytes], None]
+    stopper: Stopper | None
 
 
 def check(wanted: TrainingRun) -> None:
@@ -120,6 +121,8 @@ def run(
     folder: Path,
     tracking: Tracking,
     echo: Callable[[bytes], None] = lambda _: None,
+    *,
+    stopper: Stopper | None = None,
 ) -> TrainingRun:
     """Run the training and return the resource with its status, as the operator would have written it.
 
@@ -128,6 +131,7 @@ def run(
         folder: the manifest's folder, in which the command starts; a tag of the run says it.
         tracking: where MLflow is.
         echo: is given the training's output as it comes.
+        stopper: may end it from another thread.
 
     Raises:
         NothingToRun: the manifest has no command.
@@ -142,7 +146,7 @@ def run(
     named = wanted.model_copy(update={"metadata": given.model_copy(update=identity)})
     resource = named.model_copy(update={"status": accepted(named, datetime.now(UTC))})
     with interruptions_held():
-        return _run(resource, folder, tracking, echo)
+        return _run(resource, folder, tracking, echo, stopper)
 
 
 def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
@@ -161,7 +165,9 @@ def _misnamed(wanted: TrainingRun) -> Iterator[Problem]:
                 yield Problem(f"{path}[{place}].name", said)
 
 
-def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None]) -> TrainingRun:
+def _run(
+    resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable[[bytes], None], stopper: Stopper | None
+) -> TrainingRun:
     with interruptible():
         ledger = Ledger(tracking.open(), resource, folder, surroundings=_known_surroundings(resource, folder, echo))
         found = ledger.earlier() if resource.spec.on_duplicate is OnDuplicate.REUSE else None
@@ -174,7 +180,8 @@ def _run(resource: TrainingRun, folder: Path, tracking: Tracking, echo: Callable
         return resource.model_copy(update={"status": status})
     started = datetime.now(UTC)
     deadline = resource.spec.active_deadline_seconds
-    circumstances = _Circumstances(folder, tracking, started.timestamp() + deadline if deadline else None, echo)
+    ends_at = started.timestamp() + deadline if deadline else None
+    circumstances = _Circumstances(folder, tracking, ends_at, echo, stopper)
     for number in range(resource.spec.backoff_limit + 1):
         name = f"{resource.metadata.name}-{number + 1}"
         done = _attempt(resource, name, circumstances, ledger.assigned)
@@ -261,7 +268,7 @@ def _attempt_in(
         words = [*as_list(container["command"]), *as_list(container.get("args"))]
         command = [environment.expanded(str(word), variables) for word in words]
         folder = inputs.starting_folder(resource.spec, container, inputs_folder) or circumstances.folder
-        end, log = execute(command, folder, surroundings, ends_at, echo)
+        end, log = execute(command, folder, surroundings, ends_at, echo, stopper=circumstances.stopper)
     attempt = Attempt(
         pod=name,
         uid=uid,

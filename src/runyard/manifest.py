@@ -15,6 +15,7 @@ from yaml.reader import ReaderError
 
 from runyard import validation
 from runyard.api.trainingrun import TrainingRun
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.errors import UnreadableManifest
 
 # More than an API server takes for an object, and deeper than a TrainingRun can be.
@@ -188,6 +189,18 @@ def read(path: Path) -> TrainingRun:
     return validation.parse(document(path))
 
 
+def read_sweep(path: Path) -> TrainingSweep:
+    """Read and check the TrainingSweep in a file.
+
+    Raises:
+        UnreadableManifest: there is no such file, it is not YAML, or it does not hold one TrainingSweep.
+        UnknownField: it has fields that no TrainingSweep has.
+        InvalidManifest: a value is wrong.
+
+    """
+    return validation.parse_sweep(document(path))
+
+
 def document(path: Path) -> JsonValue:
     """Read the one object in a file.
 
@@ -228,7 +241,7 @@ def document_of(content: bytes, called: str) -> JsonValue:
         message = f"{called}: {error}"
         raise UnreadableManifest(message) from None
     if len(found) != 1:
-        message = f"{called} holds {len(found)} objects: give a file with one TrainingRun"
+        message = f"{called} holds {len(found)} objects: give a file with one"
         raise UnreadableManifest(message)
     try:
         return cast("JsonValue", json.loads(json.dumps(found[0], allow_nan=False, ensure_ascii=False).encode()))

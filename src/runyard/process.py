@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock, Thread, current_thread, main_thread
+from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import IO, cast
 
@@ -20,6 +21,7 @@ LOG_TAIL_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
 _GRACE_SECONDS = 30  # as a pod's terminationGracePeriodSeconds
 _LAST_WORDS_SECONDS = 2
+_LOOK_SECONDS = 0.2
 _SIGNAL_BASE = 128  # what a shell, and the kubelet, add to a signal's number
 
 
@@ -33,12 +35,41 @@ class End:
     message: str | None = None
 
 
+class Stopper:
+    """Ends a training from another thread, which has no signals of its own."""
+
+    def __init__(self) -> None:
+        """Begin with nothing asked for."""
+        self._asked, self._is_urgent = Event(), Event()
+        self._end = (Reason.CANCELLED, "interrupted")
+
+    def stop(self, reason: Reason, message: str) -> None:
+        """Have the training end as a pod would; asked once more, at once."""
+        if self._asked.is_set():
+            self._is_urgent.set()
+        else:
+            self._end = (reason, message)
+            self._asked.set()
+
+    @property
+    def asked(self) -> tuple[Reason, str] | None:
+        """Why it is to end, if it is."""
+        return self._end if self._asked.is_set() else None
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is to end at once."""
+        return self._is_urgent.is_set()
+
+
 def execute(
     command: list[str],
     folder: Path,
     variables: Mapping[str, str],
     ends_at: float | None,
     echo: Callable[[bytes], None],
+    *,
+    stopper: Stopper | None = None,
 ) -> tuple[End, bytes]:
     """Run a command until it and its process group are gone; return how it ended and its log's tail.
 
@@ -48,8 +79,11 @@ def execute(
         variables: its whole environment.
         ends_at: the moment, in seconds since the epoch, at which it is stopped; None: never.
         echo: is given its output as it comes.
+        stopper: may end it from another thread.
 
     """
+    if stopper and (asked := stopper.asked):
+        return End(Outcome.CANCELLED, asked[0], None, asked[1]), b""
     try:
         process = subprocess.Popen(  # noqa: S603 running the user's own command is the purpose
             command,
@@ -65,7 +99,7 @@ def execute(
         message = f"{command[0]} cannot be started: {why}"
         return End(Outcome.FAILED, Reason.ERROR, CANNOT_START, message), message.encode(errors="replace")
     output = _Output(cast("IO[bytes]", process.stdout), echo)
-    end = _wait(process, ends_at)
+    end = _wait(process, ends_at, stopper)
     return end, output.end()
 
 
@@ -75,11 +109,13 @@ def last_line(log: bytes) -> str | None:
     return next((line.strip()[:1024] for line in reversed(lines) if line.strip()), None)
 
 
-def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> End:
+def _wait(process: subprocess.Popen[bytes], ends_at: float | None, stopper: Stopper | None) -> End:
     try:
         left = None if ends_at is None else max(ends_at - datetime.now(UTC).timestamp(), 0)
         with interruptible():
-            code = process.wait(left)
+            code = process.wait(left) if stopper is None else _code_unless_stopped(process, left, stopper)
+    except _Stopped as stopped:
+        return End(Outcome.CANCELLED, stopped.reason, _stop(process, stopper), stopped.message)
     except subprocess.TimeoutExpired:
         message = "spec.activeDeadlineSeconds passed before the training ended"
         _say_that_it_is_awaited(f"{message}: it was told to end", "Ctrl-C")
@@ -90,6 +126,34 @@ def _wait(process: subprocess.Popen[bytes], ends_at: float | None) -> End:
     _tell(process, signal.SIGKILL)
     code = code if code >= 0 else _SIGNAL_BASE - code
     return End(Outcome.SUCCEEDED, Reason.COMPLETED, 0) if code == 0 else End(Outcome.FAILED, Reason.ERROR, code)
+
+
+class _Stopped(Exception):
+    """Another thread wants the training to end."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        self.reason, self.message = reason, message
+        super().__init__(message)
+
+
+def _code_unless_stopped(process: subprocess.Popen[bytes], seconds: float | None, stopper: Stopper) -> int:
+    """Wait for the end.
+
+    Raises:
+        _Stopped: it is to end first.
+        subprocess.TimeoutExpired: neither came in time.
+
+    """
+    ends_at = None if seconds is None else time.monotonic() + seconds
+    while True:
+        if asked := stopper.asked:
+            raise _Stopped(*asked)
+        try:
+            left = _LOOK_SECONDS if ends_at is None else min(_LOOK_SECONDS, max(ends_at - time.monotonic(), 0))
+            return process.wait(left)
+        except subprocess.TimeoutExpired:
+            if ends_at is not None and time.monotonic() >= ends_at:
+                raise
 
 
 def _say_that_it_is_awaited(why: str, ends_it_now: str) -> None:
@@ -103,13 +167,13 @@ def _say_that_it_is_awaited(why: str, ends_it_now: str) -> None:
     Thread(target=say, daemon=True).start()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> int:
+def _stop(process: subprocess.Popen[bytes], stopper: Stopper | None = None) -> int:
     """End the process and its group, as the kubelet ends a pod; return the exit code.
 
     Who interrupts once more does not wait for the grace period.
     """
     _tell(process, signal.SIGTERM)
-    code = _code(process)
+    code = _code(process, stopper)
     _tell(process, signal.SIGKILL)
     if code is None:
         code = _code(process)
@@ -117,13 +181,18 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
     return code if code >= 0 else _SIGNAL_BASE - code
 
 
-def _code(process: subprocess.Popen[bytes]) -> int | None:
+def _code(process: subprocess.Popen[bytes], stopper: Stopper | None = None) -> int | None:
     """Wait for the end, though not for ever; None: it goes on."""
-    try:
-        with interruptible():
-            return process.wait(_GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        return None
+    ends_at = time.monotonic() + _GRACE_SECONDS
+    while time.monotonic() < ends_at and not (stopper and stopper.is_urgent):
+        try:
+            with interruptible():
+                return process.wait(_GRACE_SECONDS if stopper is None else _LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        except KeyboardInterrupt:
+            return None
+    return None
 
 
 def _tell(process: subprocess.Popen[bytes], number: int) -> None:

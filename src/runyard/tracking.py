@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 DELETED = "deleted"
 _LONGEST_CAUSE = 300
+_PAGE = 1_000
 
 
 class Store:
@@ -60,7 +61,13 @@ class Store:
         """Find the runs that MLflow's filter names, in whichever experiments they are."""
         with self._answering():
             experiments = [found.experiment_id for found in self._client.search_experiments()]
-            return [_plain(run) for run in self._client.search_runs(experiments, expression, max_results=10_000)]
+            runs, token = list[Run](), None
+            while True:
+                page = self._client.search_runs(experiments, expression, max_results=_PAGE, page_token=token)
+                runs += map(_plain, page)
+                token = page.token
+                if not token:
+                    return runs
 
     def live_run(self, run_id: str) -> Run | None:
         """Read a run; None where it was deleted."""
@@ -105,6 +112,26 @@ class Store:
         """Write a tag to a run."""
         with self._answering():
             self._client.set_tag(run.id, name, value)
+
+    def log_metric(self, run: Run, name: str, value: float) -> None:
+        """Log a metric to a run."""
+        with self._answering():
+            self._client.log_metric(run.id, name, value)
+
+    def history(self, run_id: str, metric: str) -> dict[int, float]:
+        """Return a metric's values by step; of a step that was logged twice the last."""
+        with self._answering():
+            return {found.step: found.value for found in self._client.get_metric_history(run_id, metric)}
+
+    def terminate(self, run: Run, status: RunStatus) -> None:
+        """End a run now."""
+        with self._answering():
+            self._client.set_terminated(run.id, status.value)
+
+    def reopen(self, run: Run) -> None:
+        """Say of a run that had ended that it goes on."""
+        with self._answering():
+            self._client.update_run(run.id, status=RunStatus.RUNNING.value)
 
     def apply(self, corrections: Sequence[Correction]) -> None:
         """Make runs say what they should."""

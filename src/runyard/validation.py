@@ -15,10 +15,10 @@ from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
 
 from runyard import structural
-from runyard.api import checks
-from runyard.api.crd import schema
+from runyard.api import checks, crd, sweep_checks, sweep_crd, trainingsweep
 from runyard.api.model import JsonObject
 from runyard.api.trainingrun import API_VERSION, KIND, TrainingRun
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.errors import InvalidManifest, Problem, UnknownField, UnreadableManifest
 from runyard.structural import children, dotted
 
@@ -45,7 +45,7 @@ _METADATA: JsonObject = {
 
 
 def parse(manifest: JsonValue) -> TrainingRun:
-    """Check a manifest as the API server would and return the resource.
+    """Check a manifest as the API server would and return the TrainingRun.
 
     Raises:
         UnreadableManifest: it is not a TrainingRun of this version.
@@ -53,33 +53,54 @@ def parse(manifest: JsonValue) -> TrainingRun:
         InvalidManifest: a value is wrong; all that are wrong are named together.
 
     """
-    if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (
-        API_VERSION,
-        KIND,
-    ):
-        found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
-        message = f"this is {found}, not a {KIND} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {KIND}"
-        raise UnreadableManifest(message)
-    if unknown := sorted(structural.unknown_fields(manifest, _schema())):
-        raise UnknownField(unknown)
-    resource = cast("JsonObject", structural.as_stored(manifest, _schema()))
-    metadata = resource.get("metadata")
-    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    found_problems = [*_name_problems(name), *_schema_problems(resource)]
-    if not any(_LEAVES_RULES_UNCHECKED.search(problem.message) for problem in found_problems):
-        found_problems += _rule_problems(resource, _schema(), "")
-    if found_problems:
-        raise InvalidManifest(str(name), found_problems)
-    run = TrainingRun.model_validate(resource)
+    run = TrainingRun.model_validate(_checked(manifest, KIND))
     if bad := checks.problems(run.spec):
         raise InvalidManifest(run.metadata.name, bad)
     return run
 
 
+def parse_sweep(manifest: JsonValue) -> TrainingSweep:
+    """Check a manifest as the API server would and return the TrainingSweep.
+
+    Raises:
+        UnreadableManifest: it is not a TrainingSweep of this version.
+        UnknownField: it has fields that are not in the schema.
+        InvalidManifest: a value is wrong; all that are wrong are named together.
+
+    """
+    sweep = TrainingSweep.model_validate(_checked(manifest, trainingsweep.KIND))
+    if bad := sweep_checks.problems(sweep.spec):
+        raise InvalidManifest(sweep.metadata.name, bad, trainingsweep.KIND)
+    return sweep
+
+
+def _checked(manifest: JsonValue, kind: str) -> JsonObject:
+    """Return a manifest as the API server would store it."""
+    if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (API_VERSION, kind):
+        found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
+        message = f"this is {found}, not a {kind} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {kind}"
+        raise UnreadableManifest(message)
+    node = _schema(kind)
+    if unknown := sorted(structural.unknown_fields(manifest, node)):
+        raise UnknownField(unknown, kind)
+    resource = cast("JsonObject", structural.as_stored(manifest, node))
+    metadata = resource.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    found_problems = [*_name_problems(name), *_schema_problems(resource, node)]
+    if not any(_LEAVES_RULES_UNCHECKED.search(problem.message) for problem in found_problems):
+        found_problems += _rule_problems(resource, node, "")
+    if found_problems:
+        raise InvalidManifest(str(name), found_problems, kind)
+    return resource
+
+
 @cache
-def _schema() -> JsonObject:
-    properties = {**cast("JsonObject", schema()["properties"]), "metadata": _METADATA}
-    return {**schema(), "properties": properties}
+def _schema(kind: str) -> JsonObject:
+    found = {KIND: crd.schema, trainingsweep.KIND: sweep_crd.schema}[kind]()
+    properties = cast("dict[str, JsonObject]", found["properties"])
+    named = cast("JsonObject", properties["metadata"].get("properties", {}))
+    fields = {**cast("JsonObject", _METADATA["properties"]), **named}
+    return {**found, "properties": {**properties, "metadata": {**_METADATA, "properties": fields}}}
 
 
 def _name_problems(name: JsonValue) -> Iterator[Problem]:
@@ -98,16 +119,16 @@ def _name_problems(name: JsonValue) -> Iterator[Problem]:
         )
 
 
-def _schema_problems(resource: JsonObject) -> Iterator[Problem]:
-    errors = _Validator(_schema()).iter_errors(resource)
+def _schema_problems(resource: JsonObject, node: JsonObject) -> Iterator[Problem]:
+    errors = _Validator(node).iter_errors(resource)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.path]):
         yield _worded(error)
         if error.validator == "anyOf":  # of what may be either, the API server also says how it is not the first
             yield _worded(error.context[0])
-    for where, item in structural.items_without_keys(resource, _schema()):
+    for where, item in structural.items_without_keys(resource, node):
         shown = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
         yield Problem(dotted(where), f"Invalid value: {shown}: must be an object for an array of list-type map")
-    for where, key in structural.repeated_keys(resource, _schema()):
+    for where, key in structural.repeated_keys(resource, node):
         yield Problem(dotted(where), f"Duplicate value: {json.dumps(key, separators=(',', ':'))}")
 
 
@@ -129,6 +150,7 @@ _WORDS: dict[str, str] = {
     "pattern": "Invalid value: {value}: {path} in body should match '{limit}'",
     "minItems": "Invalid value: {size}: {path} in body should have at least {limit} items",
     "maxItems": "Too many: {size}: must have at most {limit} items",
+    "minProperties": "Invalid value: {size}: {path} in body should have at least {limit} properties",
     "maxProperties": "Too many: {size}: must have at most {limit} items",
     "type": 'Invalid value: "{kind}": {path} in body must be of type {limit}: "{kind}"',
     "anyOf": 'Invalid value: "{kind}": {path} in body must be of type integer,string: "{kind}"',

@@ -57,7 +57,8 @@ class Release:
 
     def let_installer_in(self) -> None:
         """Give the installer what docs/operations.md says that he needs."""
-        extra = ("--verb=create,patch", "--resource=trainingruns.runyard.dev/status,events.events.k8s.io")
+        statuses = "trainingruns.runyard.dev/status,trainingsweeps.runyard.dev/status"
+        extra = ("--verb=create,patch", f"--resource={statuses},events.events.k8s.io")
         user = f"--user={INSTALLER}"
         watched = self.kubectl.within(self.trainings)
         watched("create", "role", "gives-to-runyard", *extra)

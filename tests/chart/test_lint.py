@@ -35,13 +35,18 @@ def test_no_object_is_there_twice(chart: Rendered) -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_definition_is_installed_and_kept_as_told(
+def test_the_definitions_are_installed_and_kept_as_told(
     default: Rendered, everything: Rendered, external: Rendered
 ) -> None:
     for kind in ("CustomResourceDefinition", *POLICIES):
-        [kept], [not_kept] = (found.of_kind(kind) for found in (default, everything))
-        assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-        assert "annotations" not in not_kept["metadata"]
+        kept, not_kept = (found.of_kind(kind) for found in (default, everything))
+        plurals = ("trainingruns", "trainingsweeps")
+        assert {found["metadata"]["name"].split(".")[0].split("-")[0] for found in kept} == {*plurals}
+        assert len(not_kept) == len(plurals)
+        for found in kept:
+            assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        for found in not_kept:
+            assert "annotations" not in found["metadata"]
         assert not external.of_kind(kind)
 
 

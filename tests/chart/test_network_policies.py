@@ -67,7 +67,7 @@ def test_an_upgrades_hooks_may_do_their_work_under_the_policies_of_before(before
 @pytest.mark.parametrize(
     ("name", "paths"),
     [
-        ("operator", [([], API_SERVER), (["mlflow"], {("TCP", 5000)})]),
+        ("operator", [([], API_SERVER), (["mlflow"], {("TCP", 5000)}), (["postgres"], {("TCP", 5432)})]),
         ("secrets", [([], API_SERVER)]),
         ("mlflow", [(["postgres"], {("TCP", 5432)}), (["minio"], {("TCP", 9000)})]),
         ("postgres", []),

@@ -2,7 +2,7 @@
 
 from runyard_operator import main
 from runyard_operator.settings import from_environment
-from tests.chart.rendered import Object, Rendered, environment
+from tests.chart.rendered import Object, Rendered, environment, render
 
 
 def pod(chart: Rendered) -> Object:
@@ -31,6 +31,30 @@ def test_the_kubelet_asks_where_the_program_answers(chart: Rendered) -> None:
         "liveness": {"path": "/healthz", "port": "metrics"},
         "readiness": {"path": "/readyz", "port": "metrics"},
     }
+
+
+def test_the_databases_password_is_there_for_optuna_alone(default: Rendered, everything: Rendered) -> None:
+    [container] = pod(default)["containers"]
+    told = environment(container)
+    [of_mlflow] = default.one("Deployment", "runyard-mlflow")["spec"]["template"]["spec"]["containers"]
+    libpq = {name: value for name, value in environment(of_mlflow).items() if name.startswith("PG")}
+    assert libpq.keys() >= {"PGHOST", "PGPASSWORD"}
+    assert {name: told[name] for name in libpq} == libpq
+    assert told["RUNYARD_OPTUNA"] == "true"
+    [container] = pod(everything)["containers"]
+    told = environment(container)
+    assert told["RUNYARD_OPTUNA"] == "false"
+    assert not [name for name in told if name.startswith("PG")]
+    assert "secretKeyRef" not in str(container)
+
+
+def test_how_the_database_is_reached_is_said_once_for_both() -> None:
+    chart = render(
+        values={"mlflow": {"extraEnv": [{"name": "PGSSLMODE", "value": "require"}, {"name": "A", "value": "b"}]}}
+    )
+    [container] = pod(chart)["containers"]
+    assert environment(container)["PGSSLMODE"] == "require"
+    assert "A" not in environment(container)
 
 
 def test_a_pod_may_take_longer_to_end_than_its_work_may(chart: Rendered) -> None:

@@ -8,8 +8,10 @@ from tests.chart.rendered import Rendered, render
 
 # What the operator does, and nothing besides; tests/operator/operations/test_rights.py takes each right away.
 OPERATOR = {
-    ("runyard.dev", "trainingruns"): {"get", "list", "watch"},
+    ("runyard.dev", "trainingruns"): {"get", "list", "watch", "create", "patch"},
+    ("runyard.dev", "trainingsweeps"): {"get", "list", "watch"},
     ("runyard.dev", "trainingruns/status"): {"patch"},
+    ("runyard.dev", "trainingsweeps/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch"},
     ("", "pods"): {"list", "watch"},
     ("", "pods/log"): {"get"},
@@ -61,8 +63,9 @@ def test_the_operator_may_do_what_it_does_in_every_namespace(default: Rendered) 
 def test_who_may_create_pods_may_create_trainings(default: Rendered) -> None:
     edit, view = (default.one("ClusterRole", f"runyard-runyard-{kind}") for kind in ("edit", "view"))
     changes = {"create", "delete", "deletecollection", "patch", "update"}
-    assert rights(edit) == {("runyard.dev", "trainingruns"): changes}
-    assert rights(view) == {("runyard.dev", "trainingruns"): {"get", "list", "watch"}}
+    kinds = [("runyard.dev", plural) for plural in ("trainingruns", "trainingsweeps")]
+    assert rights(edit) == dict.fromkeys(kinds, changes)
+    assert rights(view) == {kind: {"get", "list", "watch"} for kind in kinds}
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     assert {k.removeprefix(prefix) for k in edit["metadata"]["labels"] if k.startswith(prefix)} == {"edit", "admin"}
     assert f"{prefix}view" in view["metadata"]["labels"]

@@ -26,6 +26,7 @@ WRONG = [
     ({"operator": {"leaseSeconds": 1}}, "/operator/leaseSeconds': minimum"),
     ({"operator": {"watchSilenceSeconds": 1}}, "/operator/watchSilenceSeconds': minimum"),
     ({"operator": {"stuckSeconds": "10m"}}, "/operator/stuckSeconds': got string, want integer"),
+    ({"operator": {"sweeps": {"optuna": {"enabled": "yes"}}}}, "/operator/sweeps/optuna/enabled': got string, want"),
     ({"operator": {"image": "x"}}, "/operator/image': got string, want object"),
     ({"operator": {"image": {"tag": 1.0}}}, "/operator/image/tag': got number, want string"),
     ({"operator": {"image": {"pullPolicy": "Sometimes"}}}, "/operator/image/pullPolicy': value must be one of"),

@@ -29,12 +29,12 @@ def test_both_refuse_with_the_same_words(
     file.write_text(yaml.safe_dump(row.manifest))
     refused = server.kubectl("create", "-f", str(file))
     assert refused.returncode == 1
-    assert _lines(refused.stderr) == sorted(row.said)
+    assert lines(refused.stderr) == sorted(row.said)
 
     code, text = _run(file, monkeypatch, capsys)
 
     assert code == 2
-    assert _lines(text) == sorted(row.said)
+    assert lines(text) == sorted(row.said)
     # Where a policy refuses, the API server says the resource in place of the kind.
     beginning = refused.stderr.split(":")[0].replace("The trainingruns ", "The TrainingRun ")
     assert text.removeprefix("runyard: ").split(":")[0] == beginning
@@ -60,7 +60,7 @@ def _run(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return ended.value.code, capsys.readouterr().err
 
 
-def _lines(text: str) -> list[str]:
+def lines(text: str) -> list[str]:
     """Return each complaint, sorted, without the note that more might follow."""
     body = text.split("is invalid: ", 1)[1].strip()
     lines = [line.removeprefix("* ") for line in body.splitlines()] if body.startswith("* ") else [body]
@@ -153,7 +153,7 @@ def test_what_decides_a_training_cannot_be_changed_added_or_taken_away(
         patch = json.dumps([{"op": "remove", "path": f"/spec/{field}"}] if value is None else _put(field, value))
         refused = server.kubectl("-n", namespace, "patch", "trainingrun", name, "--type=json", "-p", patch)
         assert refused.returncode == 1, (name, value)
-        assert _lines(refused.stderr) == [f"spec.{field}: Forbidden: {IMMUTABLE_MESSAGE}"]
+        assert lines(refused.stderr) == [f"spec.{field}: Forbidden: {IMMUTABLE_MESSAGE}"]
 
 
 def test_parameters_that_stay_as_they_are_let_all_else_be_changed(server: ApiServer, namespace: str) -> None:

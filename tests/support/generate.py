@@ -11,6 +11,7 @@ from typing import cast
 
 import yaml
 
+from runyard.api import sweep_crd
 from runyard.api.crd import custom_resource_definition
 from runyard.api.environment import Platform
 from runyard.api.model import JsonObject
@@ -27,9 +28,12 @@ def files() -> dict[Path, str]:
     with api_server() as server:
         document = cast("dict[str, dict[str, dict[str, JsonObject]]]", server.get("/openapi/v3/api/v1"))
     definition = custom_resource_definition(document["components"]["schemas"])
-    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]  # type: ignore[index, call-overload]
+    schema = cast("JsonObject", definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])  # type: ignore[index, call-overload]
+    of_sweeps = sweep_crd.custom_resource_definition(schema)
+    crds = Path("charts/runyard/files/crds")
     return {
-        Path("charts/runyard/files/crds/trainingruns.yaml"): yaml.safe_dump(definition, sort_keys=False, width=120),
+        crds / "trainingruns.yaml": yaml.safe_dump(definition, sort_keys=False, width=120),
+        crds / "trainingsweeps.yaml": yaml.safe_dump(of_sweeps, sort_keys=False, width=120),
         Path("src/runyard/api/trainingruns.schema.json"): json.dumps(schema, indent=1) + "\n",
         **golden_jobs(),
     }

@@ -102,16 +102,18 @@ class Refusal:
     spec: Any
     said: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
+    kind: str = "TrainingRun"
+    right: dict[str, Any] = field(default_factory=lambda: RIGHT)
 
     @property
     def manifest(self) -> dict[str, Any]:
         """The whole manifest: a None takes a field away, as in a patch."""
         spec = self.spec
         if isinstance(spec, dict):
-            spec = {key: value for key, value in {**RIGHT, **spec}.items() if value is not None}
+            spec = {key: value for key, value in {**self.right, **spec}.items() if value is not None}
         return {
             "apiVersion": "runyard.dev/v1alpha1",
-            "kind": "TrainingRun",
+            "kind": self.kind,
             "metadata": {"name": "refused", **self.metadata},
             "spec": spec,
         }

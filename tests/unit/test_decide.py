@@ -124,6 +124,43 @@ def test_a_job_is_ended_once() -> None:
     assert look(started(), ending, pod(containers=[waiting("ErrImagePull", "no")]), seconds=301).patch_job is None
 
 
+BECAUSE = "0.2 at step 2 is worse than 0.7, the median of 2 other trials"
+
+
+def to_prune(run: TrainingRun) -> TrainingRun:
+    """Return a trial that its sweep wants an end of."""
+    marked = run.metadata.model_copy(update={"annotations": {"runyard.dev/pruned-because": BECAUSE}})
+    return run.model_copy(update={"metadata": marked})
+
+
+def test_a_trial_that_is_pruned_ends_with_its_reason_and_once() -> None:
+    decision = look(to_prune(started()), job(), pod("a", containers=[running()]))
+    assert decision.patch_job == {
+        "metadata": {"annotations": {FAILED_BECAUSE: "Pruned"}},
+        "spec": {"activeDeadlineSeconds": 1},
+    }
+    ending = job(annotations={FAILED_BECAUSE: "Pruned"}, activeDeadlineSeconds=1)
+    assert look(to_prune(started()), ending, pod("a", containers=[running()])).patch_job is None
+
+
+def test_a_pruned_trial_was_stopped_and_says_why() -> None:
+    ended = job(
+        conditions={"Failed": "DeadlineExceeded"}, annotations={FAILED_BECAUSE: "Pruned"}, activeDeadlineSeconds=1
+    )
+    run = to_prune(started())
+    first = look(run, job(), pod("a", containers=[running()]))
+    decision = look(written(run, first), ended)
+    [only] = decision.attempts
+    assert (only.outcome, only.reason) == (Outcome.CANCELLED, "Pruned")
+    assert (decision.job.state, decision.job.reason, decision.job.message) == (JobState.FAILED, "Pruned", BECAUSE)
+
+
+def test_a_trial_that_had_ended_is_not_pruned() -> None:
+    decision = look(to_prune(started()), job(conditions={"Complete": ""}), pod("a", containers=[terminated(0)]))
+    assert decision.patch_job is None
+    assert decision.job.state is JobState.COMPLETE
+
+
 def test_the_longest_wait_counts() -> None:
     pods = [pod(name, containers=[waiting("ErrImagePull", "no")]) for name in "abc"]
     assert look(started(), job(), *pods, seconds=299, a=200, b=0, c=100).look_again_after == timedelta(seconds=1)

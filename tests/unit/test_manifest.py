@@ -106,10 +106,10 @@ def expanding(form: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "{file} holds 0 objects: give a file with one TrainingRun", id="empty"),
+        pytest.param(b"", "{file} holds 0 objects: give a file with one", id="empty"),
         pytest.param(
             f"{WHOLE}---{WHOLE}".encode(),
-            "{file} holds 2 objects: give a file with one TrainingRun",
+            "{file} holds 2 objects: give a file with one",
             id="two documents",
         ),
         pytest.param(

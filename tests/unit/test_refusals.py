@@ -1,15 +1,17 @@
 """What is wrong with a manifest is said in the API server's words; tests/operator asks the API server itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
+from runyard.api import sweep_crd
 from runyard.api.crd import schema
 from runyard.errors import InvalidManifest, UnknownField
-from runyard.validation import parse
+from runyard.validation import parse, parse_sweep
 from tests.support.refusals import REFUSALS, UNKNOWN, Refusal
+from tests.support.sweep_refusals import RIGHT, SWEEP_REFUSALS, UNKNOWN_IN_SWEEP, UNSEEN_REFUSALS
 
 # How each keyword of a schema says no.
 _SAID = {
@@ -22,11 +24,12 @@ _SAID = {
     "maxLength": "Too long",
     "minItems": "should have at least",
     "maxItems": "Too many",
+    "minProperties": "should have at least",
     "maxProperties": "Too many",
 }
 # Kubernetes' own types: what is below is theirs, but for our rules.
 _KUBERNETES = re.compile(
-    r"spec\.(env\[\]|envFrom\[\]|resources|volumes\[\]|volumeMounts\[\]|tolerations\[\]|podTemplate)"
+    r"spec\.(?:template\.)?(env\[\]|envFrom\[\]|resources|volumes\[\]|volumeMounts\[\]|tolerations\[\]|podTemplate)"
 )
 
 
@@ -44,15 +47,39 @@ def test_a_field_that_there_is_not_is_named(path: str) -> None:
     assert found.value.paths == [f"spec.{path}"]
 
 
+@pytest.mark.parametrize("row", [*SWEEP_REFUSALS, *UNSEEN_REFUSALS], ids=lambda row: row.about)
+def test_what_is_wrong_with_a_sweep_is_said_in_full(row: Refusal) -> None:
+    with pytest.raises(InvalidManifest, match='The TrainingSweep "') as found:
+        parse_sweep(row.manifest)
+    assert sorted(str(problem) for problem in found.value.problems) == sorted(row.said)
+
+
+@pytest.mark.parametrize("path", UNKNOWN_IN_SWEEP)
+def test_a_field_that_no_sweep_has_is_named(path: str) -> None:
+    with pytest.raises(UnknownField, match="cannot be handled as a TrainingSweep") as found:
+        parse_sweep(Refusal("", UNKNOWN_IN_SWEEP[path], (), {}, "TrainingSweep", RIGHT).manifest)
+    assert found.value.paths == [f"spec.{path}"]
+
+
 def test_each_way_in_which_the_schema_can_refuse_has_a_row() -> None:
     spec: Any = schema()["properties"]
-    shown = {_without_names(line) for row in REFUSALS for line in row.said}
-    missing = [
+    assert _without_row(REFUSALS, spec["spec"]) == []
+
+
+def test_each_way_in_which_the_schema_of_sweeps_can_refuse_has_a_row() -> None:
+    spec: Any = sweep_crd.schema()["properties"]
+    of_trainings = [line for row in REFUSALS for line in row.said]
+    rows = [*SWEEP_REFUSALS, Refusal("", {}, tuple(line.replace("spec", "spec.template", 1) for line in of_trainings))]
+    assert _without_row(rows, spec["spec"]) == []
+
+
+def _without_row(rows: Iterable[Refusal], spec: dict[str, Any]) -> list[str]:
+    shown = {_without_names(line) for row in rows for line in row.said}
+    return [
         f"{path}: {words}"
-        for path, words in _ways(spec["spec"], "spec")
+        for path, words in _ways(spec, "spec")
         if not any(line.startswith(f"{path}: ") and words in line for line in shown)
     ]
-    assert missing == []
 
 
 def _ways(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
@@ -74,7 +101,7 @@ def _ways(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
             yield from _ways(node[key], f"{path}[]")
 
 
-_MAPS = re.compile(r"^(spec\.(?:parameters|nodeSelector))\.[^:.]+")
+_MAPS = re.compile(r"^(spec\.(?:template\.)?(?:parameters|nodeSelector))\.[^:.]+")
 
 
 def _without_names(line: str) -> str:

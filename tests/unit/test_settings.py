@@ -27,6 +27,7 @@ def test_defaults() -> None:
         watch_silence_seconds=180,
         stuck_seconds=600,
         log_format=Format.TEXT,
+        has_optuna=False,
     )
 
 
@@ -47,6 +48,7 @@ def test_everything() -> None:
         "RUNYARD_WATCH_SILENCE_SECONDS": "90",
         "RUNYARD_STUCK_SECONDS": "60",
         "RUNYARD_LOG_FORMAT": "json",
+        "RUNYARD_OPTUNA": "true",
     }
     assert from_environment(environment) == Settings(
         tracking_uri="https://mlflow:5000",
@@ -64,6 +66,7 @@ def test_everything() -> None:
         watch_silence_seconds=90,
         stuck_seconds=60,
         log_format=Format.JSON,
+        has_optuna=True,
     )
 
 

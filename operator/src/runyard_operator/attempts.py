@@ -278,7 +278,7 @@ def _why_stopped(job: Job | None, when: datetime, worker: int | None) -> tuple[O
     if job is None or job.metadata.deletion_timestamp:
         return Outcome.CANCELLED, Reason.CANCELLED
     if reason := job.metadata.annotations.get(FAILED_BECAUSE):
-        return Outcome.FAILED, reason
+        return (Outcome.CANCELLED if reason == Reason.PRUNED else Outcome.FAILED), reason
     ending = job.failing
     if (ending and ending.reason == "DeadlineExceeded") or _is_overdue(job, when):
         return Outcome.FAILED, Reason.DEADLINE_EXCEEDED

@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import uuid4
 
 import aiohttp
 from kubernetes.aio import client
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from runyard.api.model import JsonObject, as_object
-from runyard.api.outcome import TrainingRunStatus
+from runyard.api.model import JsonObject, Model, as_list, as_object
 from runyard.api.trainingrun import API_VERSION, GROUP, KIND, PLURAL, TrainingRun
+from runyard.api.trainingsweep import KIND as SWEEP
+from runyard.api.trainingsweep import PLURAL as SWEEPS
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.errors import Problem
 from runyard_operator.events import Event
 from runyard_operator.objects import UID_LABEL, Job, Key, Pod
@@ -31,6 +33,8 @@ REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
 _LINE_BYTES, _MORE_LINES, _MOST_LINES = 64, 4, 1 << 18
 _PAGE = 500
+_PLURALS = {KIND: PLURAL, SWEEP: SWEEPS}
+Resource: TypeAlias = TrainingRun | TrainingSweep
 # What a kubelet answers, as if it were the log, where it has just removed the file.
 _NO_LOG = (b'failed to try resolving symlinks in path "/var/log/pods/', b"unable to retrieve container logs for ")
 _NOTE_BYTES = 1024
@@ -47,11 +51,11 @@ class ClusterError(Exception):
         super().__init__(message)
 
 
-class JobRefused(Exception):
-    """The API server will not have the Job as it stands: the spec asks for something impossible."""
+class Refused(Exception):
+    """The API server will not have an object as it stands: the spec asks for something impossible."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Keep what was said, path by path in the Job."""
+        """Keep what was said, path by path in the object."""
         self.problems = problems
         super().__init__("; ".join(map(str, problems)))
 
@@ -86,14 +90,42 @@ class Cluster:
         """Use an authenticated client; it is the caller's to close."""
         self._api = api
 
+    async def serves(self, plural: str) -> bool:
+        """Whether the cluster has a definition of ours."""
+        found = await self._read(f"/apis/{API_VERSION}") or {}
+        return any(as_object(item).get("name") == plural for item in as_list(found.get("resources")))
+
+    async def training_sweep(self, namespace: str, name: str) -> JsonObject | None:
+        """Read a sweep; None where there is none."""
+        return await self._read(_path(namespace, SWEEPS, name))
+
+    async def create_training_run(self, namespace: str, manifest: JsonObject) -> JsonObject | None:
+        """Create a TrainingRun and return it; None where there is one of that name already.
+
+        Raises:
+            Refused: the API server says that it is invalid.
+
+        """
+        async with self._send("POST", _path(namespace, PLURAL), body=manifest) as answer:
+            if answer.status == HTTPStatus.CONFLICT:
+                return None
+            if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
+                raise Refused(_problems(await answer.text()))
+            await _raise_for_status(answer)
+            return cast("JsonObject", await answer.json())
+
+    async def annotate_training_run(self, namespace: str, name: str, annotations: JsonObject) -> None:
+        """Write annotations on a TrainingRun; one that is gone needs none."""
+        await self._patch(_path(namespace, PLURAL, name), {"metadata": {"annotations": annotations}})
+
     async def training_run(self, namespace: str, name: str) -> JsonObject | None:
         """Read the resource; None where there is none."""
-        return await self._read(_training_run_path(namespace, name))
+        return await self._read(_path(namespace, PLURAL, name))
 
-    async def training_runs(self, namespace: str) -> AsyncIterator[list[JsonObject]]:
+    async def training_runs(self, namespace: str, labels: str = "") -> AsyncIterator[list[JsonObject]]:
         """List the resources of a namespace, or of all where it is empty, page by page."""
         where = f"namespaces/{namespace}/" if namespace else ""
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
         while True:
             found = await self._read(f"/apis/{API_VERSION}/{where}{PLURAL}", query) or {}
             yield cast("list[JsonObject]", found.get("items", []))
@@ -118,7 +150,7 @@ class Cluster:
         """Create a Job and return it; None where there is one of that name already. A dry run only checks it.
 
         Raises:
-            JobRefused: the API server says that it is invalid.
+            Refused: the API server says that it is invalid.
 
         """
         query = {"dryRun": "All"} if dry_run else None
@@ -126,7 +158,7 @@ class Cluster:
             if answer.status == HTTPStatus.CONFLICT:
                 return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
-                raise JobRefused(_problems(await answer.text()))
+                raise Refused(_problems(await answer.text()))
             await _raise_for_status(answer)
             return Job.model_validate(await answer.json())
 
@@ -142,7 +174,7 @@ class Cluster:
         found = await self._patch(f"{_jobs_path(namespace)}/{name}", patch)
         return Job.model_validate(found) if found else None
 
-    async def patch_status(self, run: TrainingRun, status: TrainingRunStatus) -> JsonObject | None:
+    async def patch_status(self, resource: Resource, status: Model) -> JsonObject | None:
         """Write the status over the one that was read, and return the resource; None where it is gone.
 
         Raises:
@@ -150,10 +182,10 @@ class Cluster:
 
         """
         # The version makes the server refuse what was decided on an old one, the UID a namesake created since.
-        metadata: JsonObject = {"uid": run.metadata.uid, "resourceVersion": run.metadata.resource_version}
-        patch: JsonObject = {"metadata": metadata, "status": status_patch(run.status, status)}
-        path = f"{_training_run_path(run.metadata.namespace, run.metadata.name)}/status"
-        return await self._patch(path, patch)
+        given = resource.metadata
+        metadata: JsonObject = {"uid": given.uid, "resourceVersion": given.resource_version}
+        patch: JsonObject = {"metadata": metadata, "status": status_patch(resource.status, status)}
+        return await self._patch(f"{_path(given.namespace, _PLURALS[resource.kind], given.name)}/status", patch)
 
     async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
         """Read the last bytes of a container's log; None where the kubelet has no log of it.
@@ -209,11 +241,11 @@ class Cluster:
         is_news = last is not None and _told_at(last) >= since.astimezone(UTC).strftime(_SECOND)
         return _plain(str(last["message"])) if last and is_news else None
 
-    async def record_event(self, run: TrainingRun, event: Event, now: datetime) -> None:
+    async def record_event(self, resource: Resource, event: Event, now: datetime) -> None:
         """Write an event on the resource."""
-        namespace = run.metadata.namespace
+        namespace = resource.metadata.namespace
         # A name must not end in a dot or a dash before the next dot.
-        name = f"{run.metadata.name[:200].rstrip('.-')}.{uuid4().hex[:16]}"
+        name = f"{resource.metadata.name[:200].rstrip('.-')}.{uuid4().hex[:16]}"
         body: JsonObject = {
             "metadata": {"name": name, "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -225,10 +257,10 @@ class Cluster:
             "type": event.kind,
             "regarding": {
                 "apiVersion": API_VERSION,
-                "kind": KIND,
-                "name": run.metadata.name,
+                "kind": resource.kind,
+                "name": resource.metadata.name,
                 "namespace": namespace,
-                "uid": run.metadata.uid,
+                "uid": resource.metadata.uid,
             },
         }
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
@@ -291,8 +323,8 @@ class Cluster:
             raise ClusterError(f"the API server did not answer {method} {path}: {what}") from error
 
 
-def _training_run_path(namespace: str, name: str) -> str:
-    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+def _path(namespace: str, plural: str, name: str = "") -> str:
+    return "/".join(filter(None, (f"/apis/{API_VERSION}/namespaces", namespace, plural, name)))
 
 
 def _jobs_path(namespace: str) -> str:
@@ -310,7 +342,7 @@ async def _raise_for_status(answer: aiohttp.ClientResponse) -> None:
         raise ClusterError(message, answer.status)
 
 
-def status_patch(before: TrainingRunStatus, after: TrainingRunStatus) -> JsonObject:
+def status_patch(before: Model, after: Model) -> JsonObject:
     """Return the merge patch that makes one status the other; a null takes a field away."""
     every_field: JsonObject = dict.fromkeys(after.model_dump(by_alias=True))
     return _merge_patch(every_field | before.to_json(), after.to_json())

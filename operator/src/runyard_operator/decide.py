@@ -8,7 +8,7 @@ from runyard.api import reuse
 from runyard.api.facts import JobFacts, JobState
 from runyard.api.model import JsonObject
 from runyard.api.outcome import Attempt, Outcome, Reason, ReusedFrom
-from runyard.api.records import Run
+from runyard.api.records import PRUNED_ANNOTATION, Run
 from runyard.api.status import SUCCEEDED, deciding, is_final
 from runyard.api.trainingrun import OnDuplicate, TrainingRun
 from runyard_operator import attempts, jobs
@@ -62,7 +62,12 @@ def decide(seen: Observed, image_pull_grace: timedelta) -> Decision:
         return _without_job(seen, found)
     facts = job_facts(seen.job, seen.pods, is_queued=seen.run.spec.queue_name is not None)
     if facts.state.is_final:
-        return Decision(facts, found)
+        return Decision(replace(facts, message=_why_pruned(seen.run, facts)), found)
+    if (
+        PRUNED_ANNOTATION in (seen.run.metadata.annotations or {})
+        and FAILED_BECAUSE not in seen.job.metadata.annotations
+    ):
+        return Decision(facts, found, patch_job=jobs.failure(Reason.PRUNED))
     if drift := jobs.drift(seen.run, seen.job):
         return Decision(facts, found, patch_job={"spec": drift})
     return _about_images(seen, facts, found, image_pull_grace)
@@ -94,7 +99,7 @@ def standing_for(name: str, found: Sequence[Attempt], job: JobFacts) -> Attempt:
     wanted = {Outcome.SUCCEEDED} if is_complete else {Outcome.FAILED, Outcome.CANCELLED}
     if last := deciding([attempt for attempt in found if attempt.outcome in wanted], job.state):
         return last
-    failed = Outcome.CANCELLED if job.reason == Reason.CANCELLED else Outcome.FAILED
+    failed = Outcome.CANCELLED if job.reason in {Reason.CANCELLED, Reason.PRUNED} else Outcome.FAILED
     outcome = Outcome.SUCCEEDED if is_complete else failed
     return Attempt(pod=name, uid="", outcome=outcome, reason=job.reason, finished_at=job.finished_at)
 
@@ -119,6 +124,15 @@ def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) 
             message = "spec.activeDeadlineSeconds passed before the training ended"
             return replace(facts, reason=Reason.DEADLINE_EXCEEDED, message=message)
     return facts
+
+
+def _is_to_be_pruned(run: TrainingRun, job: Job) -> bool:
+    """Whether a sweep wants an end of a trial, which its Job does not know of."""
+    return PRUNED_ANNOTATION in (run.metadata.annotations or {}) and FAILED_BECAUSE not in job.metadata.annotations
+
+
+def _why_pruned(run: TrainingRun, facts: JobFacts) -> str | None:
+    return (run.metadata.annotations or {}).get(PRUNED_ANNOTATION) if facts.reason == Reason.PRUNED else facts.message
 
 
 def remembered(run: TrainingRun) -> JobFacts:

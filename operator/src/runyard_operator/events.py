@@ -62,7 +62,9 @@ def _of_outcome(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator
         elif verdict.status == "True":
             run = f"; its run is {after.tracking.run_id}" if after.tracking else ""
             yield Event(NORMAL, "Succeeded", "Finish", f"The training succeeded in {after.duration}{run}")
-        if verdict.status == "False":
+        if verdict.status == "False" and verdict.reason == Reason.PRUNED:
+            yield Event(NORMAL, "Pruned", "Finish", verdict.message)
+        elif verdict.status == "False":
             yield Event(WARNING, "Failed", "Finish", f"{verdict.reason}: {verdict.message}".removesuffix(": "))
 
 
@@ -85,4 +87,8 @@ def _is_news(attempt: Attempt, retries: int) -> bool:
     """Whether no other event tells of an attempt's end: its training's own, or that of a suspension."""
     if attempt.outcome is Outcome.FAILED:
         return retries > 0
-    return attempt.outcome is Outcome.CANCELLED and attempt.reason not in {Reason.CANCELLED, Reason.SUSPENDED}
+    return attempt.outcome is Outcome.CANCELLED and attempt.reason not in {
+        Reason.CANCELLED,
+        Reason.SUSPENDED,
+        Reason.PRUNED,
+    }

@@ -12,7 +12,7 @@ from runyard.api.model import JsonObject
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import Problem
 from runyard_operator import jobs
-from runyard_operator.cluster import Cluster, ClusterError, JobRefused
+from runyard_operator.cluster import Cluster, ClusterError, Refused
 from runyard_operator.mirror import View
 from runyard_operator.objects import Job, Key
 from runyard_operator.paths import own_path
@@ -37,7 +37,7 @@ class Launcher:
         """Create the Job; return what is in the way of it for now.
 
         Raises:
-            JobRefused: the API server will never have it.
+            Refused: the API server will never have it.
             ClusterError: the API server does not answer, or not as it should.
 
         """
@@ -52,7 +52,7 @@ class Launcher:
             return found
         if found is not None and not found.is_of(key):
             message = f"a Job {key.job_name} of somebody else's is in the way: delete it"
-            raise JobRefused([Problem("metadata.name", message)])
+            raise Refused([Problem("metadata.name", message)])
         if found:
             view.see_job(found)
         return None
@@ -71,7 +71,7 @@ class Launcher:
         likely = run.model_copy(update={"spec": spec})
         try:
             await self._try(key, likely, jobs.job(likely, self.platform))
-        except JobRefused as error:
+        except Refused as error:
             return list(error.problems)
         except ClusterError as error:
             if self._may_pass(error, view):
@@ -91,7 +91,7 @@ class Launcher:
         manifest = jobs.job(run, self.platform, assigned)
         try:
             made = await self.cluster.create_job(key.namespace, manifest)
-        except JobRefused as error:
+        except Refused as error:
             raise _own(error, run, manifest) from error
         return made or await self.cluster.job(key.namespace, key.job_name)
 
@@ -104,10 +104,10 @@ class Launcher:
     async def _try(self, key: Key, run: TrainingRun, manifest: JsonObject) -> None:
         try:
             await self.cluster.create_job(key.namespace, manifest, dry_run=True)
-        except JobRefused as error:
+        except Refused as error:
             raise _own(error, run, manifest) from error
 
 
-def _own(refusal: JobRefused, run: TrainingRun, job: JsonObject) -> JobRefused:
+def _own(refusal: Refused, run: TrainingRun, job: JsonObject) -> Refused:
     """Return the API server's complaints of a Job with their paths in the TrainingRun."""
-    return JobRefused([Problem(own_path(found.path, run, job), found.message) for found in refusal.problems])
+    return Refused([Problem(own_path(found.path, run, job), found.message) for found in refusal.problems])

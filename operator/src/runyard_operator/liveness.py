@@ -35,9 +35,13 @@ class Watches:
 
     def __init__(self, resources: Iterable[str], namespaces: Iterable[str], clock: Callable[[], float]) -> None:
         """Expect a watch of each resource in each namespace, or in all of them where none is named."""
-        self._clock = clock
-        places = list(namespaces) or [""]
-        self._watches = {(resource, place): _Watch(clock()) for resource in resources for place in places}
+        self._clock, self._places = clock, list(namespaces) or [""]
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self.expect(resources)
+
+    def expect(self, resources: Iterable[str]) -> None:
+        """Expect watches of further resources."""
+        self._watches |= {(each, place): _Watch(self._clock()) for each in resources for place in self._places}
 
     def begin(self) -> None:
         """Begin to expect signs."""

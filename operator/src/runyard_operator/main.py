@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
@@ -28,10 +28,12 @@ from runyard_operator.reconcile import Reconciler
 from runyard_operator.recording import Recorder
 from runyard_operator.sweep import Sweeper
 from runyard_operator.tracking import MAY_STILL_COME, Tracking, TrackingError
+from runyard_operator.trainingsweeps.parents import Parents
+from runyard_operator.trainingsweeps.work import Sweeps
 
 log = logging.getLogger("runyard_operator")
 
-_WORKERS = 64
+_WORKERS, _SWEEP_WORKERS = 64, 8
 # What is in work may end when the process is told to; shorter than the pod's grace period.
 SHUTDOWN_SECONDS = 20
 _LEASE_LOST_CODE = 3
@@ -74,22 +76,13 @@ async def _run(found: settings.Settings) -> None:
         elector = Elector(cluster, found.lease_namespace, found.lease_name, identity, found.lease_seconds)
         tracking = Tracking(session, found.tracking_uri, found.public_tracking_url)
         queue = ReconcileQueue(lambda key: _attend(reconciler, key), _report)
+        sweeps = Sweeps(cluster, found, _report)
         registry = watching.new_registry(partial(of_api_server, watches.answered))
         handlers.register(registry, queue, mirror)
         _measure(queue, mirror, elector)
 
-        def health_problems() -> list[str]:
-            if not elector.is_leading:
-                return []
-            return [*watches.silent(found.watch_silence_seconds), *queue.stuck(found.stuck_seconds)]
-
-        def readiness_problems() -> list[str]:
-            if stop.is_set():
-                return ["stopping"]
-            if elector.is_leading:
-                return watches.unlisted()
-            return [] if elector.is_standing_by else ["the Lease is neither held nor known to be another's"]
-
+        health_problems = partial(_health_problems, elector, watches, (queue, sweeps.queue), found)
+        readiness_problems = partial(_readiness_problems, elector, watches, stop)
         async with probes.serving(found.health_port, health_problems, readiness_problems):
             if not await _unless(stop, elector.acquire()):
                 return
@@ -102,16 +95,38 @@ async def _run(found: settings.Settings) -> None:
             is_alone = partial(elector.has_led_for, REQUEST_SECONDS)
             reconciler = Reconciler(cluster, found, launcher, mirror, recorder, now, is_alone)
             sweeper = Sweeper(cluster, tracking, mirror, installation, found.namespaces, now, queue.add)
+            await sweeps.prepare(registry, watches, Parents(tracking, installation, now, late_for), now)
             watches.begin()
             async with asyncio.TaskGroup() as group:
                 holding = group.create_task(_hold(elector))
                 working = group.create_task(queue.run(_WORKERS))
-                sweeping = group.create_task(sweeper.run(found.sweep_pause))
+                of_sweeps_working = group.create_task(sweeps.queue.run(_SWEEP_WORKERS))
+                others = (sweeper.run(found.sweep_pause), sweeps.look(found.sweep_pause, stop))
+                looking = [group.create_task(other) for other in others]
                 await watching.watch(registry, found.namespaces, found.watch_silence_seconds, stop)
-                sweeping.cancel()
-                is_all_done = await _finish(queue, working, recorder)
+                for task in looking:
+                    task.cancel()
+                works = {queue: working, sweeps.queue: of_sweeps_working}
+                is_all_done = await _finish(works, recorder)
                 holding.cancel()
             await elector.release(is_all_done=is_all_done)
+
+
+def _health_problems(
+    elector: Elector, watches: Watches, queues: Iterable[ReconcileQueue[Key]], found: settings.Settings
+) -> list[str]:
+    if not elector.is_leading:
+        return []
+    stuck = [each for queue in queues for each in queue.stuck(found.stuck_seconds)]
+    return [*watches.silent(found.watch_silence_seconds), *stuck]
+
+
+def _readiness_problems(elector: Elector, watches: Watches, stop: asyncio.Event) -> list[str]:
+    if stop.is_set():
+        return ["stopping"]
+    if elector.is_leading:
+        return watches.unlisted()
+    return [] if elector.is_standing_by else ["the Lease is neither held nor known to be another's"]
 
 
 async def _attend(reconciler: Reconciler, key: Key) -> timedelta | None:
@@ -159,17 +174,21 @@ async def _hold(elector: Elector) -> None:
         os._exit(_LEASE_LOST_CODE)
 
 
-async def _finish(queue: ReconcileQueue[Key], working: asyncio.Task[None], recorder: Recorder) -> bool:
+async def _finish(works: Mapping[ReconcileQueue[Key], asyncio.Task[None]], recorder: Recorder) -> bool:
     """Let what is in work end, and begin nothing; return whether all has ended."""
-    log.info("stopping: %d resources are in work", queue.in_work)
-    queue.stop()
+    log.info("stopping: %d resources are in work", sum(queue.in_work for queue in works))
+    for queue in works:
+        queue.stop()
     try:
         async with asyncio.timeout(SHUTDOWN_SECONDS):
-            await asyncio.shield(working)
+            for working in works.values():
+                await asyncio.shield(working)
             await recorder.finish()
     except TimeoutError:
-        log.warning("left in work after %d s: %s", SHUTDOWN_SECONDS, "; ".join(queue.stuck(0)) or "records")
-        working.cancel()
+        left = [each for queue in works for each in queue.stuck(0)]
+        log.warning("left in work after %d s: %s", SHUTDOWN_SECONDS, "; ".join(left) or "records")
+        for working in works.values():
+            working.cancel()
         return False
     return True
 

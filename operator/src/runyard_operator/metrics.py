@@ -58,6 +58,22 @@ _API_REQUESTS = Counter(
     ["verb", "resource", "code"],
     registry=REGISTRY,
 )
+SWEEP_TRIALS = Counter(
+    "runyard_trainingsweep_trials_total", "Trials of TrainingSweeps that ended.", ["outcome"], registry=REGISTRY
+)
+SWEEP_OUTCOMES = Counter(
+    "runyard_trainingsweep_outcomes_total",
+    "TrainingSweeps that ended, by outcome and reason.",
+    ["outcome", "reason"],
+    registry=REGISTRY,
+)
+SWEEPS = Gauge(
+    "runyard_unsettled_trainingsweeps", "TrainingSweeps for which something is left to do.", registry=REGISTRY
+)
+SWEEPS_QUEUED = Gauge("runyard_trainingsweep_queue_depth", "TrainingSweeps that wait for a worker.", registry=REGISTRY)
+OPTUNA_ERRORS = Counter(
+    "runyard_optuna_errors_total", "Times that Optuna's database did not answer, or refused.", registry=REGISTRY
+)
 SWEEP_ERRORS = Counter("runyard_sweep_errors_total", "Parts of sweeps that failed.", registry=REGISTRY)
 QUEUE_DEPTH = Gauge("runyard_queue_depth", "Resources that wait for a worker.", registry=REGISTRY)
 IN_WORK = Gauge("runyard_queue_in_work", "Resources that a worker has in hand.", registry=REGISTRY)
@@ -67,6 +83,8 @@ LEADER = Gauge("runyard_leader", "1 in the process that holds the Lease, 0 in on
 for _result in ("success", "error"):
     _RECONCILES.labels(_result)
     _RECORDINGS.labels(_result)
+for _outcome in ("Succeeded", "Failed", "Pruned"):
+    SWEEP_TRIALS.labels(_outcome)
 for _kind in ("timeout", "unreachable", "failed", "refused"):
     _MLFLOW_ERRORS.labels(_kind)
 

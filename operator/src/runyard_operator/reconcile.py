@@ -17,7 +17,7 @@ from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator import events, metrics
 from runyard_operator.attempts import image_wait
-from runyard_operator.cluster import Cluster, ClusterError, JobRefused
+from runyard_operator.cluster import Cluster, ClusterError, Refused
 from runyard_operator.decide import Decision, Observed, decide, decide_on_deleted, may_be_reused
 from runyard_operator.launching import Launcher
 from runyard_operator.mirror import Mirror, View
@@ -137,7 +137,7 @@ class Reconciler:
         try:
             with metrics.step("act"):
                 decision = await self._act(key, run, view, decision)
-        except JobRefused as error:
+        except Refused as error:
             return await self._refuse(key, run, view, error.problems)
         decision = await self._explain(key, run, view, decision)
         self.recorder.logs.keep(key, view, run.status)

@@ -28,6 +28,8 @@ class Settings:
     watch_silence_seconds: int
     stuck_seconds: int
     log_format: Format
+    has_optuna: bool
+    """Whether libpq's variables lead to a database for Optuna."""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -56,6 +58,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         watch_silence_seconds=_number(environment, "RUNYARD_WATCH_SILENCE_SECONDS", 180, least=1),
         stuck_seconds=_number(environment, "RUNYARD_STUCK_SECONDS", 600, least=1),
         log_format=_log_format(environment),
+        has_optuna=_switch(environment, "RUNYARD_OPTUNA"),
     )
 
 
@@ -66,6 +69,13 @@ def _number(environment: Mapping[str, str], name: str, default: int, *, least: i
     if int(text) < least:
         raise SystemExit(f"{name} is {text!r}: set it to {least} at least, or leave it out for {default}")
     return int(text)
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "") or "false"
+    if text not in {"true", "false"}:
+        raise SystemExit(f"{name} is {text!r}: set it to true or false, or leave it out for false")
+    return text == "true"
 
 
 def _log_format(environment: Mapping[str, str]) -> Format:

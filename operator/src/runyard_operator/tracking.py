@@ -147,15 +147,15 @@ class Tracking:
 
     async def runs_of_pod(self, pod_uid: str) -> list[Run]:
         """Find the runs of an attempt, in whichever experiments they are."""
-        return await self._search(f"tags.`{POD_TAG}` = '{pod_uid}'")
+        return await self.search(f"tags.`{POD_TAG}` = '{pod_uid}'")
 
     async def runs_of_resource(self, uid: str) -> list[Run]:
         """Find all runs of a TrainingRun."""
-        return await self._search(f"tags.`{UID_TAG}` = '{uid}'")
+        return await self.search(f"tags.`{UID_TAG}` = '{uid}'")
 
     async def results(self, expression: str, installation: str) -> list[Run]:
         """Find the runs that an expression is about, of trainings of one operator."""
-        return await self._search(f"{expression} AND tags.`{INSTALLATION_TAG}` = '{installation}'")
+        return await self.search(f"{expression} AND tags.`{INSTALLATION_TAG}` = '{installation}'")
 
     async def open_runs(self, installation: str) -> list[Run]:
         """Find the runs of all resources of an operator that MLflow takes to be going on."""
@@ -163,7 +163,7 @@ class Tracking:
             run
             for status in RunStatus
             if status.is_open
-            for run in await self._search(
+            for run in await self.search(
                 f"tags.`{INSTALLATION_TAG}` = '{installation}' AND attributes.status = '{status.value}'"
             )
         ]
@@ -173,7 +173,7 @@ class Tracking:
         found: set[str] = set()
         for first in range(0, len(run_ids), _IDS_IN_A_SEARCH):
             listed = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + _IDS_IN_A_SEARCH])
-            found |= {run.id for run in await self._search(f"attributes.run_id IN ({listed})")}
+            found |= {run.id for run in await self.search(f"attributes.run_id IN ({listed})")}
         return found
 
     async def run(self, run_id: str) -> Run:
@@ -274,7 +274,8 @@ class Tracking:
         if found is not correction.status:
             raise TrackingError(f"run {run_id} says {found} after it was set to {correction.status}")
 
-    async def _search(self, expression: str) -> list[Run]:
+    async def search(self, expression: str) -> list[Run]:
+        """Find the runs that MLflow's filter names, in whichever experiments they are."""
         experiments: list[JsonValue] = [found async for found in self._experiment_ids()]
         if not experiments:
             return []
@@ -335,7 +336,7 @@ class Tracking:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         json: JsonObject | None = None,
         data: bytes | None = None,
     ) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """The CustomResourceDefinition, made from the resource's types and Kubernetes' own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import cast
+from typing import TypeAlias, cast
 
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from runyard.api.model import JsonObject
+from runyard.api.model import JsonObject, Model
 from runyard.api.outcome import TrainingRunStatus
 from runyard.api.rules import rule
 from runyard.api.trainingrun import (
@@ -25,6 +25,9 @@ from runyard.api.trainingrun import (
     VERSION,
     TrainingRunSpec,
 )
+
+# Of a column: its heading, its type, where its values are, and 1 if it is shown only to who asks for more.
+Column: TypeAlias = tuple[str, str, str, int]
 
 # Of two fields a column takes the first that is there: what was settled before there was an `attemptNumber` has only
 # the other, and the experiment of a spec that names none is the namespace of the metadata.
@@ -94,40 +97,53 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
         kubernetes: the `components.schemas` of a Kubernetes API server's OpenAPI v3 document for `api/v1`.
 
     """
-    spec = _structural(_schema_of(TrainingRunSpec), kubernetes, described=True)
-    spec["x-kubernetes-validations"] = [*SPEC_RULES, *_make_immutable(_object(spec["properties"]))]
+    spec = structural(schema_of(TrainingRunSpec), kubernetes, described=True)
+    unchecked = (*MUTABLE, *UNSEEN)
+    spec["x-kubernetes-validations"] = [
+        *SPEC_RULES,
+        *make_immutable(_object(spec["properties"]), unchecked, IMMUTABLE_MESSAGE),
+    ]
     template = _object(_object(spec["properties"])["podTemplate"])
     _relax_template(template)
     _word_quantities(_object(_object(spec["properties"])["resources"]))
+    status = structural(schema_of(TrainingRunStatus), kubernetes, described=True)
+    described = "One training, asked for once, and what came of it."
+    return definition(KIND, PLURAL, ["trun", "truns"], _COLUMNS, resource_schema(described, spec, status))
+
+
+def resource_schema(description: str, spec: JsonObject, status: JsonObject) -> JsonObject:
+    """Return the schema of a whole resource."""
     properties: JsonObject = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
         "spec": spec,
-        "status": _structural(_schema_of(TrainingRunStatus), kubernetes, described=True),
+        "status": status,
     }
-    schema: JsonObject = {
-        "type": "object",
-        "description": "One training, asked for once, and what came of it.",
-        "required": ["spec"],
-        "properties": properties,
-    }
-    columns: list[JsonValue] = [
-        {"name": name, "type": kind, "jsonPath": path, "priority": priority} for name, kind, path, priority in _COLUMNS
+    return {"type": "object", "description": description, "required": ["spec"], "properties": properties}
+
+
+def definition(
+    kind: str, plural: str, short_names: list[JsonValue], columns: Sequence[Column], schema: JsonObject
+) -> JsonObject:
+    """Return the CustomResourceDefinition of a resource with a status."""
+    shown: list[JsonValue] = [
+        {"name": name, "type": kind_of, "jsonPath": path, "priority": priority}
+        for name, kind_of, path, priority in columns
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": ["trun", "truns"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": short_names,
                 "categories": ["all"],
             },
             "versions": [
@@ -136,7 +152,7 @@ def custom_resource_definition(kubernetes: Mapping[str, JsonObject]) -> JsonObje
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": columns,
+                    "additionalPrinterColumns": shown,
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],
@@ -155,7 +171,7 @@ def _object(value: JsonValue) -> JsonObject:
     return cast("JsonObject", value)
 
 
-def _schema_of(model: type[TrainingRunSpec | TrainingRunStatus]) -> JsonObject:
+def schema_of(model: type[Model]) -> JsonObject:
     """Return the model's JSON schema with its definitions put in where they are referred to."""
     _, document = models_json_schema([(model, "serialization")], by_alias=True)
     definitions = _object(document["$defs"])
@@ -174,7 +190,7 @@ def _schema_of(model: type[TrainingRunSpec | TrainingRunStatus]) -> JsonObject:
     return _object(inlined({"$ref": model.__name__}))
 
 
-def _structural(node: JsonObject, kubernetes: Mapping[str, JsonObject], *, described: bool) -> JsonObject:
+def structural(node: JsonObject, kubernetes: Mapping[str, JsonObject], *, described: bool) -> JsonObject:
     """Reduce a JSON schema to what a CustomResourceDefinition may hold."""
     node = _without_null(node)
     if name := node.get("x-runyard-kubernetes-type"):
@@ -187,7 +203,7 @@ def _structural(node: JsonObject, kubernetes: Mapping[str, JsonObject], *, descr
         kept["default"] = node["default"]
     if "properties" in node:
         kept["properties"] = {
-            key: _structural(_object(value), kubernetes, described=described)
+            key: structural(_object(value), kubernetes, described=described)
             for key, value in _object(node["properties"]).items()
         }
         # Which fields a person must give is said by rules that name the remedy; a status has only what is known.
@@ -195,11 +211,11 @@ def _structural(node: JsonObject, kubernetes: Mapping[str, JsonObject], *, descr
         if needed := node.get("required"):
             kept["required"] = needed
     if isinstance(node.get("additionalProperties"), dict):
-        kept["additionalProperties"] = _structural(
+        kept["additionalProperties"] = structural(
             _object(node["additionalProperties"]), kubernetes, described=described
         )
     if "items" in node:
-        kept["items"] = _structural(_object(node["items"]), kubernetes, described=described)
+        kept["items"] = structural(_object(node["items"]), kubernetes, described=described)
     return kept
 
 
@@ -248,15 +264,15 @@ def _default_list_keys(found: JsonObject) -> None:
             _object(_object(item["properties"])[key])["default"] = "TCP" if key == "protocol" else ""
 
 
-def _make_immutable(properties: JsonObject) -> list[JsonObject]:
-    """Forbid changes of fields where they stand; return the rules that forbid to add or remove one."""
-    fixed = [name for name in properties if name not in (*MUTABLE, *UNSEEN)]
+def make_immutable(properties: JsonObject, but: Sequence[str], message: str) -> list[JsonObject]:
+    """Forbid changes of fields where they stand, but of some; return the rules that forbid to add or remove one."""
+    fixed = [name for name in properties if name not in but]
     for name in fixed:
         found = _object(properties[name])
         rules = cast("list[JsonValue]", found.get("x-kubernetes-validations", []))
-        found["x-kubernetes-validations"] = [*rules, rule("self == oldSelf", IMMUTABLE_MESSAGE)]
+        found["x-kubernetes-validations"] = [*rules, rule("self == oldSelf", message)]
     return [
-        rule(f"has(self.{name}) == has(oldSelf.{name})", IMMUTABLE_MESSAGE, f".{name}")
+        rule(f"has(self.{name}) == has(oldSelf.{name})", message, f".{name}")
         for name in fixed
         if "default" not in _object(properties[name])
     ]

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runyard.api import parameters, preparation, repetition
-from runyard.api.records import INSTALLATION_TAG, NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG
-from runyard.api.trainingrun import TrainingRun
+from runyard.api.records import (
+    INSTALLATION_TAG,
+    NAME_TAG,
+    NAMESPACE_TAG,
+    PARENT_ANNOTATION,
+    PARENT_TAG,
+    POD_TAG,
+    SWEEP_TAG,
+    TRIAL_TAG,
+    UID_TAG,
+)
+from runyard.api.trainingrun import ObjectMeta, TrainingRun
 
 # The default makes a script hang for four minutes at an unreachable server.
 REQUEST_RETRIES = "3"
@@ -50,8 +60,16 @@ def identity_tags(run: TrainingRun, pod_uid: str = "", installation: str = "") -
         INSTALLATION_TAG: installation,
         POD_TAG: pod_uid,
         **repetition.marks(metadata.annotations),
+        **_of_trial(metadata),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _of_trial(metadata: ObjectMeta) -> dict[str, str]:
+    """Return the tags by which the runs of a sweep's trial are found, and are shown below the sweep's own."""
+    labels, annotations = metadata.labels or {}, metadata.annotations or {}
+    marks = {tag: labels.get(tag, "") for tag in (SWEEP_TAG, TRIAL_TAG)}
+    return {PARENT_TAG: annotations.get(PARENT_ANNOTATION, ""), **marks}
 
 
 def own_variables(

@@ -79,6 +79,10 @@ class Reason(StrEnum):
     OVERTAKEN = "Overtaken"
     TRAINING_FAILED = "TrainingFailed"
 
+    PRUNED = "Pruned"
+    TOO_MANY_FAILED = "TooManyFailed"
+    NO_RESULT = "NoResult"
+
 
 class Condition(Model):
     """A metav1.Condition."""

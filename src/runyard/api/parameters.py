@@ -11,7 +11,8 @@ from runyard.api.trainingrun import TrainingRunSpec
 from runyard.errors import Problem
 
 _REFERENCE = re.compile(r"\$\(params\.([^)]*)\)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME_REMEDY = "a parameter's name is letters, digits and underscores, and does not begin with a digit"
 
 # As the policy beside the definition says it (charts/runyard/files/crds/parameters-policy.yaml).
 _NOT_SCALAR: dict[type, str] = {
@@ -49,11 +50,10 @@ def usable(spec: TrainingRunSpec) -> dict[str, JsonValue]:
 
 def _bad_parameters(spec: TrainingRunSpec) -> Iterator[Problem]:
     for name, value in spec.parameters.items():
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             yield Problem(
                 f"spec.parameters.{name}",
-                f'Invalid value: "{name}": a parameter\'s name is letters, digits and underscores, '
-                "and does not begin with a digit",
+                f'Invalid value: "{name}": {NAME_REMEDY}',
             )
         if (remedy := _NOT_SCALAR.get(type(value))) is not None:
             yield Problem(f"spec.parameters.{name}", f"Forbidden: must be a number, a string or a boolean{remedy}")

@@ -35,9 +35,22 @@ SURROUNDINGS_TAG = "runyard.dev/surroundings"
 FOLDER_TAG = "runyard.dev/folder"
 MACHINE_TAG = "runyard.dev/machine"
 PARENT_TAG = "mlflow.parentRunId"
-# On a run that Runyard made itself: for a script that started none, or assigned to all pods of a resource.
+# On a run that Runyard made itself: for a script that started none, assigned to all pods of a resource, or above the
+# trials of a sweep.
 MADE_TAG = "runyard.dev/made"
-ASSIGNED, STAND_IN = "assigned", "stand-in"
+ASSIGNED, STAND_IN, SWEEP = "assigned", "stand-in", "sweep"
+# On the run above a sweep's trials: which sweep it is. Such a run has none of a TrainingRun's tags.
+SWEEP_UID_TAG = "runyard.dev/sweep-uid"
+SWEEP_NAMESPACE_TAG = "runyard.dev/sweep-namespace"
+SWEEP_INSTALLATION_TAG = "runyard.dev/sweep-installation"
+BEST_RUN_TAG = "runyard.dev/best-run"
+# On the runs of trials too, and as labels on their TrainingRuns: the sweep's name, and the trial's index.
+SWEEP_TAG = "runyard.dev/sweep"
+TRIAL_TAG = "runyard.dev/trial"
+# As an annotation on a trial's TrainingRun: the run that its runs are children of.
+PARENT_ANNOTATION = "runyard.dev/parent-run"
+# And why it is to end before it is done.
+PRUNED_ANNOTATION = "runyard.dev/pruned-because"
 
 # What clients before MLflow 3 leave of the models that they log.
 _MODELS_TAG = "mlflow.log-model.history"

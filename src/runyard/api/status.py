@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from runyard.api import listed
+from runyard.api.conditions import Conditions, duration, listed_problems
 from runyard.api.duplicates import fingerprint
 from runyard.api.facts import JobFacts, JobState, Missing, TrackingFacts
 from runyard.api.outcome import (
@@ -17,9 +18,6 @@ from runyard.api.outcome import (
 )
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
-
-MOST_OF_A_MESSAGE = 32768  # as the API server has it
-_MOST_OF_A_PROBLEM = 2048
 
 ACCEPTED, RUNNING, SUCCEEDED, TRACKED, PROMOTED = "Accepted", "Running", "Succeeded", "Tracked", "Promoted"
 
@@ -88,8 +86,8 @@ def condition_status(status: TrainingRunStatus, condition: str) -> str:
 
 def refused(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is."""
-    message = _listed(problems)
-    conditions = _Conditions(run, now)
+    message = listed_problems(problems)
+    conditions = Conditions(run, now)
     conditions.set(ACCEPTED, "False", Reason.INVALID_SPEC, message)
     conditions.set(RUNNING, "False", Reason.INVALID_SPEC)
     conditions.set(SUCCEEDED, "False", Reason.INVALID_SPEC, message)
@@ -114,23 +112,7 @@ def accepted(run: TrainingRun, now: datetime) -> TrainingRunStatus:
 
 def doubted(run: TrainingRun, problems: Sequence[Problem], now: datetime) -> TrainingRunStatus:
     """Return the status of a resource that cannot be run as it is, and has begun when it could be."""
-    return _with(run, now, (ACCEPTED, "False", Reason.INVALID_SPEC, _listed(problems)))
-
-
-def _listed(problems: Sequence[Problem]) -> str:
-    """Return all problems as one text, or as many as a condition's message has room for."""
-    texts = [_cut(str(found), _MOST_OF_A_PROBLEM) for found in problems]
-    shown, room = [], MOST_OF_A_MESSAGE - len("; and 99999 more")
-    for text in texts:
-        if (room := room - len(text) - len("; ")) < 0:
-            break
-        shown.append(text)
-    left = len(texts) - len(shown)
-    return "; ".join([*shown, f"and {left} more"] if left else shown)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    return _with(run, now, (ACCEPTED, "False", Reason.INVALID_SPEC, listed_problems(problems)))
 
 
 def assemble(
@@ -143,7 +125,7 @@ def assemble(
     attempts = listed.numbered(attempts) if has_workers else attempts
     phase = _phase(job, attempts)
     reason, message = _verdict(run, job, last)
-    conditions = _Conditions(run, now)
+    conditions = Conditions(run, now)
     conditions.set(ACCEPTED, "True", Reason.ACCEPTED)
     conditions.set(RUNNING, "True" if phase is Phase.RUNNING else "False", phase.value)
     conditions.set(SUCCEEDED, _succeeded(job), reason, message or "")
@@ -168,7 +150,7 @@ def assemble(
         conditions=conditions.found,
         start_time=started,
         completion_time=completed,
-        duration=_duration(started, completed),
+        duration=duration(started, completed),
         job=job.name,
         attempt_count=count,
         attempt_number=listed.reached(count, attempts),
@@ -196,7 +178,7 @@ def with_tracked(run: TrainingRun, status: str, reason: Reason, message: str, no
 
 
 def _with(run: TrainingRun, now: datetime, condition: tuple[str, str, str, str]) -> TrainingRunStatus:
-    conditions = _Conditions(run, now)
+    conditions = Conditions(run, now)
     conditions.found = [found for found in run.status.conditions if found.type != condition[0]]
     conditions.set(*condition)
     return run.status.model_copy(update={"conditions": conditions.found})
@@ -205,28 +187,6 @@ def _with(run: TrainingRun, now: datetime, condition: tuple[str, str, str, str])
 def _headline(metrics: Mapping[str, str], asked: Sequence[str]) -> str | None:
     name = next((name for name in [*asked, *sorted(metrics)] if name in metrics), None)
     return None if name is None else f"{name}={float(metrics[name]):.4g}"
-
-
-class _Conditions:
-    """The conditions being written: a transition time moves only when the status does."""
-
-    def __init__(self, run: TrainingRun, now: datetime) -> None:
-        self._run, self._now = run, now
-        self.found: list[Condition] = []
-
-    def set(self, kind: str, status: str, reason: str, message: str = "") -> None:
-        before = self._run.status.condition(kind)
-        since = before.last_transition_time if before and before.status == status else self._now
-        self.found.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=reason,
-                message=_cut(message, MOST_OF_A_MESSAGE),
-                last_transition_time=since,
-                observed_generation=self._run.metadata.generation,
-            )
-        )
 
 
 def deciding(attempts: Sequence[Attempt], state: JobState) -> Attempt | None:
@@ -341,18 +301,3 @@ def _promoted(job: JobFacts, reason: str, tracking: TrackingFacts, *, is_recorde
 
 def _told(said: Condition) -> tuple[str, str, str]:
     return said.status, said.reason, said.message
-
-
-def _duration(start: datetime | None, end: datetime | None) -> str | None:
-    """Return a duration as kubectl writes ages: its two largest units."""
-    if start is None or end is None:
-        return None
-    seconds = int((end - start).total_seconds())
-    units = [
-        ("d", seconds // 86400),
-        ("h", seconds // 3600 % 24),
-        ("m", seconds // 60 % 60),
-        ("s", seconds % 60),
-    ]
-    first = next((index for index, (_, count) in enumerate(units) if count), len(units) - 1)
-    return "".join(f"{count}{unit}" for unit, count in units[first : first + 2] if count) or "0s"

@@ -326,6 +326,7 @@ class ObjectMeta(Model):
     generation: int = 0
     resource_version: str = ""
     deletion_timestamp: Time | None = None
+    labels: dict[str, str] | None = None
     annotations: Annotated[dict[str, str] | None, BeforeValidator(_own)] = None
 
     @property

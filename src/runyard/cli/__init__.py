@@ -15,6 +15,7 @@ from runyard.cli.output import plain
 from runyard.cli.reproduce import reproduce
 from runyard.cli.run import run
 from runyard.cli.serve import serve
+from runyard.cli.sweep import run_sweep
 from runyard.errors import RunyardError
 
 # kubectl runs a program of this name for `kubectl runyard`.
@@ -22,6 +23,7 @@ _PLUGIN = "kubectl-runyard"
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.command()(run)
+app.command("sweep")(run_sweep)
 app.command("list")(runs.list_runs)
 app.command()(runs.show)
 app.command()(runs.best)

@@ -18,7 +18,7 @@ import pytest
 
 from runyard_operator.objects import Key
 from tests.chart.rendered import Object, Rendered, render
-from tests.operator.actors import condition
+from tests.operator.actors import condition, start_run
 from tests.operator.operations.process import Operator, Operators
 from tests.support.apiserver import TOKEN, ApiServer, unverified
 from tests.support.factories import stamp
@@ -98,6 +98,7 @@ class Team:
     """A namespace, the right that the operator lacks in it, and the work in it."""
 
     api: Api
+    mlflow: MlflowRest
     name: str
     lacks: Right | None
 
@@ -123,6 +124,46 @@ class Team:
             if job["metadata"]["annotations"]["runyard.dev/name"] == name
         ]
         return found[0] if found else None
+
+    def apply_sweep(self) -> None:
+        """Apply a sweep of two trials, of which one that is worse than the other is ended."""
+        template = {"image": "example/image:1", "command": ["true"]}
+        spec = {
+            "template": template,
+            "parameters": {"x": {"values": [1, 2]}},
+            "objective": {"metric": "f1"},
+            "pruning": {"minTrials": 1},
+            "parallelism": 2,
+        }
+        metadata = {"name": "swept"}
+        body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingSweep", "metadata": metadata, "spec": spec}
+        self.api.create(self.step(RUNS, "trainingsweeps"), body)
+
+    def orphan_trial(self) -> None:
+        """Leave a trial of a sweep that is gone."""
+        owner = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingSweep", "name": "gone", "uid": "gone"}
+        metadata = {
+            "name": "gone-0",
+            "labels": {"runyard.dev/sweep": "gone", "runyard.dev/trial": "0"},
+            "ownerReferences": [owner],
+        }
+        spec = {"image": "example/image:1", "suspend": True, "tracking": {"requireMetrics": ["f1"]}}
+        body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingRun", "metadata": metadata, "spec": spec}
+        self.api.create(self.step(RUNS, "trainingruns"), body)
+
+    def begin_trial(self, name: str, job: Object, value: float) -> None:
+        """Have a trial's pod run, and its script log a value."""
+        template = job["spec"]["template"]
+        owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
+        metadata = {**template["metadata"], "name": name, "ownerReferences": [owner]}
+        pod = self.api.create(self.step(PODS, "pods"), {"metadata": metadata, "spec": template["spec"]})
+        container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        state = {"running": {"startedAt": stamp(datetime.now(UTC))}}
+        status = {"phase": "Running", "containerStatuses": [{**container, "state": state}]}
+        self.api.call("PATCH", self.step(PODS, "pods", name, "status"), {"status": status})
+        run_id = start_run(self.mlflow, pod)
+        logged = {"run_id": run_id, "key": "f1", "value": value, "timestamp": 1, "step": 1}
+        self.mlflow.call("mlflow/runs/log-metric", logged)
 
     def orphan(self) -> None:
         """Leave a Job of a TrainingRun that is gone."""
@@ -170,6 +211,8 @@ class Team:
     def work(self) -> Iterator[None]:
         """Do all that there is to do for an operator, a little at a time; wait at each yield."""
         self.orphan()
+        self.orphan_trial()
+        self.apply_sweep()
         self.apply("trained")
         self.apply("deleted", suspend=True)
         self.apply("refused", workers=2)
@@ -187,6 +230,10 @@ class Team:
         if found:
             path = self.step(JOBS, "jobs", found["metadata"]["name"])
             self.api.call("DELETE", f"{path}?propagationPolicy=Background")
+        while not ((good := self.job("swept-1")) and (bad := self.job("swept-0"))):
+            yield
+        self.begin_trial("good", good, 0.9)
+        self.begin_trial("bad", bad, 0.1)
         while not self.is_done():
             yield
 
@@ -201,6 +248,8 @@ class Team:
             and condition(deleted, "Succeeded")["reason"] == "JobDeleted"
             and {"Succeeded", "Failed"} <= told
             and refused.get("message") == REFUSAL
+            and "runyard.dev/pruned-because" in self.run("swept-0")["metadata"]["annotations"]
+            and "Begun" in told
         )
 
 
@@ -278,7 +327,7 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
     [example] = access(render(values={"operator": {"watchNamespaces": ["x"]}}), "runyard-operator")[:1]
     all_rights = rights(example["rules"])
     lacking = {f"team-{number}": right for number, right in enumerate(all_rights)}
-    teams = [Team(api, name, right) for name, right in [*lacking.items(), ("team-all", None)]]
+    teams = [Team(api, mlflow, name, right) for name, right in [*lacking.items(), ("team-all", None)]]
     chart = render(values={"operator": {"watchNamespaces": [team.name for team in teams]}})
     assert not chart.of_kind("ClusterRole", "ClusterRoleBinding")
     given = access(chart, "runyard-operator")
@@ -303,7 +352,7 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
 
 
 def test_with_rights_in_the_whole_cluster_everything_works(api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
-    team = Team(api, "team-anywhere-all", None)
+    team = Team(api, mlflow, "team-anywhere-all", None)
     api.create("/api/v1/namespaces", {"metadata": {"name": team.name}})
     chart = render()
     give(api, access(chart, "runyard-runyard-operator"))

@@ -25,3 +25,15 @@
 - podSelector:
     matchLabels: {{- include "runyard.selector" . | nindent 6 }}
 {{- end -}}
+
+{{- define "runyard.egressPostgres" -}}
+{{- if .Values.postgres.external.host -}}
+- ports:
+  - {port: {{ .Values.postgres.external.port | int }}, protocol: TCP}
+{{- else -}}
+- to:
+  {{- include "runyard.peer" (dict "root" . "component" "postgres") | nindent 2 }}
+  ports:
+  - {port: 5432, protocol: TCP}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,55 @@
+"""Looking, now and then, for runs of sweeps that were deleted while no operator looked."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from runyard.api.model import as_object
+from runyard.api.records import RunStatus
+from runyard_operator import metrics
+from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.tracking import TrackingError
+from runyard_operator.trainingsweeps.parents import Parents, sweep_of
+from runyard_operator.trainingsweeps.sight import Sights
+
+log = logging.getLogger(__name__)
+
+# A start has enough to do.
+_FIRST_AFTER = timedelta(seconds=30)
+
+
+@dataclass
+class Closer:
+    """Sets runs KILLED whose sweeps are gone."""
+
+    cluster: Cluster
+    parents: Parents
+    sights: Sights
+    namespaces: Sequence[str]
+
+    async def run(self, pause: timedelta) -> None:
+        """Look until cancelled; what fails is reported, and is looked at again in its time."""
+        await asyncio.sleep(min(pause, _FIRST_AFTER).total_seconds())
+        while True:
+            try:
+                await self.close_all()
+            except (TrackingError, ClusterError) as error:
+                log.warning("closing runs of sweeps was not finished: %s", error)
+                metrics.SWEEP_ERRORS.inc()
+            except Exception:
+                log.exception("closing runs of sweeps was not finished")
+                metrics.SWEEP_ERRORS.inc()
+            await asyncio.sleep(pause.total_seconds())
+
+    async def close_all(self) -> None:
+        """Close each run whose sweep the API server does not have."""
+        for run in await self.parents.open_runs():
+            key = sweep_of(run)
+            if key is None or key in self.sights or (self.namespaces and key.namespace not in self.namespaces):
+                continue
+            found = await self.cluster.training_sweep(key.namespace, key.name)
+            if found is None or as_object(found.get("metadata")).get("uid") != key.uid:
+                log.info("run %s is closed: its sweep %s is gone", run.id, key)
+                await self.parents.close(run, RunStatus.KILLED)

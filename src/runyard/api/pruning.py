@@ -1,0 +1,76 @@
+"""Which trials are ended early: those that are worse than the median of the others.
+
+The rule is that of Golovin et al., "Google Vizier: A Service for Black-Box Optimization" (KDD 2017), section 3.2.2, and
+of Optuna's MedianPruner: a trial's best value so far is compared with what the others had at the same step.
+"""
+
+import math
+import statistics
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runyard.api.direction import Direction
+from runyard.api.trainingsweep import Pruning
+
+# What is looked at in one go, so that a sweep of long trainings costs no more than one of short ones.
+MOST_STEPS, MOST_HISTORIES = 200, 500
+
+
+@dataclass(frozen=True)
+class History:
+    """A metric step by step, oldest first; of a step that was logged twice the last value."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, logged: Mapping[int, float]) -> "History":
+        """Return what was logged, as far as it is a number, thinned to what is looked at; its last step stays."""
+        steps = sorted(step for step, value in logged.items() if math.isfinite(value))
+        if len(steps) > MOST_STEPS:
+            last = len(steps) - 1
+            steps = [steps[last * place // (MOST_STEPS - 1)] for place in range(MOST_STEPS)]
+        return cls(tuple(steps), tuple(logged[step] for step in steps))
+
+    def at(self, step: int) -> float | None:
+        """Return the value at a step, or the last before it; None where it had none yet, or has not come as far."""
+        if not self.steps or self.steps[-1] < step:
+            return None
+        place = bisect_right(self.steps, step)
+        return self.values[place - 1] if place else None
+
+
+def to_prune(
+    running: Mapping[int, History], ended: Sequence[History], asked: Pruning, direction: Direction
+) -> dict[int, str]:
+    """Return the trials to end, by index, with why.
+
+    Args:
+        running: the histories of trials that go on, by index.
+        ended: those of trials that ended well; of more than are looked at, the last.
+        asked: which trials may be ended, and when.
+        direction: which values are better.
+
+    """
+    looked_at = ended[-MOST_HISTORIES:]
+    found = {}
+    for index, history in running.items():
+        others = [*looked_at, *(other for key, other in running.items() if key != index)][:MOST_HISTORIES]
+        if why := _why(history, others, asked, direction):
+            found[index] = why
+    return found
+
+
+def _why(history: History, others: Sequence[History], asked: Pruning, direction: Direction) -> str | None:
+    if not history.steps or history.steps[-1] < asked.after_steps:
+        return None
+    step = history.steps[-1]
+    theirs = [value for value in (other.at(step) for other in others) if value is not None]
+    if len(theirs) < asked.min_trials:
+        return None
+    own = max(history.values) if direction is Direction.HIGHEST else min(history.values)
+    median = statistics.median(theirs)
+    if not direction.is_better(median, own):
+        return None
+    return f"{own:.6g} at step {step} is worse than {median:.6g}, the median of {len(theirs)} other trials"

@@ -1,0 +1,68 @@
+"""Which trials are ended early."""
+
+import math
+from typing import Any
+
+import pytest
+
+from runyard.api.direction import Direction
+from runyard.api.pruning import MOST_HISTORIES, MOST_STEPS, History, to_prune
+from runyard.api.trainingsweep import Pruning
+
+
+def history(*values: float, first: int = 1) -> History:
+    return History.of({first + place: value for place, value in enumerate(values)})
+
+
+GOOD = [history(0.5, 0.6, 0.7), history(0.5, 0.7, 0.8), history(0.4, 0.5, 0.9)]
+
+
+def decided(own: History, others: list[History], direction: Direction = Direction.HIGHEST, **asked: Any) -> str | None:
+    return to_prune({7: own}, others, Pruning.model_validate({"minTrials": 3, **asked}), direction).get(7)
+
+
+def test_a_trial_that_is_worse_than_the_median_is_ended_and_told_why() -> None:
+    assert decided(history(0.3, 0.4), GOOD) == "0.4 at step 2 is worse than 0.6, the median of 3 other trials"
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        (history(0.3, 0.6), {}),  # as good as the median
+        (history(0.9, 0.1), {}),  # it was better before
+        (history(0.3, 0.4), {"afterSteps": 3}),
+        (history(0.3, 0.4), {"minTrials": 4}),
+        (history(0.3, 0.4, 0.5, 0.5), {}),  # nobody has come as far
+        (history(), {}),
+        (history(math.nan), {}),
+    ],
+)
+def test_any_other_goes_on(own: History, asked: dict[str, Any]) -> None:
+    assert decided(own, GOOD, **asked) is None
+
+
+def test_of_losses_the_lowest_are_good() -> None:
+    losses = [history(0.5, 0.4), history(0.5, 0.3), history(0.5, 0.2)]
+    assert decided(history(0.9, 0.5), losses, Direction.LOWEST) is not None
+    assert decided(history(0.2, 0.9), losses, Direction.LOWEST) is None
+
+
+def test_trials_that_go_on_count_among_the_others_as_far_as_they_have_come() -> None:
+    running = {0: history(0.5, 0.6), 1: history(0.5, 0.7), 2: history(0.1), 3: history(0.2, 0.2)}
+    assert set(to_prune(running, [], Pruning(after_steps=1, min_trials=2), Direction.HIGHEST)) == {2, 3}
+
+
+def test_steps_need_not_be_the_same() -> None:
+    others = [History.of({10: 0.5, 30: 0.9}) for _ in range(3)]
+    assert decided(History.of({20: 0.4}), others) == ("0.4 at step 20 is worse than 0.5, the median of 3 other trials")
+
+
+def test_of_a_long_history_some_steps_are_looked_at_the_last_among_them() -> None:
+    found = History.of({step: float(step) for step in range(100_000)})
+    assert len(found.steps) == MOST_STEPS
+    assert (found.steps[0], found.steps[-1], found.at(99_999)) == (0, 99_999, 99_999.0)
+
+
+def test_of_many_trials_the_last_are_looked_at() -> None:
+    ended = [history(0.9)] * 1_000 + [history(0.1)] * MOST_HISTORIES
+    assert decided(history(0.5), ended) is None
