@@ -302,7 +302,7 @@ def test_promotions_refusals_and_rollbacks_are_data(runyard: Command, lab: Lab, 
     assert (code, second) == (0, promoted(better, promoted=True, was_so=False, version=2, instead_of=1))
     code, again = asked("promote", better, "--model", model, *BETTER)
     again.pop("because")
-    assert (code, again) == (0, promoted(better, promoted=True, was_so=True, version=2, instead_of=None))
+    assert (code, again) == (0, promoted(better, promoted=True, was_so=True, version=2, instead_of=1))
     code, refused = asked("promote", lab.run("worst", f1_score=0.9), "--model", model, *BETTER)
     assert str(refused["because"]).endswith("f1_score 0.9 is not more than 0.93 of version 2, the champion")
     assert (code, refused["promoted"], refused["version"], refused["insteadOf"]) == (1, False, None, 2)

@@ -169,8 +169,9 @@ def _in_parts(explain: Callable[[Floats], "shap.Explanation"]) -> Callable[[Floa
         import shap
 
         values, base_values = [], []
-        is_seen = sys.stderr.isatty()
-        with tqdm(total=len(rows), desc="SHAP values", leave=False, mininterval=0, disable=not is_seen) as bar:
+        hidden = not sys.stderr.isatty()
+        # Each part is drawn, the last one too: there are few.
+        with tqdm(total=len(rows), desc="SHAP values", leave=False, mininterval=0, miniters=1, disable=hidden) as bar:
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 found = explain(rows[start : start + _ROWS_AT_ONCE])
                 values.append(np.asarray(found.values))
