@@ -333,6 +333,25 @@ def test_runs_are_matched_by_name_and_parameters_then_by_either() -> None:
     ]
 
 
+def test_where_a_parameter_was_changed_the_others_match() -> None:
+    def grid(*depths: str, trees: str) -> list[LoggedRun]:
+        children = [
+            run(f"{trees}-{depth}", n, params={"trees": trees, "depth": depth}) for n, depth in enumerate(depths)
+        ]
+        return [run("grid", 9), *children]
+
+    before, now = grid("2", "3", trees="5"), grid("3", "2", "4", trees="6")
+    assert [each for each in matched(before, now)[1:] if each.before and each.now] == []
+    pairs = [(each.before, each.now) for each in matched(before, now, ["trees"])[1:]]
+    assert [(one and one.params["depth"], other and other.params["depth"]) for one, other in pairs] == [
+        ("2", "2"),
+        ("3", "3"),
+        (None, "4"),
+    ]
+    # Where that does not tell them apart, nothing is guessed.
+    assert not [each for each in matched(before, now, ["trees", "depth"])[1:] if each.before and each.now]
+
+
 some_runs = st.lists(
     st.builds(run, st.sampled_from("abc"), st.integers(0, 99), params=st.sampled_from([{}, {"d": "1"}, {"d": "2"}])),
     min_size=1,

@@ -230,7 +230,7 @@ def _ended(history: History, begun: Reproduction, result: TrainingRun, now: Logg
     if now is None:
         why = "the training succeeded, and its run is not known"
         return _cannot(ended, Gap("the repetition's run", why, "see its status", is_in_the_way=True))
-    ended = replace(ended, pairs=matched(begun.receipt.parts, runs_of(history, now)))
+    ended = replace(ended, pairs=matched(begun.receipt.parts, runs_of(history, now), begun.changed))
     return replace(ended, verdict=judged(ended.is_same, ended.varies), diff=_difference(history, ended, now))
 
 

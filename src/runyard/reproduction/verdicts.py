@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runyard.api.outcome import Reason
@@ -169,17 +169,34 @@ def relative(found: MetricChange) -> float | None:
     return None if found.change is None or not found.one else found.change / abs(found.one)
 
 
-def matched(before: Sequence[LoggedRun], now: Sequence[LoggedRun]) -> tuple[Pair, ...]:
+def matched(before: Sequence[LoggedRun], now: Sequence[LoggedRun], changed: Collection[str] = ()) -> tuple[Pair, ...]:
     """Match the runs of two attempts, the first of each with the first.
 
     The others by name and parameters, then by name alone, then by parameters alone: a script that names no run gets a
-    new name each time. Of equals the first that began is matched with the first.
+    new name each time. Of equals the first that began is matched with the first. At last those that are alone with
+    their other parameters, where some were changed on purpose.
+
+    Args:
+        before: the runs of one, that which stands for it first.
+        now: those of the other.
+        changed: names of parameters that were changed on purpose.
+
     """
+
+    def by_other_parameters(run: LoggedRun) -> Hashable:
+        return frozenset((name, value) for name, value in run.params.items() if name not in changed)
+
     if not before or not now:
         return tuple(Pair(run, None) for run in before) + tuple(Pair(None, run) for run in now)
     found = {before[0].id: now[0]}
     left, right = list(before[1:]), list(now[1:])
-    for key, is_alone in ((_by_both, False), (_by_name, True), (_by_parameters, False)):
+    keys = [
+        (_by_both, False),
+        (_by_name, True),
+        (_by_parameters, False),
+        *([(by_other_parameters, True)] if changed else []),
+    ]
+    for key, is_alone in keys:
         pairs = _alike(left, right, key, is_alone=is_alone)
         found |= pairs
         taken = {run.id for run in pairs.values()}
