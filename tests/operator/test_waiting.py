@@ -39,8 +39,13 @@ class Person:
     def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """Return the command and its environment."""
         command = [sys.executable, "-m", "runyard", *words, "--namespace", self.actors.namespace]
-        kubeconfig = str(self.actors.server.kubeconfig)
-        return command, {"KUBECONFIG": kubeconfig, "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
+        environment = {
+            "KUBECONFIG": str(self.actors.server.kubeconfig),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+        }
+        # The API server's certificate is its own, of which the client warns.
+        return command, {**environment, "PYTHONWARNINGS": "ignore"}
 
     def starts(self, *words: str) -> subprocess.Popen[str]:
         """Start the command without a terminal."""

@@ -270,14 +270,25 @@ def test_side_by_side_long_names_do_not_hide_which_run_it_is(runyard: Command) -
     heading = runyard("compare", NAMES["long"], NAMES["markup"]).out.splitlines()[0]
     assert f"{'r' * 59}… {first}" in heading
     assert f"{NAMES['markup']} {second}" in heading
+    assert f"{'r' * 59}… {first}" in runyard("diff", NAMES["long"], NAMES["markup"]).out
 
 
-def test_at_a_terminal_it_is_seen_that_runs_are_read_and_elsewhere_nothing(store: Path) -> None:
-    command = [sys.executable, "-m", "runyard", "compare", "--experiment", "wine", "--store", str(store)]
-    seen = Terminal(command, os.environ)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compare", "--experiment", "wine"], "Reading runs"),
+        (["best", "wine", "-m", "f1"], "Reading runs"),
+        (["audit", "wine"], "Reading artifacts"),
+    ],
+)
+def test_at_a_terminal_it_is_seen_that_something_is_read_and_elsewhere_nothing(
+    runyard: Command, store: Path, words: list[str], said: str
+) -> None:
+    seen = Terminal([sys.executable, "-m", "runyard", *words, "--store", str(store)], os.environ)
     assert seen.ends()[0] == 0
-    assert "Reading runs" in seen.drawn
-    assert "Reading runs" not in seen.left
+    assert said in seen.drawn
+    assert said not in seen.left
+    assert runyard(*words).error == ""
 
 
 def test_a_run_is_shown_whole_whatever_its_name(runyard: Command) -> None:

@@ -1,25 +1,21 @@
 """`runyard audit`: five measures of how far results can be relied on, and a gate for CI."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from runyard.audit import Measure, Report, markdown
 from runyard.audit import audit as take
 from runyard.audit.measures import duration
 from runyard.audit.promotion import moment
-from runyard.audit.reading import Progress as Told
 from runyard.audit.thresholds import BelowThreshold, Threshold, failures, least, length, longest
 from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption
 from runyard.cli.output import Output
+from runyard.cli.progress import progress
 from runyard.cli.runs import history
 from runyard.errors import RunyardError
 
@@ -72,7 +68,7 @@ def audit(
     """
     thresholds: list[Threshold] = [*map(least, fail_under or []), *map(longest, fail_over or [])]
     began = _moment(since) if since is not None else None
-    with _progress() as told:
+    with progress("Reading artifacts") as told:
         report = take(history(store, tracking_uri), experiment, began, told)
     if output is Printed.MARKDOWN:
         typer.echo(markdown(report, runs, thresholds), nl=False)
@@ -91,16 +87,6 @@ def _moment(text: str) -> datetime:
     if found is None:
         raise WrongMoment(f"--since {text}: give how long ago, such as 30d or 12h, or a date, such as 2026-03-01")
     return found
-
-
-@contextmanager
-def _progress() -> Iterator[Told]:
-    """Draw a bar on standard error while artifacts are read, if a person looks at it."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("Reading artifacts", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _text(console: Console, report: Report, runs: int) -> None:

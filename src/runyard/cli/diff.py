@@ -108,7 +108,7 @@ def _kind(each: Alone) -> str:
 
 
 def _draw(console: Console, runs: Sequence[LoggedRun], found: Diff) -> None:
-    names = [f"{run.name} {run.id[:_ID_SHOWN]}" for run in runs]
+    names = [f"{out.short(run.name)} {run.id[:_ID_SHOWN]}" for run in runs]
     if found.differences:
         rows = [[each.kind, each.name, _short(each.one), _short(each.other)] for each in found.differences]
         console.print(out.table(["WHAT", "", *names], rows))
