@@ -251,12 +251,15 @@ def test_an_images_digest_changes_with_each_input() -> None:
 @pytest.mark.parametrize("way", list(Route))
 def test_an_image_of_ours_has_one_tag_the_projects_version_and_says_what_it_is_of(way: Route) -> None:
     version = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for name in own.NAMES:
+    for name in (*own.NAMES, *own.HEAVY):
         built = own.image(name, way)
         assert built.tags == (f"runyard/{name}:{version}",)
         assert re.fullmatch("[0-9a-f]{64}", built.labels[own.INPUTS_LABEL])
-    for file in (own.ROOT / "examples").rglob("trainingrun.yaml"):
-        assert f"image: runyard/runtime:{version}\n" in file.read_text()
+    assert {*own.NAMES, *own.HEAVY} == {file.parent.name for file in (own.ROOT / "images").glob("*/Dockerfile")}
+    for script in (own.ROOT / "examples").glob("*/train.py"):
+        image = "pytorch" if "\nimport torch\n" in script.read_text() else "runtime"
+        for manifest in script.parent.glob("*.yaml"):
+            assert f"  image: runyard/{image}:{version}\n" in manifest.read_text(), manifest
 
 
 def test_each_route_names_its_own_images_and_values() -> None:
