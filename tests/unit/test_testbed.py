@@ -406,9 +406,16 @@ def test_the_commands_run_before_any_environment_exists(tmp_path: Path) -> None:
     assert f"export KUBECONFIG={tmp_path}/kubeconfig" in done.stdout
 
 
-def test_an_unknown_tool_is_refused_with_those_that_exist() -> None:
-    command = [sys.executable, str(parts.HERE / "testbed.py"), "tools", "kubctl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("tools", "no program is called kubctl; there are kube-apiserver,"),
+        ("images", "no image is called kubctl; there are mlflow, operator, runtime, minio, pytorch\n"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_those_that_exist(command: str, said: str) -> None:
+    words = [sys.executable, str(parts.HERE / "testbed.py"), command, "kubctl"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("testbed: no program is called kubctl; there are kube-apiserver,")
+    assert done.stderr.startswith(f"testbed: {said}")
     assert "Traceback" not in done.stderr
