@@ -52,7 +52,7 @@ beside-it: .venv/ready .venv-torch/ready
 	$(RUN_PYTORCH) pytest tests/pytorch -q | sed --unbuffered "s/^/pytorch | /"
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench -m "not (cluster or browser or pytorch)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
 
-test-heavy: .venv/ready cluster ## What needs PyTorch on the cluster: an image of 7 GB, built and loaded once; half an hour the first time.
+test-heavy: .venv/ready cluster ## What needs PyTorch on the cluster, from an image of 7 GB that is built and loaded once.
 	$(TESTBED) images pytorch
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/cluster/commands -m heavy
 
@@ -107,11 +107,14 @@ $(UV):
 	$(PYTHON) -m pip install --quiet --no-cache-dir --root-user-action ignore --target "$(dir $(@D))" uv==$(UV_VERSION)
 
 # Tests run against what a user installs: wheels, not the source tree.
-.venv/ready: $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
-	$(UV) sync --quiet --frozen --no-editable --all-packages
+INSTALLED := $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
+SYNC := $(UV) sync --quiet --frozen --no-editable --all-packages
+
+.venv/ready: $(INSTALLED)
+	$(SYNC)
 	touch $@
 
-# The same with PyTorch, whose build for CUDA is 3 GB to fetch and 6.5 on the disk; a second one shares them with uv's cache.
-.venv-torch/ready: $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
-	UV_PROJECT_ENVIRONMENT=.venv-torch $(UV) sync --quiet --frozen --no-editable --all-packages --group pytorch
+# All of that, and PyTorch, whose build for CUDA is 3 GB to fetch and 6.5 on the disk: uv's cache has it once for all clones.
+.venv-torch/ready: $(INSTALLED)
+	UV_PROJECT_ENVIRONMENT=.venv-torch $(SYNC) --group pytorch
 	touch $@
