@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from runyard import local
 from tests.local.laptop import Laptop
 from tests.pytorch.hub import Hub, hub
-from tests.support.forks import MLFLOW, Interpreter, Process
+from tests.support.forks import TRAINING, Interpreter, Process
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PYTORCH = (
@@ -122,15 +122,15 @@ def interpreter(model_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "HF_ENDPOINT": model_hub.address,
         "HF_HOME": str(tmp_path_factory.mktemp("huggingface")),
     }
-    with Interpreter(*MLFLOW, *PYTORCH, **environment) as found:
+    with Interpreter((*TRAINING, *PYTORCH), environment) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+def laptop(interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     """A person's machine, with one store for all tests: MLflow takes seconds to make one."""
     folder = tmp_path_factory.mktemp("laptop")
-    found = Laptop(folder / "project", folder / "here" / ".runyard", folder / "here")
+    found = Laptop(folder / "project", folder / "here" / ".runyard", folder / "here", interpreter)
     found.here.mkdir()
     store = local.Embedded(found.store).open()
     for experiment in ("assigned", "sentiment", "digits"):
