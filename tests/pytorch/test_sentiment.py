@@ -197,6 +197,7 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
 ) -> None:
     model_hub.asked.clear()
     monkeypatch.setenv("HF_ENDPOINT", model_hub.address)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = ("--store", str(laptop.store))
     first = scripts.assigned("sentiment")
     environment = {"MLFLOW_EXPERIMENT_NAME": "sentiment", "MLFLOW_RUN_ID": first}
