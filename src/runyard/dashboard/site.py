@@ -1,0 +1,113 @@
+"""What every page needs: MLflow behind a deadline, its runs in memory, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runyard.api.addresses import without_logins
+from runyard.dashboard.artifacts import Artifacts
+from runyard.dashboard.index import Index
+from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
+from runyard.dashboard.runs import Runs
+from runyard.errors import TrackingUnavailable
+from runyard.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runyard.history import LoggedRun
+
+_FRESH_SECONDS = 2.0
+# A page that waits is told after 1.5 s; what hangs may hold a thread for as long as this.
+_REQUEST_SECONDS = "10"
+
+
+@dataclass(frozen=True)
+class View:
+    """A server as it was seen last.
+
+    Attributes:
+        experiments: names by ID.
+        runs: those that were read.
+        problem: why what is shown may be old; empty where it is not.
+
+    """
+
+    experiments: Mapping[str, str]
+    runs: Runs
+    problem: str = ""
+
+
+class Site:
+    """One MLflow, for all who look at it."""
+
+    def __init__(self, uri: str) -> None:
+        """Open it; nothing is asked of MLflow yet."""
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
+        # Who looks asks again.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        self.history = History(uri)
+        self.reads = Reads(uri)
+        self.artifacts = Artifacts(self.history, self.reads)
+        self.index = Index(self.history)
+        self.uri = without_logins(uri)
+        self._names: Mapping[str, str] | None = None
+        self._asked_at = float("-inf")
+        self._asking = threading.Lock()
+
+    def look(self) -> View:
+        """Return what there is to see; what was seen last where MLflow does not answer.
+
+        Raises:
+            TrackingUnavailable: it does not answer, and nothing was seen before.
+
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        problem = ""
+        try:
+            self._ask()
+        except TrackingUnavailable as error:
+            problem = str(error)
+        runs, trouble = self.index.get(0 if problem else max(until - time.monotonic(), 0.1))
+        problem = problem or trouble
+        if runs is None or self._names is None:
+            raise TrackingUnavailable(problem or f"MLflow at {self.uri} has not answered for {PATIENCE_SECONDS:g} s")
+        return View(self._names, runs, problem)
+
+    def run(self, run_id: str) -> LoggedRun:
+        """Read a run in full.
+
+        Raises:
+            NoSuchRun: there is none, or several.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        return self.reads.one(lambda: self.history.find(run_id))
+
+    def files(self, run: LoggedRun) -> list[str]:
+        """Return the paths of a run's artifacts.
+
+        Raises:
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+        """
+        return sorted(self.reads.one(lambda: self.history.files(run)))
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        self.index.close()
+        self.reads.close()
+
+    def _ask(self) -> None:
+        """Read the names of the experiments, unless that was done just now: this is also how a silence is noticed."""
+        if time.monotonic() - self._asked_at < _FRESH_SECONDS:
+            return
+        with self._asking:
+            if time.monotonic() - self._asked_at < _FRESH_SECONDS:
+                return
+            self._names = self.reads.one(self.history.experiments)
+            self._asked_at = time.monotonic()
