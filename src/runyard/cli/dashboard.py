@@ -18,12 +18,14 @@ class NotInstalled(RunyardError):
 
 
 def dashboard(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where it listens; 0: wherever is free.")] = 8090,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where it listens; 0: where it can.")] = 8090,
     host: Annotated[str, typer.Option("--host", help="The address that it listens at.")] = "127.0.0.1",
     base: Annotated[str, typer.Option("--base-path", help="The path below which it is, such as /runs.")] = "",
     allowed: Annotated[
         list[str] | None,
-        typer.Option("--allowed-host", help="A name under which it may be called; may be repeated.", show_default="localhost"),
+        typer.Option(
+            "--allowed-host", help="A name that it may be called by; may be repeated.", show_default="localhost"
+        ),
     ] = None,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,

@@ -11,9 +11,6 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from runyard.words import ago as ago
-from runyard.words import span as span
-
 # Control characters, and those that turn the direction of writing around.
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

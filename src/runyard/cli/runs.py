@@ -16,6 +16,7 @@ from runyard.comparison import diff as difference
 from runyard.comparison import ranked, varying, winners
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
+from runyard.words import ago, span
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What is printed.")]
 ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Look only there.")]
@@ -94,7 +95,7 @@ def list_runs(
                 run.name,
                 *([] if experiment else [run.experiment]),
                 _outcome(run),
-                out.ago(run.started_at),
+                ago(run.started_at),
                 _took(run),
                 *(out.number(run.metrics.get(name)) for name in shown),
             ]
@@ -127,7 +128,7 @@ def show(
         facts = {
             "run": found.id,
             "experiment": found.experiment,
-            "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {out.ago(found.started_at)} ago",
+            "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {ago(found.started_at)} ago",
             "took": _took(found),
             "part of": found.parent_id or "",
             "commit": found.tags.get("mlflow.source.git.commit", ""),
@@ -304,8 +305,8 @@ def _outcome(run: LoggedRun) -> str:
 def _took(run: LoggedRun) -> str:
     """Return how long a run took, or how long it has gone on."""
     if run.status.is_open:
-        return f"{out.ago(run.started_at)} so far"
-    return out.span(run.duration)
+        return f"{ago(run.started_at)} so far"
+    return span(run.duration)
 
 
 def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:

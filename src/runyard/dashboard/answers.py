@@ -153,6 +153,7 @@ class Kind(StrEnum):
     SWARM = "swarm"
     WATERFALL = "waterfall"
     FORCE = "force"
+    MATRIX = "matrix"
 
 
 class Column(Answer):

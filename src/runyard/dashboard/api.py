@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
 
 from runyard.dashboard import answers
 from runyard.dashboard.artifacts import names_of_tables
@@ -13,17 +14,19 @@ from runyard.dashboard.site import Site, View
 
 PREFIX = "/api/v1"
 MOST_OF_A_PAGE = 500
-_UNANSWERED: dict[int | str, dict[str, object]] = {
+UNANSWERED: dict[int | str, dict[str, Any]] = {
     404: {"model": answers.Problem, "description": "There is no such thing."},
     422: {"model": answers.Problem, "description": "What is asked is wrong; the detail says what and how."},
     503: {"model": answers.Problem, "description": "MLflow does not answer."},
 }
-router = APIRouter(responses=_UNANSWERED)
+router = APIRouter(responses=UNANSWERED)
 
 Sort: TypeAlias = Annotated[
     str, Query(max_length=400, description="started, took, name, outcome, experiment, metrics.NAME or params.NAME")
 ]
 RunId: TypeAlias = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="MLflow's ID")]
+
+Format: TypeAlias = Annotated[Literal["json", "csv"], Query(alias="format", description="csv: the figure's table")]
 
 
 def site(request: Request) -> Site:
@@ -35,7 +38,7 @@ def site(request: Request) -> Site:
 TheSite: TypeAlias = Annotated[Site, Depends(site)]
 
 
-def choice(  # noqa: PLR0913, PLR0917 a query's parts
+def choice(
     experiment: Annotated[str | None, Query(max_length=500, description="its name; none: all")] = None,
     q: Annotated[str, Query(max_length=200, description="a part of the name, or the beginning of the ID")] = "",
     where: Annotated[str, Query(description='a condition: metrics.recall >= 0.9 && params.depth == "5"')] = "",
@@ -89,6 +92,14 @@ def run(site: TheSite, run_id: RunId) -> answers.RunInFull:
 def how_it_stands(site: TheSite) -> answers.State:
     """Return how far what is shown can be relied on, now."""
     return state(site.look())
+
+
+def drawn(figure: answers.Figure, form: Literal["json", "csv"]) -> Response:
+    """Answer with a figure, or with its table."""
+    if form == "csv":
+        headers = {"Content-Disposition": f'attachment; filename="{figure.name}.csv"'}
+        return Response(figure.csv(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(figure.model_dump_json(by_alias=True), media_type="application/json")
 
 
 def state(view: View) -> answers.State:

@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
-from runyard.dashboard import api, pages
+from runyard.dashboard import api, comparison_api, comparison_page, explanation_api, explanation_page, pages
 from runyard.dashboard.headers import Headers
 from runyard.dashboard.site import Site
 from runyard.errors import RunyardError, TrackingUnavailable
@@ -64,8 +64,10 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
     app.state.site = site
     app.state.base = base
     app.state.words = pages.templates(base)
-    app.include_router(api.router, prefix=f"{base}{api.PREFIX}")
-    app.include_router(pages.router, prefix=base, include_in_schema=False)
+    for answering in (api, comparison_api, explanation_api):
+        app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
+    for showing in (pages, comparison_page, explanation_page):
+        app.include_router(showing.router, prefix=base, include_in_schema=False)
     app.mount(f"{base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RunyardError, _refused)
     app.add_exception_handler(RequestValidationError, _refused)

@@ -58,7 +58,7 @@ class Index:
     def get(self, patience_seconds: float) -> tuple[Runs | None, str]:
         """Return the runs, and why they could not be read again; the runs are None before any were read.
 
-        What is older than two seconds is read again: that is waited for a moment, and the first time as long as is said.
+        What is older than two seconds is read again: that is waited for a moment, the first time as long as is said.
 
         Args:
             patience_seconds: how long at most.

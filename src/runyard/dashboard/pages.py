@@ -23,11 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runyard.dashboard.selecting import Choice
+    from runyard.history import LoggedRun
 
 router = APIRouter()
 PAGE = 50
 _COLUMNS = 6
 _MOST_COLUMNS = 40
+# Of a run's evaluation, by the names of their tables.
+_FIGURES = {
+    "roc_curve": "ROC curve",
+    "confusion_matrix": "Confusion matrix",
+    "pr_curve": "Precision and recall",
+    "calibration": "Calibration",
+    "cross_validation": "Cross-validation",
+    "permutation_importance": "Permutation importance",
+    "feature_importance": "The model's own importance",
+}
 
 
 def templates(base: str) -> Environment:
@@ -39,7 +50,11 @@ def templates(base: str) -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"base": base, "link": lambda path, **query: link(f"{base}{path}", query), "asset": _assets(base)}
+    environment.globals |= {
+        "base": base,
+        "link": lambda path, **query: link(f"{base}{path}", query),
+        "asset": _assets(base),
+    }
     environment.filters |= {
         "shown": words.shown,
         "moment": words.moment,
@@ -175,13 +190,25 @@ def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
         run=found,
         files=files,
         unread=unread,
-        tables=names_of_tables(files),
+        figures=_figures(request.app.state.base, found, names_of_tables(files)),
         parent=parent,
         children=[each for each in view.runs.by_experiment.get(found.experiment, []) if each.parent_id == found.id],
         tags=_people_tags(found.tags),
     )
 
 
+def _figures(base: str, run: LoggedRun, tables: Sequence[str]) -> list[tuple[str, str]]:
+    """Return addresses and titles of the figures that there are of a run."""
+    shown = {"cross_validation": "folds"}
+    return [
+        (link(f"{base}{api.PREFIX}/compare/figures/{shown.get(table, table)}", {"run": run.id}), title)
+        for table, title in _FIGURES.items()
+        if table in tables
+    ]
+
+
 def _people_tags(tags: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """Return tags that people read: of MLflow's own, what it writes for its own pages is left out."""
-    return sorted((name, value) for name, value in tags.items() if not name.startswith(("mlflow.log-model", "mlflow.runName")))
+    return sorted(
+        (name, value) for name, value in tags.items() if not name.startswith(("mlflow.log-model", "mlflow.runName"))
+    )

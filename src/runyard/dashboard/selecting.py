@@ -103,7 +103,9 @@ def parameters(runs: Sequence[LoggedRun]) -> tuple[tuple[str, ...], int]:
                 varying.add(name)
     varying |= {name for name, count in counts.items() if count < len(runs)}
     names = _commonest(counts)
-    return (*(name for name in names if name in varying), *(name for name in names if name not in varying)), len(varying)
+    return (*(name for name in names if name in varying), *(name for name in names if name not in varying)), len(
+        varying
+    )
 
 
 def _commonest(counts: Counter[str]) -> list[str]:

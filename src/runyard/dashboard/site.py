@@ -14,7 +14,7 @@ from runyard.dashboard.index import Index
 from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
 from runyard.dashboard.runs import Runs
 from runyard.errors import TrackingUnavailable
-from runyard.history import History
+from runyard.history import History, NoSuchRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,18 @@ class Site:
 
         """
         return self.reads.one(lambda: self.history.find(run_id))
+
+    def find(self, run_id: str) -> LoggedRun | None:
+        """Read a run that may not be there: None where it is not.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        try:
+            return self.run(run_id)
+        except NoSuchRun:
+            return None
 
     def files(self, run: LoggedRun) -> list[str]:
         """Return the paths of a run's artifacts.

@@ -24,7 +24,7 @@ def shown(value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == int(value) and abs(value) < _LARGEST_PLAIN:
         return f"{value:.0f}"
     if _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:

@@ -12,7 +12,7 @@ window.addEventListener("pageshow", () => {
 });
 
 // A choice is a decision: it is shown at once.
-for (const field of document.querySelectorAll("form.filters select, form.filters [type=checkbox]")) {
+for (const field of document.querySelectorAll(".filters select, .filters [type=checkbox]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
 
