@@ -16,7 +16,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
-from runyard.dashboard import api, comparison_api, comparison_page, explanation_api, explanation_page, pages
+from runyard.dashboard import (
+    api,
+    comparison_api,
+    comparison_page,
+    explanation_api,
+    explanation_page,
+    fairness,
+    models,
+    pages,
+)
 from runyard.dashboard.headers import Headers
 from runyard.dashboard.site import Site
 from runyard.errors import RunyardError, TrackingUnavailable
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 # Whoever can make a browser believe that another name is this machine could read everything otherwise.
 LOCAL_HOSTS = ("localhost", "*.localhost", "127.0.0.1")
-_NOT_THERE = (NoSuchRun, NoSuchExperiment)
+_NOT_THERE = (NoSuchRun, NoSuchExperiment, models.NoSuchModel)
 
 
 def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) -> FastAPI:
@@ -64,10 +73,10 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
     app.state.site = site
     app.state.base = base
     app.state.words = pages.templates(base)
-    for answering in (api, comparison_api, explanation_api):
+    for answering in (api, comparison_api, explanation_api, fairness, models):
         app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
-    for showing in (pages, comparison_page, explanation_page):
-        app.include_router(showing.router, prefix=base, include_in_schema=False)
+    for showing in (pages.router, comparison_page.router, explanation_page.router, fairness.pages, models.pages):
+        app.include_router(showing, prefix=base, include_in_schema=False)
     app.mount(f"{base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RunyardError, _refused)
     app.add_exception_handler(RequestValidationError, _refused)

@@ -50,6 +50,7 @@ class Site:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
         # Who looks asks again.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        self.address = uri
         self.history = History(uri)
         self.reads = Reads(uri)
         self.artifacts = Artifacts(self.history, self.reads)
