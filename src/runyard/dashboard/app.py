@@ -25,6 +25,7 @@ from runyard.dashboard import (
     fairness,
     models,
     pages,
+    trust,
 )
 from runyard.dashboard.headers import Headers
 from runyard.dashboard.site import Site
@@ -73,9 +74,16 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
     app.state.site = site
     app.state.base = base
     app.state.words = pages.templates(base)
-    for answering in (api, comparison_api, explanation_api, fairness, models):
+    for answering in (api, comparison_api, explanation_api, fairness, models, trust):
         app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
-    for showing in (pages.router, comparison_page.router, explanation_page.router, fairness.pages, models.pages):
+    for showing in (
+        pages.router,
+        comparison_page.router,
+        explanation_page.router,
+        fairness.pages,
+        models.pages,
+        trust.pages,
+    ):
         app.include_router(showing, prefix=base, include_in_schema=False)
     app.mount(f"{base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RunyardError, _refused)

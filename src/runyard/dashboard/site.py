@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runyard.api.addresses import without_logins
 from runyard.dashboard.artifacts import Artifacts
+from runyard.dashboard.auditing import Auditor
 from runyard.dashboard.index import Index
 from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
 from runyard.dashboard.runs import Runs
@@ -55,6 +56,7 @@ class Site:
         self.reads = Reads(uri)
         self.artifacts = Artifacts(self.history, self.reads)
         self.index = Index(self.history)
+        self.auditor = Auditor(self.history)
         self.uri = without_logins(uri)
         self._names: Mapping[str, str] | None = None
         self._asked_at = float("-inf")
@@ -113,6 +115,7 @@ class Site:
     def close(self) -> None:
         """End what goes on in the background."""
         self.index.close()
+        self.auditor.close()
         self.reads.close()
 
     def _ask(self) -> None:
