@@ -1,13 +1,16 @@
 """What lists and comparisons show, decided without a server: tables, and whatever hypothesis thinks of."""
 
+import hashlib
 import math
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard import dashboard
 from runyard.api.direction import Direction
 from runyard.api.records import RunStatus
 from runyard.dashboard import noise
@@ -197,3 +200,11 @@ def test_curves_are_thinned_to_what_can_be_seen(length: int) -> None:
 def test_a_spreadsheet_runs_nothing(cell: Any, written: str) -> None:
     figure = Figure(name="f", title="", says="", kind=Kind.LINES, columns=[Column(name="c", title="")], rows=[[cell]])
     assert figure.csv() == f"c\n{written}\n" if written else '""\n'
+
+
+def test_the_library_of_charts_is_the_one_that_was_published() -> None:
+    # dist/echarts.esm.min.mjs of the npm package echarts 6.1.0, whose licence is beside it.
+    vendor = Path(dashboard.__file__).parent / "static" / "vendor"
+    digest = hashlib.sha256((vendor / "echarts.js").read_bytes()).hexdigest()
+    assert digest == "28515f26aa57f87eb1e4ed4eb446927eaf329b5f5e02b4bfd4b0264fea40d1da"
+    assert "Apache License" in (vendor / "echarts.LICENSE").read_text()
