@@ -181,6 +181,8 @@ def test_it_is_wherever_it_is_told(logged: Past) -> None:
         assert 'href="/runs/runs/' in page.text
         assert 'src="/runs/static/app.js?v=' in page.text
         assert below.get("/static/app.js").status == 200
+        # People leave out the slash; whoever stands before it may have called it by another name.
+        assert "<h1>Experiments</h1>" in below.get("").text
 
 
 def test_no_request_that_the_document_allows_or_not_is_an_error_of_the_server(site: Dashboard) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -69,6 +69,8 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
         # Their pages would load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        # Its addresses would have the host and the scheme that a proxy called it by.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.site = site
@@ -85,6 +87,8 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
         trust.pages,
     ):
         app.include_router(showing, prefix=base, include_in_schema=False)
+    if base:
+        app.add_api_route(base, lambda: RedirectResponse(f"{base}/"), include_in_schema=False)
     app.mount(f"{base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RunyardError, _refused)
     app.add_exception_handler(RequestValidationError, _refused)
