@@ -86,14 +86,13 @@ TheQuestion: TypeAlias = Annotated[Question, Depends(question)]
 def asked(site: Site, view: View, run_ids: list[str], experiments: list[str]) -> tuple[list[LoggedRun], list[str]]:
     """Return the runs that are asked for, and the IDs of those that are not there."""
     found = {run.id: run for name in experiments for run in view.runs.by_experiment.get(name, [])}
-    missing = []
-    for run_id in run_ids:
-        run = view.runs.by_id.get(run_id) or site.find(run_id)
-        if run is None:
-            missing.append(run_id)
-        else:
-            found[run.id] = run
-    return list(found.values()), missing
+    known = view.runs.by_id
+    found |= {run_id: known[run_id] for run_id in run_ids if run_id in known}
+    # Older than what is kept in memory, or deleted.
+    others = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in known]
+    if others and not view.is_silent:
+        found |= {run.id: run for run in site.find(others) if run}
+    return list(found.values()), [run_id for run_id in others if run_id not in found]
 
 
 @router.get("")

@@ -57,7 +57,7 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
 ) -> HTMLResponse:
     """Show what a model looks at, and why it says what it says of a row."""
-    view = site.look()
+    view = site.look_and_ask()
     try:
         run, found = read(site, run_id)
     except (NotExplained, EvaluationImpossible, UnreadableArtifact) as refusal:

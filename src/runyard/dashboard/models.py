@@ -140,12 +140,12 @@ def model(site: TheSite, name: Name) -> ModelInFull:
 @pages.get("/models")
 def models_page(request: Request, site: TheSite) -> HTMLResponse:
     """Show all registered models."""
-    view = site.look()
+    view = site.look_and_ask()
     return page(request, "models.html", state=api.state(view), models=every(site), runs=view.runs.by_id)
 
 
 @pages.get("/model")
 def model_page(request: Request, site: TheSite, name: Name) -> HTMLResponse:
     """Show a registered model."""
-    view = site.look()
+    view = site.look_and_ask()
     return page(request, "model.html", state=api.state(view), model=one(site, name), runs=view.runs.by_id)

@@ -174,7 +174,7 @@ def _query(choice: Choice, columns: Sequence[str] | None) -> dict[str, object]:
 @router.get("/runs/{run_id}")
 def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
     """Show a run."""
-    view = site.look()
+    view = site.look_and_ask()
     found = site.run(run_id)
     unread = ""
     files: list[str] = []

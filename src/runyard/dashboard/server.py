@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GRACE_SECONDS = 3
+_ANY = ("0.0.0.0", "::")  # noqa: S104 what is given, not what is listened at
 
 
 class PortTaken(RunyardError):
@@ -38,7 +39,8 @@ def serve(uri: str, host: str, port: int, base: str = "", allowed: Sequence[str]
         TrackingUnavailable: MLflow cannot be opened.
 
     """
-    app = application(uri, base, [*LOCAL_HOSTS, *allowed])
+    named = [] if host in _ANY else [host]
+    app = application(uri, base, [*LOCAL_HOSTS, *named, *allowed])
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runyard.api.addresses import without_logins
@@ -18,11 +19,13 @@ from runyard.errors import TrackingUnavailable
 from runyard.history import History, NoSuchRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runyard.history import LoggedRun
 
 _FRESH_SECONDS = 2.0
+# One that does not answer is asked again sooner: who looks wants to know that it is back.
+_SILENT_SECONDS = 0.5
 # A page that waits is told after 1.5 s; what hangs may hold a thread for as long as this.
 _REQUEST_SECONDS = "10"
 
@@ -35,12 +38,14 @@ class View:
         experiments: names by ID.
         runs: those that were read.
         problem: why what is shown may be old; empty where it is not.
+        is_silent: whether MLflow does not answer just now: nothing need be asked of it for this page.
 
     """
 
     experiments: Mapping[str, str]
     runs: Runs
     problem: str = ""
+    is_silent: bool = False
 
 
 class Site:
@@ -59,6 +64,7 @@ class Site:
         self.auditor = Auditor(self.history)
         self.uri = without_logins(uri)
         self._names: Mapping[str, str] | None = None
+        self._silence = ""
         self._asked_at = float("-inf")
         self._asking = threading.Lock()
 
@@ -70,16 +76,25 @@ class Site:
 
         """
         until = time.monotonic() + PATIENCE_SECONDS
-        problem = ""
-        try:
-            self._ask()
-        except TrackingUnavailable as error:
-            problem = str(error)
+        problem = self._ask()
+        is_silent = bool(problem)
         runs, trouble = self.index.get(0 if problem else max(until - time.monotonic(), 0.1))
         problem = problem or trouble
         if runs is None or self._names is None:
             raise TrackingUnavailable(problem or f"MLflow at {self.uri} has not answered for {PATIENCE_SECONDS:g} s")
-        return View(self._names, runs, problem)
+        return View(self._names, runs, problem, is_silent)
+
+    def look_and_ask(self) -> View:
+        """Return what there is to see, for who has more to ask of MLflow.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        view = self.look()
+        if view.is_silent:
+            raise TrackingUnavailable(view.problem)
+        return view
 
     def run(self, run_id: str) -> LoggedRun:
         """Read a run in full.
@@ -91,17 +106,21 @@ class Site:
         """
         return self.reads.one(lambda: self.history.find(run_id))
 
-    def find(self, run_id: str) -> LoggedRun | None:
-        """Read a run that may not be there: None where it is not.
+    def find(self, run_ids: Sequence[str]) -> list[LoggedRun | None]:
+        """Read runs that may not be there: None for each that is not.
 
         Raises:
             TrackingUnavailable: MLflow does not answer.
 
         """
-        try:
-            return self.run(run_id)
-        except NoSuchRun:
-            return None
+
+        def found(run_id: str) -> LoggedRun | None:
+            try:
+                return self.history.find(run_id)
+            except NoSuchRun:
+                return None
+
+        return self.reads.all([partial(found, run_id) for run_id in run_ids])
 
     def files(self, run: LoggedRun) -> list[str]:
         """Return the paths of a run's artifacts.
@@ -118,12 +137,16 @@ class Site:
         self.auditor.close()
         self.reads.close()
 
-    def _ask(self) -> None:
-        """Read the names of the experiments, unless that was done just now: this is also how a silence is noticed."""
-        if time.monotonic() - self._asked_at < _FRESH_SECONDS:
-            return
+    def _ask(self) -> str:
+        """Read the names of the experiments, unless that was done just now, and say why they cannot be read.
+
+        This is also how a silence is noticed: once for all who wait.
+        """
         with self._asking:
-            if time.monotonic() - self._asked_at < _FRESH_SECONDS:
-                return
-            self._names = self.reads.one(self.history.experiments)
-            self._asked_at = time.monotonic()
+            if time.monotonic() - self._asked_at > (_SILENT_SECONDS if self._silence else _FRESH_SECONDS):
+                try:
+                    self._names, self._silence = self.reads.one(self.history.experiments), ""
+                except TrackingUnavailable as error:
+                    self._silence = str(error)
+                self._asked_at = time.monotonic()
+            return self._silence
