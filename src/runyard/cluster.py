@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runyard.api.model import JsonObject, as_object
+from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, TRAINING_CONTAINER, VERSION, TrainingRun
 from runyard.errors import RunyardError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # How long the API server keeps a watch open before it is begun anew.
 _WATCH_SECONDS = 240
 _CONNECT_SECONDS = 10
+_PAGE = 250
 _READ_SECONDS = 30
 # How long a log that is followed may say nothing before it is asked for anew: a connection may die unheard.
 _SILENCE_SECONDS = 60
@@ -197,6 +198,28 @@ class Cluster:
                 GROUP, VERSION, self.namespace, PLURAL, name, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
             )
         return TrainingRun.model_validate(found)
+
+    def every(self, *, everywhere: bool = False, at_most: int = 1_000) -> list[TrainingRun]:
+        """Return the TrainingRuns of the namespace, or of all, the newest first.
+
+        Raises:
+            Forbidden: one may not list them.
+            NotThere: the cluster has no TrainingRuns: Runyard is not installed there.
+            ClusterUnavailable: the API server does not answer.
+
+        """
+        where = "" if everywhere else f"/namespaces/{self.namespace}"
+        found: list[JsonObject] = []
+        query: dict[str, str | int] = {"limit": _PAGE}
+        while len(found) < at_most:
+            page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", **query)
+            found += map(as_object, as_list(page.get("items")))
+            token = as_object(page.get("metadata")).get("continue")
+            if not token:
+                break
+            query["continue"] = str(token)
+        found.sort(key=lambda each: str(as_object(each.get("metadata")).get("creationTimestamp")), reverse=True)
+        return [TrainingRun.model_validate(each) for each in found[:at_most]]
 
     def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.

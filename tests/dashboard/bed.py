@@ -78,10 +78,10 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(tracking_uri: str, *flags: str) -> Iterator[Dashboard]:
-    """Start `runyard dashboard`, which says where it is."""
+def dashboard(tracking_uri: str, *flags: str, **variables: str) -> Iterator[Dashboard]:
+    """Start `runyard dashboard`, with variables of its own; it says where it is."""
     command = [str(Path(sys.executable).parent / "runyard"), "dashboard", "--port=0", f"--tracking-uri={tracking_uri}"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | variables
     with subprocess.Popen(
         [*command, *flags], stdout=subprocess.PIPE, stderr=None, text=True, env=environment
     ) as process:
@@ -118,12 +118,13 @@ class Past:
 
 def past(server: MlflowRest) -> Past:
     """Train and log."""
+    client = MlflowClient(server.url)
+    # Who trains side by side would make it twice.
+    heart = client.create_experiment("heart")
     trainings = [_train(server.url, "logistic"), _train(server.url, "forest", "--n-estimators=20")]
     for training in trainings:
         said, _ = training.communicate(timeout=600)
         assert training.returncode == 0, said
-    client = MlflowClient(server.url)
-    heart = client.get_experiment_by_name("heart").experiment_id
     ids = {run.info.run_name: run.info.run_id for run in client.search_runs([heart])}
     curves = client.create_experiment("curves")
     slow, quick = (_course(client, curves, name, rate) for name, rate in (("slow", 0.02), ("quick", 0.2)))

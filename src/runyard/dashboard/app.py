@@ -25,6 +25,7 @@ from runyard.dashboard import (
     fairness,
     models,
     pages,
+    trainings_pages,
     trust,
 )
 from runyard.dashboard.headers import Headers
@@ -37,25 +38,36 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from runyard.dashboard.trainings import Trainings
+
 STATIC = Path(__file__).parent / "static"
 # Whoever can make a browser believe that another name is this machine could read everything otherwise.
 LOCAL_HOSTS = ("localhost", "*.localhost", "127.0.0.1")
-_NOT_THERE = (NoSuchRun, NoSuchExperiment, models.NoSuchModel)
+_NOT_THERE = (
+    NoSuchRun,
+    NoSuchExperiment,
+    models.NoSuchModel,
+    trainings_pages.NoSuchTraining,
+    trainings_pages.NoCluster,
+)
 
 
-def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) -> FastAPI:
+def application(
+    uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS, trainings: Trainings | None = None
+) -> FastAPI:
     """Make the application.
 
     Args:
         uri: where MLflow is: a server or a database.
         base: the path below which it is, such as /runs; empty: the root.
         hosts: the names under which it may be called; *.example.org is all below one.
+        trainings: of a cluster; None: none is looked at.
 
     Raises:
         TrackingUnavailable: MLflow cannot be opened.
 
     """
-    site = Site(uri)
+    site = Site(uri, trainings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,8 +87,9 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
     )
     app.state.site = site
     app.state.base = base
+    app.state.listening = set()
     app.state.words = pages.templates(base)
-    for answering in (api, comparison_api, explanation_api, fairness, models, trust):
+    for answering in (api, comparison_api, explanation_api, fairness, models, trust, trainings_pages):
         app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
     for showing in (
         pages.router,
@@ -85,6 +98,7 @@ def application(uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) ->
         fairness.pages,
         models.pages,
         trust.pages,
+        trainings_pages.pages,
     ):
         app.include_router(showing, prefix=base, include_in_schema=False)
     if base:
@@ -109,7 +123,7 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _said(error: Exception) -> tuple[int, str]:
     match error:
-        case TrackingUnavailable():
+        case TrackingUnavailable() | trainings_pages.TooMany():
             return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
         case RunyardError():
             found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY

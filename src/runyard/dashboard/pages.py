@@ -94,7 +94,10 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **values:
     """Write a page."""
     environment: Environment = request.app.state.words
     site = request.app.state.site
-    return HTMLResponse(environment.get_template(template).render(mlflow=site.uri, **values), status)
+    return HTMLResponse(
+        environment.get_template(template).render(mlflow=site.uri, trainings=site.trainings is not None, **values),
+        status,
+    )
 
 
 def error(request: Request, status: int, says: str) -> HTMLResponse:

@@ -1,4 +1,4 @@
-"""Reading MLflow for somebody who waits: answered by a deadline, in threads of which there are only so many."""
+"""Reading for somebody who waits: answered by a deadline, in threads of which there are only so many."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from typing import TYPE_CHECKING, TypeVar
 
-from runyard.api.addresses import without_logins
-from runyard.errors import TrackingUnavailable
+from runyard.errors import RunyardError, TrackingUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,27 +20,35 @@ T = TypeVar("T")
 
 
 class Reads:
-    """Reads of one MLflow. A read that hangs keeps its thread until MLflow's client gives up, and nobody waiting."""
+    """Reads of one server. A read that hangs keeps its thread until the client gives up, and nobody waiting."""
 
-    def __init__(self, uri: str, patience_seconds: float = PATIENCE_SECONDS, at_once: int = _AT_ONCE) -> None:
+    def __init__(
+        self,
+        whom: str,
+        patience_seconds: float = PATIENCE_SECONDS,
+        at_once: int = _AT_ONCE,
+        silence: type[RunyardError] = TrackingUnavailable,
+    ) -> None:
         """Make ready.
 
         Args:
-            uri: where MLflow is, for messages.
+            whom: who is asked, for messages.
             patience_seconds: how long is waited.
             at_once: how many reads may be under way; further ones wait for their turn, by the same deadline.
+            silence: what is raised where there is no answer by the deadline.
 
         """
-        self._uri = without_logins(uri)
+        self._whom = whom
+        self._kind = silence
         self._patience_seconds = patience_seconds
-        self._pool = ThreadPoolExecutor(at_once, "mlflow")
+        self._pool = ThreadPoolExecutor(at_once, "reads")
         self._free = threading.Semaphore(at_once)
 
     def one(self, read: Callable[[], T]) -> T:
         """Return what a read returns.
 
         Raises:
-            TrackingUnavailable: it does not by the deadline.
+            RunyardError: it does not by the deadline: a `TrackingUnavailable`, unless told otherwise.
 
         """
         return self.all([read])[0]
@@ -50,7 +57,7 @@ class Reads:
         """Return what several reads return, which are done side by side, by one deadline.
 
         Raises:
-            TrackingUnavailable: one does not by the deadline.
+            RunyardError: one does not by the deadline.
 
         """
         until = time.monotonic() + self._patience_seconds
@@ -70,8 +77,8 @@ class Reads:
         begun.add_done_callback(lambda _: self._free.release())
         return begun
 
-    def _silence(self) -> TrackingUnavailable:
-        return TrackingUnavailable(f"MLflow at {self._uri} has not answered for {self._patience_seconds:g} s")
+    def _silence(self) -> RunyardError:
+        return self._kind(f"{self._whom} has not answered for {self._patience_seconds:g} s")
 
     def close(self) -> None:
         """Begin nothing more."""

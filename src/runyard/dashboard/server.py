@@ -14,6 +14,8 @@ from runyard.errors import RunyardError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runyard.dashboard.trainings import Trainings
+
 _GRACE_SECONDS = 3
 _ANY = ("0.0.0.0", "::")  # noqa: S104 what is given, not what is listened at
 
@@ -24,7 +26,14 @@ class PortTaken(RunyardError):
     exit_code = 2
 
 
-def serve(uri: str, host: str, port: int, base: str = "", allowed: Sequence[str] = ()) -> None:
+def serve(
+    uri: str,
+    host: str,
+    port: int,
+    base: str = "",
+    allowed: Sequence[str] = (),
+    trainings: Trainings | None = None,
+) -> None:
     """Serve until the process is told to end.
 
     Args:
@@ -33,6 +42,7 @@ def serve(uri: str, host: str, port: int, base: str = "", allowed: Sequence[str]
         port: the port; 0: any that is free.
         base: the path below which it is.
         allowed: names, besides this machine's, under which it may be called.
+        trainings: of a cluster; None: none is looked at.
 
     Raises:
         PortTaken: it cannot listen there.
@@ -40,7 +50,7 @@ def serve(uri: str, host: str, port: int, base: str = "", allowed: Sequence[str]
 
     """
     named = [] if host in _ANY else [host]
-    app = application(uri, base, [*LOCAL_HOSTS, *named, *allowed])
+    app = application(uri, base, [*LOCAL_HOSTS, *named, *allowed], trainings)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

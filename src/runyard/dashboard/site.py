@@ -21,6 +21,7 @@ from runyard.history import History, NoSuchRun
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runyard.dashboard.trainings import Trainings
     from runyard.history import LoggedRun
 
 _FRESH_SECONDS = 2.0
@@ -51,14 +52,21 @@ class View:
 class Site:
     """One MLflow, for all who look at it."""
 
-    def __init__(self, uri: str) -> None:
-        """Open it; nothing is asked of MLflow yet."""
+    def __init__(self, uri: str, trainings: Trainings | None = None) -> None:
+        """Open it; nothing is asked of MLflow yet.
+
+        Args:
+            uri: where MLflow is.
+            trainings: of a cluster; None: none is looked at.
+
+        """
+        self.trainings = trainings
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
         # Who looks asks again.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         self.address = uri
         self.history = History(uri)
-        self.reads = Reads(uri)
+        self.reads = Reads(f"MLflow at {without_logins(uri)}")
         self.artifacts = Artifacts(self.history, self.reads)
         self.index = Index(self.history)
         self.auditor = Auditor(self.history)
@@ -135,6 +143,8 @@ class Site:
         """End what goes on in the background."""
         self.index.close()
         self.auditor.close()
+        if self.trainings:
+            self.trainings.close()
         self.reads.close()
 
     def _ask(self) -> str:

@@ -28,6 +28,22 @@ for (const button of document.querySelectorAll("button[data-needs]")) {
   window.addEventListener("pageshow", count);
 }
 
+// A part of a page that stays as the cluster is: whatever changes there, the part is fetched anew.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const heard = new EventSource(live.dataset.live);
+  let shown;
+  heard.addEventListener("changed", async ({ data }) => {
+    const before = shown;
+    shown = data;
+    if (before === undefined || document.getSelection().type === "Range") return;
+    const answer = await fetch(location.href);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.getElementById("live").replaceChildren(...page.getElementById("live").childNodes);
+  });
+}
+
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 // What could not be shown is asked for again, as long as somebody looks.
