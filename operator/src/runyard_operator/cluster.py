@@ -33,7 +33,6 @@ REQUEST_SECONDS = 30.0
 _READ_BYTES = 1 << 16
 _LINE_BYTES, _MORE_LINES, _MOST_LINES = 64, 4, 1 << 18
 _PAGE = 500
-_PLURALS = {KIND: PLURAL, SWEEP: SWEEPS}
 Resource: TypeAlias = TrainingRun | TrainingSweep
 # What a kubelet answers, as if it were the log, where it has just removed the file.
 _NO_LOG = (b'failed to try resolving symlinks in path "/var/log/pods/', b"unable to retrieve container logs for ")
@@ -185,7 +184,8 @@ class Cluster:
         given = resource.metadata
         metadata: JsonObject = {"uid": given.uid, "resourceVersion": given.resource_version}
         patch: JsonObject = {"metadata": metadata, "status": status_patch(resource.status, status)}
-        return await self._patch(f"{_path(given.namespace, _PLURALS[resource.kind], given.name)}/status", patch)
+        plural = SWEEPS if isinstance(resource, TrainingSweep) else PLURAL
+        return await self._patch(f"{_path(given.namespace, plural, given.name)}/status", patch)
 
     async def log_tail(self, namespace: str, pod: str, container: str, limit_bytes: int) -> bytes | None:
         """Read the last bytes of a container's log; None where the kubelet has no log of it.
@@ -257,7 +257,7 @@ class Cluster:
             "type": event.kind,
             "regarding": {
                 "apiVersion": API_VERSION,
-                "kind": resource.kind,
+                "kind": SWEEP if isinstance(resource, TrainingSweep) else KIND,
                 "name": resource.metadata.name,
                 "namespace": namespace,
                 "uid": resource.metadata.uid,
