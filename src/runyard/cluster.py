@@ -11,6 +11,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, TRAINING_CONTAINER, VERSION, TrainingRun
@@ -210,14 +211,15 @@ class Cluster:
         """
         where = "" if everywhere else f"/namespaces/{self.namespace}"
         found: list[JsonObject] = []
-        query: dict[str, str | int] = {"limit": _PAGE}
+        path = f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}?limit={_PAGE}"
+        further = ""
         while len(found) < at_most:
-            page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", **query)
+            page = self.call("GET", f"{path}{further}")
             found += map(as_object, as_list(page.get("items")))
             token = as_object(page.get("metadata")).get("continue")
             if not token:
                 break
-            query["continue"] = str(token)
+            further = f"&continue={quote(str(token))}"
         found.sort(key=lambda each: str(as_object(each.get("metadata")).get("creationTimestamp")), reverse=True)
         return [TrainingRun.model_validate(each) for each in found[:at_most]]
 
