@@ -22,6 +22,8 @@ WEEKS = 12
 # How long one is good for, and how many are kept.
 _FRESH_SECONDS = 300.0
 _MOST_KEPT = 8
+# When one that came to nothing is tried again.
+_AGAIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +144,16 @@ class Auditor:
             weeks = by_week(evidence, subject.experiment, now)
         except RunyardError as error:
             log.warning("%s", error)
-            self._note(subject, is_going_on=False, problem=str(error), ended_at=time.monotonic() - _FRESH_SECONDS + 5)
+            self._give_up(subject, str(error))
+        except Exception as error:  # whatever it is, who waits must not wait for ever
+            log.exception("the audit came to nothing")
+            self._give_up(subject, f"the audit came to nothing: {type(error).__name__}")
         else:
             self._note(subject, report=report, weeks=weeks, is_going_on=False, problem="", ended_at=time.monotonic())
+
+    def _give_up(self, subject: Subject, problem: str) -> None:
+        again_at = time.monotonic() - _FRESH_SECONDS + _AGAIN_SECONDS
+        self._note(subject, is_going_on=False, problem=problem, ended_at=again_at)
 
     def _note(self, subject: Subject, **changes: object) -> None:
         with self._lock:

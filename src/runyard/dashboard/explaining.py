@@ -148,7 +148,8 @@ def waterfall(found: Explanation, output: int, row: int, *, as_force: bool = Fal
     for name, given, value in reversed(pieces):
         rows.append([name, given, number(value), number(at), number(at + value)])
         at += value
-    titles = {"feature": "feature", "value": "value", "shap": "SHAP value", "from": "from", "to": "to"}
+    ends = {"from": f"{found.unit} before", "to": f"{found.unit} after"}
+    titles = {"feature": "feature", "value": "value", "shap": "SHAP value", **ends}
     return Figure(
         name="shap_force" if as_force else "shap_waterfall",
         title=f"{'What pulls' if as_force else 'Why'}: row {found.rows[row]}",

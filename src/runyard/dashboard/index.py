@@ -93,6 +93,9 @@ class Index:
             except RunyardError as error:
                 problem = str(error)
                 log.warning("%s", error)
+            except Exception as error:  # whatever it is, who looks must not take old runs for new ones
+                problem = f"the runs could not be read: {type(error).__name__}"
+                log.exception("the runs could not be read")
             with self._changed:
                 self._problem = problem
                 self._rounds += 1

@@ -183,7 +183,7 @@ function axis(name, more = {}) {
     nameGap: 30,
     scale: true,
     nameTextStyle: { color: style("--quiet"), fontSize: 12 },
-    axisLine: { lineStyle: { color: style("--line-strong") } },
+    axisLine: { onZero: false, lineStyle: { color: style("--line-strong") } },
     axisLabel: { color: style("--quiet"), fontSize: 11, hideOverlap: true, formatter: number },
     splitLine: { lineStyle: { color: style("--line") } },
     ...more,
@@ -423,7 +423,7 @@ Object.assign(KINDS, {
     ];
     return {
       tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
-      grid: { ...MARGIN, top: 10, bottom: 34 },
+      grid: { ...MARGIN, top: 28, bottom: 34 },
       xAxis: across("what the model says is where both meet"),
       yAxis: { ...axis(""), type: "category", data: [""], show: false },
       series: [
@@ -466,7 +466,7 @@ function block(params, api, words, height) {
     type: "group",
     children: [
       { type: "rect", shape: { x: Math.min(left, right), y: y - height / 2, width, height, r: 2 }, style: { fill: colour, stroke: style("--card"), lineWidth: 1 } },
-      { type: "text", style: { text: fits || height < 30 ? short(words, 24) : "", x: fits ? (left + right) / 2 : Math.max(left, right) + 4, y, align: fits ? "center" : "left", verticalAlign: "middle", fontSize: 11, fill: fits ? style("--card") : style("--ink") } },
+      { type: "text", style: { text: fits || height < 30 ? short(words, 24) : "", x: fits ? (left + right) / 2 : Math.max(left, right) + 4, y, align: fits ? "center" : "left", verticalAlign: "middle", fontSize: 11, fontFamily: style("--font"), fill: fits ? style("--card") : style("--ink") } },
     ],
   };
 }
