@@ -91,11 +91,20 @@ def test_an_address_without_a_port_has_its_schemes(endpoint: str, port: int) -> 
     assert ([], {("TCP", port)}) in outward(render(settings=settings), "mlflow")
 
 
-@pytest.mark.parametrize(("name", "port"), [("postgres", 5432), ("minio", 9000)])
-def test_only_mlflow_may_call_the_stores(name: str, port: int, default: Rendered) -> None:
+@pytest.mark.parametrize(
+    ("name", "port", "callers"), [("postgres", 5432, ["mlflow", "operator"]), ("minio", 9000, ["mlflow"])]
+)
+def test_only_mlflow_and_what_asks_optuna_may_call_the_stores(
+    name: str, port: int, callers: list[str], default: Rendered
+) -> None:
     [rule] = policy(default, name)["ingress"]
-    assert [component(peer) for peer in rule["from"]] == ["mlflow"]
+    assert [component(peer) for peer in rule["from"]] == callers
     assert ports(rule) == {("TCP", port)}
+
+
+def test_without_optuna_the_operator_may_not_call_the_database() -> None:
+    [rule] = policy(render(settings=["operator.sweeps.optuna.enabled=false"]), "postgres")["ingress"]
+    assert [component(peer) for peer in rule["from"]] == ["mlflow"]
 
 
 def test_nobody_may_call_who_makes_secrets(default: Rendered) -> None:

@@ -411,7 +411,7 @@ def test_what_an_install_brings_is_missing_old_or_half_there(doctor: Doctor, clu
     assert (code, wrongs(found)) == (1, {"definition": says})
 
     cluster.kubectl("delete", "crd", DEFINITION)
-    gone = ("get", "--raw", "/apis/runyard.dev/v1alpha1")
+    gone = ("get", "--raw", "/apis/runyard.dev/v1alpha1/trainingruns")
     wait_for("it is served no more", lambda: cluster.server.kubectl(*gone).returncode != 0)
     code, found = doctor("--cluster")
     assert (code, wrongs(found)) == (1, {"definition": "the definition of TrainingRuns is not installed"})

@@ -112,9 +112,7 @@ def expanding(form: str) -> bytes:
             "{file} holds 2 objects: give a file with one",
             id="two documents",
         ),
-        pytest.param(
-            b"# one\n---\n# another\n", "{file} holds 0 objects: give a file with one TrainingRun", id="comments"
-        ),
+        pytest.param(b"# one\n---\n# another\n", "{file} holds 0 objects: give a file with one", id="comments"),
         pytest.param(b"a: [", "{file} is not YAML: line 1: while parsing a flow node", id="not YAML"),
         pytest.param(
             b"a:\n\t- x",

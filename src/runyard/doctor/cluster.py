@@ -95,7 +95,7 @@ def observe_platform(opened: Cluster, context: str, release: str, tracking_uri: 
         context=context,
         version=version,
         release=release,
-        is_served=served if isinstance(served, Unseen) else served is not None,
+        is_served=served if isinstance(served, Unseen) else _has(served, PLURAL),
         definition=lens.object(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}"),
         policies={kind: _is_there(lens, kind) for kind in ("policy", "binding")},
         deployments=deployments,
@@ -153,6 +153,11 @@ def variable(deployment: JsonObject | None, name: str) -> str | None:
 
 def _or_none(found: list[JsonObject] | Unseen | None) -> list[JsonObject] | Unseen:
     return [] if found is None else found
+
+
+def _has(group: JsonObject | None, plural: str) -> bool:
+    """Whether a group that the API server serves has a kind: it has sweeps too."""
+    return plural in [as_object(kind).get("name") for kind in as_list((group or {}).get("resources"))]
 
 
 def _is_there(lens: Lens, kind: str) -> bool | Unseen:

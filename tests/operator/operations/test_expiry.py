@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard_operator import handlers
+from runyard_operator.trainingsweeps import handlers as sweeps
 from tests.operator.actors import Actors
 from tests.operator.operations.process import Operators
 from tests.operator.operations.proxy import proxy_of
@@ -37,7 +38,7 @@ def test_an_outcome_that_came_while_the_watches_expired_is_told(
         proxy.expire(latest_version(actors))
 
         assert_done_once(actors, mlflow, pod)
-        wait_for("each watch was told", lambda: set(proxy.expired) == set(handlers.WATCHED))
+        wait_for("each watch was told", lambda: set(proxy.expired) == {*handlers.WATCHED, *sweeps.WATCHED})
         # What comes after the lists comes by the watches again.
         expired = len(proxy.expired)
         job, pod = start_training(actors, "b")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from runyard_operator import handlers
+from runyard_operator.trainingsweeps import handlers as sweeps
 from tests.operator.actors import Actors
 from tests.operator.operations.process import Operators
 from tests.operator.operations.proxy import proxy_of
@@ -78,7 +79,7 @@ def test_signs_of_life_are_expected_of_all_that_is_watched_and_of_nothing_else(o
         operator.wait_until_leading()
         lines = re.findall(r"runyard_api_requests_total{(.*)}", operator.ask("/metrics")[1])
     watched = [re.findall(r'resource="(.*?)"', line)[0] for line in lines if 'verb="watch"' in line]
-    assert sorted(watched) == sorted(handlers.WATCHED)
+    assert sorted(watched) == sorted((*handlers.WATCHED, *sweeps.WATCHED))
 
 
 def test_names_and_units_are_as_prometheus_has_them(operators: Operators) -> None:
