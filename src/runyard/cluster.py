@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
