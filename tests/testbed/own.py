@@ -12,7 +12,7 @@ from tests.testbed.parts import IMAGES, PROGRAMS, PYTHON, VERSIONS, key
 from tests.testbed.shell import CACHE
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("mlflow", "operator", "runtime", "minio")
+NAMES = ("mlflow", "operator", "runtime", "dashboard", "minio")
 INPUTS_LABEL = "runyard.dev/inputs"
 _SOURCE = re.compile(r"--mount=source=([^,\s]+),")
 _COPY = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
