@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -155,3 +156,12 @@ def test_two_runs_side_by_side(page: Page, logged: Past) -> None:
     for name in ("forest", "logistic"):
         expect(page.locator("figcaption h3", has_text=name).first).to_be_visible()
     assert page.locator("figure[data-src]").count() == 10
+    # What one of them looks at most, in both.
+    of_one_feature = [
+        source
+        for each in page.locator("figure[data-src]").all()
+        if "dependence" in (source := str(each.get_attribute("data-src")))
+    ]
+    assert [parse_qs(urlsplit(source).query)["feature"] for source in of_one_feature] == 2 * [
+        [page.get_by_label("Feature").input_value()]
+    ]

@@ -119,8 +119,20 @@ def test_the_best_has_finished_has_the_metric_and_satisfies_the_condition() -> N
         runs[4].id: "it has no auc",
     }
     assert found.says == "good: auc 0.8, the highest of 1"
-    assert found.winners["auc"] == {runs[2].id}
     assert compare(runs, Question("auc", Direction.LOWEST)).best == runs[0]
+    # What crashed wins by nothing.
+    assert compare(runs, Question("auc")).winners["auc"] == {runs[1].id}
+
+
+def test_who_cannot_be_the_best_keeps_nobody_out() -> None:
+    runs = [run(number, auc=1 - number / 1000, recall=float(number >= 120)) for number in range(150)]
+    found = compare(runs, Question("auc", where="metrics.recall >= 0.9"))
+    assert found.best == runs[120]
+    assert (found.counting, len(found.runs), found.of) == (30, 100, 150)
+    assert found.runs[:30] == runs[120:]
+    assert found.winners["auc"] == {runs[120].id}
+    assert found.says == "run-120: auc 0.88, the highest of 30"
+    assert set(found.left_out) == {each.id for each in runs[:70]}
 
 
 def test_of_many_runs_the_best_are_compared() -> None:

@@ -180,7 +180,10 @@ class Figure(Answer):
     high: Annotated[str, Field(description="the column of a range's upper end")] = ""
     mark: Annotated[str, Field(description="the column that is 1 where something is to be seen at once")] = ""
     diagonal: Annotated[bool, Field(description="whether the line of equal values is drawn")] = False
-    unit_square: Annotated[bool, Field(description="whether both axes go from 0 to 1")] = False
+    x_limits: Annotated[tuple[float, float] | None, Field(description="where that axis ends; none: where rows do")] = (
+        None
+    )
+    y_limits: Annotated[tuple[float, float] | None, Field(description="likewise")] = None
     empty: Annotated[str, Field(description="why there is nothing to draw, and what to do; empty where there is")] = ""
 
     def csv(self) -> str:

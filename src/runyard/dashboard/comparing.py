@@ -55,10 +55,11 @@ class Comparison:
         direction: of that.
         best: the best by it of those that count; None where none does.
         left_out: why the others cannot be the best, by ID.
+        counting: how many of all that were asked for can be the best.
         params: names of parameters, those that are not the same in all first.
         varying: how many of these.
         metrics: names of metrics, the deciding one first.
-        winners: the IDs of the best by each metric.
+        winners: the IDs of the best by each metric, of those that can be the best.
         of: how many runs were asked for.
 
     """
@@ -69,6 +70,7 @@ class Comparison:
     direction: Direction
     best: LoggedRun | None
     left_out: Mapping[str, str]
+    counting: int
     params: Sequence[str]
     varying: int
     metrics: Sequence[str]
@@ -82,11 +84,10 @@ class Comparison:
             return "There are no runs to compare."
         if self.metric is None:
             return "These runs have no metric in common to compare them by."
-        counting = len(self.runs) - len(self.left_out)
         if self.best is None:
-            return f"None of {len(self.runs)} runs can be the best by {self.metric}."
+            return f"None of {self.of} runs can be the best by {self.metric}."
         value = f"{self.best.metrics[self.metric]:.6g}"
-        shown = f"{self.metric} {value}, the {self.direction} of {counting}"
+        shown = f"{self.metric} {value}, the {self.direction} of {self.counting}"
         return f"{self.labels[self.best.id]}: {shown}{'' if self.left_out else ' runs'}"
 
 
@@ -101,11 +102,11 @@ def compare(runs: Sequence[LoggedRun], question: Question) -> Comparison:
     condition = when.read(question.where) if question.where.strip() else None
     metric = question.metric or usual_metric(runs)
     direction = question.direction or direction_of(metric or "")
-    ordered = _best_first(runs, metric, direction)[:MOST_COMPARED]
-    left_out = {run.id: why for run in ordered if (why := _why_not(run, metric, condition))}
-    best = None
-    if metric is not None and len(left_out) < len(ordered):
-        best = ranked([run for run in ordered if run.id not in left_out], metric, direction)[0]
+    # Who cannot be the best must not keep those who can out of the hundred.
+    counting, others = _parted(_best_first(runs, metric, direction), metric, condition)
+    ordered = [*counting, *others][:MOST_COMPARED]
+    left_out = {run.id: _why_not(run, metric, condition) for run in ordered[len(counting) :]}
+    shown = ordered[: len(counting)]
     names = Counter(name for run in ordered for name in run.metrics)
     metrics = sorted(names, key=lambda name: (name != metric, -names[name], "." in name or "/" in name, name))
     params, varying = parameters(ordered)
@@ -114,13 +115,14 @@ def compare(runs: Sequence[LoggedRun], question: Question) -> Comparison:
         labels=labels(ordered),
         metric=metric,
         direction=direction,
-        best=best,
+        best=counting[0] if metric is not None and counting else None,
         left_out=left_out,
+        counting=len(counting),
         params=params,
         varying=varying,
         metrics=metrics,
         winners={
-            name: frozenset(run.id for run in winners(ordered, name, direction if name == metric else None))
+            name: frozenset(run.id for run in winners(shown, name, direction if name == metric else None))
             for name in metrics
         },
         of=len(runs),
@@ -178,6 +180,18 @@ def _best_first(runs: Sequence[LoggedRun], metric: str | None, direction: Direct
     except NothingToCompare:
         return list(runs)
     return [*first, *(run for run in runs if not has(run, metric))]
+
+
+def _parted(
+    runs: Sequence[LoggedRun], metric: str | None, condition: when.Condition | None
+) -> tuple[list[LoggedRun], list[LoggedRun]]:
+    """Return the runs that can be the best, and the others."""
+    counting: list[LoggedRun] = []
+    others: list[LoggedRun] = []
+    for run in runs:
+        can = run.status is RunStatus.FINISHED and (metric is None or has(run, metric))
+        (counting if can and (condition is None or when.holds(condition, facts(run))) else others).append(run)
+    return counting, others
 
 
 def _why_not(run: LoggedRun, metric: str | None, condition: when.Condition | None) -> str:

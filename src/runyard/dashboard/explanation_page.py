@@ -73,6 +73,9 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
     )
     query = {name: value for name, value in asked.items() if value} if not wrong else {}
     base = f"{request.app.state.base}{api.PREFIX}"
+    if beside and not wrong:
+        # Both are of the same row and feature: what matters most to one need not to the other.
+        query |= {"row": found.rows[chosen], "feature": found.features[one]}
     sides = [_Side(run, found, place, query, base)]
     if beside:
         try:
@@ -121,8 +124,8 @@ def _or_first(wrong: list[str], asked: Callable[[], int], otherwise: Callable[[]
 
 
 def _of_both(query: Mapping[str, str], theirs: Explanation) -> dict[str, str]:
-    """Return what is asked of the other run too: it need not have the same features."""
-    names = {"feature": theirs.features, "colour": theirs.features, "output": theirs.output_names}
+    """Return what is asked of the other run too: what colours need not be among its features."""
+    names = {"colour": theirs.features, "output": theirs.output_names}
     return {name: value for name, value in query.items() if value in names.get(name, [value])}
 
 

@@ -192,7 +192,8 @@ def curve(name: str, labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun
         y=y,
         series="name",
         diagonal=name != "pr_curve",
-        unit_square=True,
+        x_limits=(0, 1),
+        y_limits=(0, 1),
         empty="" if rows else f"No run here has this curve. {_LOG}",
     )
 

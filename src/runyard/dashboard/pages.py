@@ -60,6 +60,7 @@ def templates(base: str) -> Environment:
         "moment": words.moment,
         "since": words.since,
         "took": words.took,
+        "code": words.code,
         "segment": lambda text: quote(text, safe=""),
     }
     return environment

@@ -137,7 +137,7 @@ def weekly(found: Audit) -> Figure:
     ]
     titles = {
         "measure": "measure",
-        "week": "weeks ago",
+        "week": "week (-1: the last seven days)",
         "begins": "begins",
         "percent": "%",
         "count": "count",
@@ -152,6 +152,8 @@ def weekly(found: Audit) -> Figure:
         rows=rows,
         x="week",
         y="percent",
+        x_limits=(-WEEKS, -1),
+        y_limits=(0, 100),
         series="measure",
         empty="" if rows else "There was nothing to judge in the last twelve weeks.",
     )

@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup, escape
+
 from runyard.words import ago, span
 
 if TYPE_CHECKING:
@@ -30,6 +32,18 @@ def shown(value: float | str | None) -> str:
     if _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
         return f"{value:.4f}"
     return f"{value:.3e}"
+
+
+def code(text: str) -> Markup:
+    """Return a text for a page, what stands between backticks as code.
+
+    >>> str(code("`a < b` is so"))
+    '<code>a &lt; b</code> is so'
+    """
+    parts = [str(escape(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)))  # noqa: S704 its parts are escaped
 
 
 def moment(at: datetime | None) -> str:

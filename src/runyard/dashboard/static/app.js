@@ -1,6 +1,9 @@
 // What a page does beyond what it says by itself: charts, forms that leave out what is empty, and trying again.
 const base = document.body.dataset.base;
 
+// On a phone there is no room for the names of all pages: that of this one is to be seen.
+document.querySelector(".bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Addresses are kept and shared: what is empty or as always is no part of them.
 for (const form of document.querySelectorAll("form")) {
   form.addEventListener("submit", () => {

@@ -50,7 +50,12 @@ async function read(source, say) {
 function tell(canvas, words) {
   const said = document.createElement("p");
   said.className = "quiet";
-  said.textContent = words;
+  words.split("`").forEach((part, place) => {
+    const isCode = place % 2 === 1;
+    const piece = document.createElement(isCode ? "code" : "span");
+    piece.textContent = part;
+    said.append(piece);
+  });
   canvas.replaceChildren(said);
 }
 
@@ -231,7 +236,7 @@ const rowInWords = (found) => ({ data }) =>
 const KINDS = {
   lines(scene) {
     const { found, at, title } = scene;
-    const limits = found.unitSquare ? { min: 0, max: 1, scale: false } : {};
+    const limits = (ends) => (ends ? { min: ends[0], max: ends[1], scale: false, minInterval: ends[1] - ends[0] > 1 ? 1 : undefined } : {});
     const apart = groups(scene);
     const series = [...apart].map(([name, rows]) => ({
       type: "line",
@@ -248,8 +253,8 @@ const KINDS = {
     return {
       ...legendOf(apart),
       tooltip: { ...frame().tooltip, trigger: "item", formatter: rowInWords(found) },
-      xAxis: across(title(found.x), limits),
-      yAxis: up(title(found.y), limits),
+      xAxis: across(title(found.x), limits(found.xLimits)),
+      yAxis: up(title(found.y), limits(found.yLimits)),
       series,
     };
   },
@@ -298,7 +303,7 @@ const KINDS = {
         name: short(column.title, width < 600 ? 10 : 20),
         nameTextStyle: { color: style("--ink"), fontSize: 11, fontWeight: found.y === column.name ? "bold" : "normal" },
         axisLine: { lineStyle: { color: style("--line-strong") } },
-        axisLabel: { color: style("--quiet"), fontSize: 10, hideOverlap: true, textBorderColor: style("--card"), textBorderWidth: 3, formatter: (value) => short(number(value), 12) },
+        axisLabel: { color: style("--quiet"), fontSize: 10, hideOverlap: true, textBorderColor: style("--card"), textBorderWidth: 3, formatter: (value) => short(isText && value !== NONE && !Number.isNaN(Number(value)) ? number(Number(value)) : number(value), 12) },
         scale: true,
         ...(isText ? { type: "category", data: texts } : { type: "value" }),
       };
