@@ -29,7 +29,7 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 
 test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target static by-itself
-	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it
+	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it the-dashboard
 
 # How often the operator writes hangs on what comes late: that is counted while nothing else is going on.
 .PHONY: by-itself
@@ -38,8 +38,9 @@ by-itself: .venv/ready
 	$(RUN) pytest tests/bench -q
 
 # Side by side: the two on the cluster mostly wait, and the third is work for both processors. Whatever takes the operator
-# away, or counts the node's room, is in the first.
-.PHONY: with-faults on-the-cluster beside-it
+# away, or counts the node's room, is in the first. The dashboard's tests, which share what they look at, begin where one
+# of these has ended.
+.PHONY: with-faults on-the-cluster beside-it the-dashboard
 CLUSTER := -m "(cluster or browser) and not outage"
 with-faults: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/cluster tests/chart/test_install.py --ignore=tests/cluster/commands $(CLUSTER) | sed --unbuffered "s/^/faults  | /"
@@ -48,7 +49,11 @@ on-the-cluster: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/browser tests/chart tests/cluster/commands tests/testbed --ignore=tests/chart/test_install.py $(CLUSTER) | sed --unbuffered "s/^/cluster | /"
 
 beside-it: .venv/ready
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench -m "not (cluster or browser)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench --ignore=tests/dashboard -m "not (cluster or browser)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+
+the-dashboard: .venv/ready
+	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
+	$(RUN) pytest tests/dashboard -q | sed --unbuffered "s/^/pages   | /"
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static
