@@ -198,12 +198,16 @@ def test_no_request_that_the_document_allows_or_not_is_an_error_of_the_server(si
         "--generation-deterministic",
         f"--checks={checks}",
     ]
-    # A machine that does much else may let a read of artifacts come too late, which is told as that.
-    told = subprocess.run(
-        [str(program), "run", f"{site.url}/api/v1/openapi.json", *flags, "--no-color"],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
+    for _ in range(3):
+        told = subprocess.run(
+            [str(program), "run", f"{site.url}/api/v1/openapi.json", *flags, "--no-color"],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        # A machine that does much else lets a read of MLflow come too late, which is told as that; the same is asked
+        # again, and what is wrong with the dashboard stays.
+        if told.returncode == 0 or "has not answered for" not in told.stdout:
+            break
     assert told.returncode == 0, told.stdout[-6000:]

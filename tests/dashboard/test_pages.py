@@ -30,8 +30,16 @@ PAGES = {
 
 
 def open_whole(page: Page, path: str) -> None:
-    """Open a page, and look at all of it, until each figure is drawn or says why not."""
-    page.goto(path)
+    """Open a page, and look at all of it, until each figure is drawn or says why not.
+
+    A machine that does much else lets MLflow's answers come too late, which is told as that: who sees it tries again.
+    """
+
+    def came() -> bool:
+        page.goto(path)
+        return not page.get_by_text("has not answered").count()
+
+    wait_for("all of it came in time", came, timeout_seconds=60)
     for figure in page.locator("figure[data-src]").all():
         figure.scroll_into_view_if_needed()
         done = figure.locator("canvas, .matrices, .canvas > p:not(:text-is('…')):not(:text-matches('^MLflow at'))")
