@@ -3,24 +3,29 @@
     python -m tests.bench.dashboard --runs 10000 --metrics 50
 
 writes the runs into the tables of MLflow's SQLite, since its client would take an hour, starts an MLflow server and a
-dashboard as a person does, and prints the times of pages, from the request to the last byte.
+dashboard as a person does, and prints the times of pages: from the request to the last byte, and in Chromium to the
+first paint; and those of the page on which MLflow compares the same runs.
 """
 
 import argparse
+import json
 import math
 import random
 import statistics
 import sys
 import tempfile
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.store.tracking.dbmodels import models
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import create_engine, insert
 
 from tests.dashboard.bed import Dashboard, dashboard
+from tests.dashboard.conftest import CHROMIUM, FLAGS
 from tests.support.mlflow_server import MlflowRest, mlflow_server
 from tests.support.waiting import wait_for
 
@@ -96,6 +101,42 @@ def mlflows_own(server: MlflowRest, experiment: str) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
+def first_paint(browser: Browser, url: str) -> float:
+    """Return when something is to be seen of a page, for somebody who comes for the first time; in milliseconds."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(url)
+        painted = "performance.getEntriesByName('first-contentful-paint').map((each) => each.startTime)"
+        return float(wait_for("something is to be seen", lambda: page.evaluate(painted) or None)[0])
+
+
+def compared(browser: Browser, url: str, shows: str) -> float:
+    """Return when a comparison is to be seen, in milliseconds from when it was asked for."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        began = time.perf_counter()
+        page.goto(url)
+        # What is drawn below what is to be seen waits until somebody comes there.
+        if page.locator("figure").count():
+            page.locator("figure").first.scroll_into_view_if_needed()
+        page.locator(shows).first.wait_for(timeout=120_000)
+        return 1000 * (time.perf_counter() - began)
+
+
+def side_by_side(browser: Browser, found: Dashboard, server: MlflowRest, experiment: str, ids: list[str]) -> None:
+    """Time the pages of both that compare the same runs: until their first chart is drawn."""
+    for count in (20, 100):
+        chosen = ids[:count]
+        ours = f"{found.url}/compare?{'&'.join(f'run={run_id}' for run_id in chosen)}"
+        asked = urllib.parse.urlencode({"runs": json.dumps(chosen), "experiments": json.dumps([experiment])})
+        theirs = f"{server.url}/#/compare-runs?{asked}"
+        times = [
+            statistics.median(compared(browser, url, shows) for _ in range(3))
+            for url, shows in ((ours, "figure canvas"), (theirs, ".js-plotly-plot .main-svg"))
+        ]
+        say(f"{count} runs compared               {times[0]:6.0f} ms   MLflow's own {times[1]:6.0f} ms")
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,12 +159,17 @@ def main() -> None:
             say(
                 f"{asked.runs} runs of {asked.metrics} metrics; the first page {first:.0f} ms, all read in {took:.0f} s"
             )
-            for name, path in [*PAGES.items(), ("a run", f"/runs/{ids[7]}")]:
-                taken = sorted(measure(found, path, asked.times))
-                p95 = taken[math.ceil(0.95 * len(taken)) - 1]
-                say(f"{name:28} median {statistics.median(taken):6.0f} ms   p95 {p95:6.0f} ms")
-            say(f"{'memory':28} {resident_mib(found.process.pid):6.0f} MiB")
-            say(f"{'MLflow: 100 best by a metric':28} {mlflows_own(server, experiment):6.0f} ms")
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+                for name, path in [*PAGES.items(), ("a run", f"/runs/{ids[7]}")]:
+                    taken = sorted(measure(found, path, asked.times))
+                    p95 = taken[math.ceil(0.95 * len(taken)) - 1]
+                    painted = f"{first_paint(browser, found.url + path):6.0f} ms"
+                    say(f"{name:28} median {statistics.median(taken):6.0f} ms   p95 {p95:6.0f} ms   painted {painted}")
+                say(f"{'memory':28} {resident_mib(found.process.pid):6.0f} MiB")
+                say(f"{'MLflow: 100 best by a metric':28} {mlflows_own(server, experiment):6.0f} ms")
+                side_by_side(browser, found, server, experiment, ids)
+                browser.close()
 
 
 def say(line: str) -> None:
