@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_SECONDS = 120
+_SECONDS = 300
 _ROOT = Path(__file__).parents[2]
 # What MLflow imports when a run starts, besides itself.
 TRAINING = (
@@ -43,7 +43,7 @@ class Process:
 
     def wait(self) -> int:
         """Return the exit code, or the number of the signal that ended it below 0; one that hangs is killed."""
-        return self.interpreter.answer(self.pid)
+        return self.interpreter.ask({"wait": self.pid}, self.pid)
 
     @property
     def said(self) -> str:
@@ -52,16 +52,20 @@ class Process:
 
 
 class Interpreter:
-    """The interpreter that forks; one program at a time."""
+    """The interpreter that forks; who starts a program waits for its end.
 
-    def __init__(self, modules: tuple[str, ...] = TRAINING) -> None:
-        self._modules = modules
+    It imports the modules first, with variables that are read at that time.
+    """
+
+    def __init__(self, modules: tuple[str, ...] = TRAINING, environment: Mapping[str, str] | None = None) -> None:
+        self._modules, self._environment = modules, environment or {}
 
     def __enter__(self) -> Self:
         # Without buffers, else `select` would not see what was read already.
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__, *self._modules],
             cwd=_ROOT,
+            env={**os.environ, **self._environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -71,10 +75,11 @@ class Interpreter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._server.communicate(timeout=_SECONDS)
 
-    def start(self, file: Path, environment: Mapping[str, str]) -> Process:
-        """Start a script in its folder; all that it says goes beside it."""
-        said = file.with_suffix(".out")
-        return self._start([str(file)], file.parent, environment, said, said)
+    def start(self, file: Path, environment: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Process:
+        """Start a script in a folder, by default its own; all that it says goes there."""
+        place = folder or file.parent
+        said = place / f"{file.stem}.out"
+        return self._start([str(file), *arguments], place, environment, said, said)
 
     def start_module(self, module: str, arguments: list[str], folder: Path, said: Path) -> Process:
         """Start a module, as `python -m` does, with this process's environment; what it says goes into a folder."""
@@ -83,20 +88,20 @@ class Interpreter:
     def _start(
         self, command: list[str], folder: Path, environment: Mapping[str, str], output: Path, errors: Path
     ) -> Process:
-        assert self._server.stdin
         asked = {
             "command": command,
             "folder": str(folder),
             "environment": dict(environment),
             "files": [str(output), str(errors)],
         }
-        self._server.stdin.write(json.dumps(asked).encode() + b"\n")
-        return Process(self, self.answer(), output, errors)
+        return Process(self, self.ask(asked), output, errors)
 
-    def answer(self, pid: int | None = None) -> int:
-        """Return the next number that the server says; a process that it waits for in vain is killed."""
-        said = self._server.stdout
+    def ask(self, asked: Mapping[str, object], pid: int | None = None) -> int:
+        """Return the number that the server answers; a process that it waits for in vain is killed."""
+        into, said = self._server.stdin, self._server.stdout
+        assert into
         assert said
+        into.write(json.dumps(asked).encode() + b"\n")
         if not select.select([said], [], [], _SECONDS)[0]:
             if pid is None:
                 raise TimeoutError(f"no fork within {_SECONDS} s")
@@ -105,17 +110,19 @@ class Interpreter:
 
 
 def serve() -> list[str]:
-    """Fork for each program that is asked for, and say its PID, then how it ended; return in the fork alone."""
+    """Fork for each program that is asked for, and say its PID, or how it ended; return in the fork alone."""
     for line in sys.stdin:
         asked = json.loads(line)
+        if "wait" in asked:
+            say(os.waitstatus_to_exitcode(os.waitpid(asked["wait"], 0)[1]))
+            continue
         pid = os.fork()
         if not pid:
             become(asked)
             command: list[str] = asked["command"]
             return command
         say(pid)
-        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    sys.exit()
+    os._exit(0)  # to take all modules apart takes seconds
 
 
 def say(number: int) -> None:
