@@ -5,11 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from runyard.cli import app
 from tests.pytorch.conftest import EXAMPLES, Scripts, arguments_of, parameters_of
 from tests.support.apiserver import free_port
+from tests.support.command_line import call
 from tests.support.forks import Process
 from tests.support.waiting import wait_for
 
@@ -71,10 +70,10 @@ def test_the_manifest_says_what_the_script_does_by_default(scripts: Scripts) -> 
     assert {name: parsed[name] for name in parameters_of(manifest)} == parameters_of(manifest)
 
 
-def test_without_a_cluster_it_is_refused_as_the_readme_says() -> None:
-    done = CliRunner().invoke(app, ["run", str(EXAMPLE / "trainingrun.yaml")])
-    assert done.exit_code == 2
-    assert "spec.workers: 2: `runyard run` starts one process on this machine" in " ".join(done.output.split())
+def test_without_a_cluster_it_is_refused_as_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    said = call(capsys, "run", EXAMPLE / "trainingrun.yaml")
+    assert said.code == 2
+    assert "spec.workers: 2: `runyard run` starts one process on this machine" in said.sentence
 
 
 REFUSED = {

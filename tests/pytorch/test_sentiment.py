@@ -221,7 +221,7 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
     assert [*map(int, re.findall(r"^epoch (\d+):", log, re.MULTILINE))] == [*range(kept + 1, 13)]
     assert [*scripts.history(second.info.run_id)["val_loss"]] == [*range(1, 13)]
     champion = laptop.client.get_model_version_by_alias("sentiment", "champion")
-    assert (champion.version, champion.run_id) == ("2", second.info.run_id)
+    assert (int(champion.version), champion.run_id) == (2, second.info.run_id)
     compared = cli("compare", first, second.info.run_id, *store, "-o", "json")
     assert_readme(json.loads(compared), second.info.run_id)
 
