@@ -210,7 +210,7 @@ class Training:
         self.classifier, self.rows, self.arguments = classifier, reviews.train, arguments
         self.epoch = 0
         steps = arguments.epochs * math.ceil(len(reviews.train) / arguments.batch_size)
-        self.optimizer = torch.optim.AdamW(classifier.model.parameters(), lr=arguments.learning_rate)
+        self.optimizer = torch.optim.AdamW(classifier.model.parameters(), lr=arguments.learning_rate, fused=True)
         self.schedule = transformers.get_linear_schedule_with_warmup(self.optimizer, steps // 10, steps)
 
     def advance(self) -> float:

@@ -21,14 +21,9 @@ from runyard import local
 from tests.local.laptop import Laptop
 from tests.pytorch.hub import Hub, hub
 from tests.support.forks import TRAINING, Interpreter, Process
+from tests.support.mlflow_store import make_store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PYTORCH = (
-    *("torch", "torch.nn.parallel", "sklearn.model_selection", "sklearn.datasets", "mlflow.pytorch"),
-    *("mlflow.transformers", "transformers.models.bert.modeling_bert", "transformers.pipelines"),
-    # What a model's graph is made with.
-    *("torch._dynamo", "torch.export._trace", "torch._export.passes", "torch._inductor.ir", "sympy.tensor.tensor"),
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -122,16 +117,17 @@ def interpreter(model_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "HF_ENDPOINT": model_hub.address,
         "HF_HOME": str(tmp_path_factory.mktemp("huggingface")),
     }
-    with Interpreter((*TRAINING, *PYTORCH), environment) as found:
+    with Interpreter((*TRAINING, "tests.pytorch.warm"), environment) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def laptop(interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    """A person's machine, with one store for all tests: MLflow takes seconds to make one."""
+    """A person's machine, with one store for all tests."""
     folder = tmp_path_factory.mktemp("laptop")
     found = Laptop(folder / "project", folder / "here" / ".runyard", folder / "here", interpreter)
     found.here.mkdir()
+    make_store(local.Embedded(found.store).database)
     store = local.Embedded(found.store).open()
     for experiment in ("assigned", "sentiment", "digits"):
         store.ensure_experiment(experiment)

@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from typer.testing import CliRunner
 
-from runyard.cli import app
 from tests.local.laptop import Laptop
-from tests.local.test_serving import is_up
 from tests.pytorch.conftest import EXAMPLES, Scripts, arguments_of, parameters_of
 from tests.pytorch.hub import Hub
 from tests.support.apiserver import free_port
+from tests.support.command_line import call
+from tests.support.forks import Process
 from tests.support.waiting import wait_for
 
 EXAMPLE = EXAMPLES / "sentiment"
@@ -83,7 +78,7 @@ def test_a_retry_goes_on_where_it_was_killed_and_ends_as_if_nothing_had_been(
     assert kept == {"checkpoints/even.pt", "checkpoints/odd.pt"}, "two, however many epochs"
 
 
-def test_the_sentences_are_as_the_readme_says() -> None:
+def test_the_sentences_are_as_the_readme_says(scripts: Scripts) -> None:
     with (EXAMPLE / "reviews.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
     assert Counter(row["label"] for row in rows) == {"praise": 300, "complaint": 300}
@@ -93,10 +88,9 @@ def test_the_sentences_are_as_the_readme_says() -> None:
     readme = " ".join(README.read_text().split())
     assert said in readme
 
-    texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
-    train, test, known, truth = train_test_split(texts, labels, test_size=0.25, stratify=labels, random_state=0)
-    words = make_pipeline(CountVectorizer(), LogisticRegression(max_iter=1000)).fit(train, known)
-    assert f"A bag of words with a logistic regression gets {words.score(test, truth):.2f}" in readme
+    words = scripts.start(BESIDE / "bag_of_words.py", str(EXAMPLE / "reviews.csv"))
+    assert words.wait() == 0, words.said
+    assert f"A bag of words with a logistic regression gets {float(words.said):.2f}" in readme
 
 
 def test_a_model_of_the_hub_is_fetched_at_its_commit_and_trained_as_bert_yaml_says(
@@ -186,14 +180,19 @@ def children(pid: int) -> list[int]:
     return [int(child) for found in lists for child in found.split()]
 
 
-def cli(*words: str) -> str:
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+def started(laptop: Laptop, folder: Path, *words: str | Path) -> Process:
+    """Start a command of a person's, whose output goes into a new folder."""
+    folder.mkdir()
+    return laptop.interpreter.start_module("runyard", [str(word) for word in words], laptop.here, folder)
 
 
 def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers(
-    laptop: Laptop, scripts: Scripts, monkeypatch: pytest.MonkeyPatch, model_hub: Hub
+    laptop: Laptop,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    model_hub: Hub,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     model_hub.asked.clear()
     monkeypatch.setenv("HF_ENDPOINT", model_hub.address)
@@ -203,17 +202,19 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
     environment = {"MLFLOW_EXPERIMENT_NAME": "sentiment", "MLFLOW_RUN_ID": first}
     shallow = scripts.start(TRAIN, *arguments_of(EXAMPLE / "one-layer.yaml"), **environment)
     assert shallow.wait() == 0, shallow.said
-    cli("promote", first, "--model", "sentiment", "--when", "metrics.accuracy >= 0.8", *store)
+    promoted = call(capsys, "promote", first, "--model", "sentiment", "--when", "metrics.accuracy >= 0.8", *store)
+    assert promoted.code == 0, promoted.error
 
-    with laptop.command("run", EXAMPLE / "two-layers.yaml", "-o", "json") as process:
+    command = started(laptop, tmp_path / "run", "run", EXAMPLE / "two-layers.yaml", "-o", "json")
+    try:
         wait_for("two epochs are kept", lambda: has_kept(scripts, "sentiment-two-layers", 2), 400, 0.2)
-        [training] = children(process.pid)
+    finally:
+        [training] = children(command.pid)
         os.kill(training, signal.SIGKILL)
-        out, error = process.communicate(timeout=400)
-    assert process.returncode == 0, error
+    assert command.wait() == 0, command.errors.read_text()
     second = scripts.named("sentiment", "sentiment-two-layers")
     assert second
-    attempts = json.loads(out)["status"]["attempts"]
+    attempts = json.loads(command.said)["status"]["attempts"]
     assert [(each["reason"], each["exitCode"]) for each in attempts] == [("Error", 137), ("Completed", 0)]
     log = laptop.log_of(second, "sentiment-two-layers-2").decode()
     [kept] = map(int, re.findall(r"^goes on after epoch (\d+)$", log, re.MULTILINE))
@@ -222,27 +223,35 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
     assert [*scripts.history(second.info.run_id)["val_loss"]] == [*range(1, 13)]
     champion = laptop.client.get_model_version_by_alias("sentiment", "champion")
     assert (int(champion.version), champion.run_id) == (2, second.info.run_id)
-    compared = cli("compare", first, second.info.run_id, *store, "-o", "json")
-    assert_readme(json.loads(compared), second.info.run_id)
+    compared = call(capsys, "compare", first, second.info.run_id, *store, "-o", "json")
+    assert_readme(json.loads(compared.out), second.info.run_id)
 
     port = free_port()
-    with laptop.command("serve", "sentiment", "--local", "--port", str(port)) as process:
-        try:
-            wait_for("it answers", lambda: is_up(port, process), timeout_seconds=400)
-            assert process.stdout
-            first_line, curl = process.stdout.readline(), process.stdout.readline()
-            assert first_line.startswith("sentiment version 2 (champion) will answer at ")
-            words = shlex.split(curl)
-            examples = json.loads(words[words.index("-d") + 1])
-            own = {**examples, next(iter(examples)): ["The soup was not cold.", "The soup was not fresh."]}
-            for body in (examples, own):
-                answer = asked(port, json.dumps(body))
-                assert {*answer[0]} == {"label", "score"}
-            assert [each["label"] for each in answer] == ["praise", "complaint"]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+    server = started(laptop, tmp_path / "serve", "serve", "sentiment", "--local", "--port", str(port))
+    try:
+        wait_for("it answers", lambda: is_up(port, server), timeout_seconds=400)
+        first_line, curl = server.said.splitlines()[:2]
+        assert first_line.startswith("sentiment version 2 (champion) will answer at ")
+        words = shlex.split(curl)
+        examples = json.loads(words[words.index("-d") + 1])
+        own = {**examples, next(iter(examples)): ["The soup was not cold.", "The soup was not fresh."]}
+        for body in (examples, own):
+            answer = asked(port, json.dumps(body))
+            assert {*answer[0]} == {"label", "score"}
+        assert [each["label"] for each in answer] == ["praise", "complaint"]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
     assert model_hub.asked == [], "what is trained from scratch needs no hub"
+
+
+def is_up(port: int, server: Process) -> bool:
+    assert not server.is_over, server.errors.read_text()[-2000:]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def has_kept(scripts: Scripts, name: str, epoch: int) -> bool:
