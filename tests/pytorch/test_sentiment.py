@@ -207,7 +207,7 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
 
     command = started(laptop, tmp_path / "run", "run", EXAMPLE / "two-layers.yaml", "-o", "json")
     try:
-        wait_for("two epochs are kept", lambda: has_kept(scripts, "sentiment-two-layers", 2), 400, 0.2)
+        wait_for("an epoch is kept", lambda: has_kept(scripts, "sentiment-two-layers", 1), 400, 0.2)
     finally:
         [training] = children(command.pid)
         os.kill(training, signal.SIGKILL)
@@ -218,7 +218,7 @@ def test_the_better_of_two_becomes_the_champion_though_it_was_killed_and_answers
     assert [(each["reason"], each["exitCode"]) for each in attempts] == [("Error", 137), ("Completed", 0)]
     log = laptop.log_of(second, "sentiment-two-layers-2").decode()
     [kept] = map(int, re.findall(r"^goes on after epoch (\d+)$", log, re.MULTILINE))
-    assert kept >= 2
+    assert kept >= 1
     assert [*map(int, re.findall(r"^epoch (\d+):", log, re.MULTILINE))] == [*range(kept + 1, 13)]
     assert [*scripts.history(second.info.run_id)["val_loss"]] == [*range(1, 13)]
     champion = laptop.client.get_model_version_by_alias("sentiment", "champion")
