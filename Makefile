@@ -30,7 +30,7 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 
 test: .venv/ready .venv-torch/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target static by-itself
-	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it
+	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it the-dashboard
 
 # How often the operator writes hangs on what comes late: that is counted while nothing else is going on.
 .PHONY: by-itself
@@ -39,8 +39,9 @@ by-itself: .venv/ready
 	$(RUN) pytest tests/bench -q
 
 # Side by side: the two on the cluster mostly wait, and the third is work for both processors. Whatever takes the operator
-# away, or counts the node's room, is in the first.
-.PHONY: with-faults on-the-cluster beside-it
+# away, or counts the node's room, is in the first. The dashboard's tests, which share what they look at, begin where one
+# of these has ended.
+.PHONY: with-faults on-the-cluster beside-it the-dashboard
 CLUSTER := -m "(cluster or browser) and not (outage or heavy)"
 with-faults: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/cluster tests/chart/test_install.py --ignore=tests/cluster/commands $(CLUSTER) | sed --unbuffered "s/^/faults  | /"
@@ -50,7 +51,11 @@ on-the-cluster: .venv/ready
 
 beside-it: .venv/ready .venv-torch/ready
 	$(RUN_PYTORCH) pytest tests/pytorch -q | sed --unbuffered "s/^/pytorch | /"
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench -m "not (cluster or browser or pytorch)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench --ignore=tests/dashboard -m "not (cluster or browser or pytorch)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+
+the-dashboard: .venv/ready
+	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
+	$(RUN) pytest tests/dashboard -q | sed --unbuffered "s/^/pages   | /"
 
 test-heavy: .venv/ready cluster ## What needs PyTorch on the cluster, from an image of 7 GB that is built and loaded once.
 	$(TESTBED) images pytorch

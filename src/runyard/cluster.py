@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # How long the API server keeps a watch open before it is begun anew.
 _WATCH_SECONDS = 240
 _CONNECT_SECONDS = 10
+_PAGE = 250
 _READ_SECONDS = 30
 # As long as an API server takes to restart.
 _PATIENCE_SECONDS = 60
@@ -205,6 +206,28 @@ class Cluster:
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{PLURAL}"
         found = [TrainingRun.model_validate(item) for item in as_list(self.call("GET", path, limit=500).get("items"))]
         return {each.metadata.name: str(each.status.phase or "new") for each in found}
+
+    def every(self, *, everywhere: bool = False, at_most: int = 1_000) -> list[TrainingRun]:
+        """Return the TrainingRuns of the namespace, or of all, the newest first.
+
+        Raises:
+            Forbidden: one may not list them.
+            NotThere: the cluster has no TrainingRuns: Runyard is not installed there.
+            ClusterUnavailable: the API server does not answer.
+
+        """
+        where = "" if everywhere else f"/namespaces/{self.namespace}"
+        found: list[JsonObject] = []
+        token = ""
+        while len(found) < at_most:
+            query = {"continue": token} if token else {}
+            page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", None, limit=_PAGE, **query)
+            found += map(as_object, as_list(page.get("items")))
+            token = str(as_object(page.get("metadata")).get("continue") or "")
+            if not token:
+                break
+        found.sort(key=lambda each: str(as_object(each.get("metadata")).get("creationTimestamp")), reverse=True)
+        return [TrainingRun.model_validate(each) for each in found[:at_most]]
 
     def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.

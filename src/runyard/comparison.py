@@ -44,11 +44,18 @@ def has(run: LoggedRun, metric: str) -> bool:
     return not math.isnan(run.metrics.get(metric, math.nan))
 
 
-def winners(runs: Sequence[LoggedRun], metric: str) -> list[LoggedRun]:
-    """Return the best of several runs, those that share it included; none where all have the same, or none has any."""
+def winners(runs: Sequence[LoggedRun], metric: str, direction: Direction | None = None) -> list[LoggedRun]:
+    """Return the best of several runs, those that share it included; none where all have the same, or none has any.
+
+    Args:
+        runs: several.
+        metric: by which.
+        direction: which values are better; None: as its name says.
+
+    """
     if not any(has(run, metric) for run in runs):
         return []
-    best = ranked(runs, metric, direction_of(metric))[0].metrics[metric]
+    best = ranked(runs, metric, direction or direction_of(metric))[0].metrics[metric]
     found = [run for run in runs if run.metrics.get(metric) == best]
     return [] if len(found) == len(runs) else found
 

@@ -109,6 +109,15 @@ class LoggedRun:
         return self.finished_at - self.started_at if self.finished_at else None
 
 
+@dataclass(frozen=True)
+class Point:
+    """A metric's value at a step."""
+
+    step: int
+    at: datetime
+    value: float
+
+
 class History:
     """What an MLflow server or database has. Every failure to reach it is a `TrackingUnavailable`."""
 
@@ -157,33 +166,61 @@ class History:
             TrackingUnavailable: MLflow does not answer.
 
         """
+        # By ID: pages are counted from the first run, and one that begins meanwhile moves all others by one.
+        found: dict[str, LoggedRun] = {}
+        for page in self.pages(experiment, where, order_by):
+            found |= {run.id: run for run in page}
+            if told:
+                told(len(found), None)
+            if limit is not None and len(found) >= limit:
+                break
+        return list(found.values())[:limit]
+
+    def pages(
+        self,
+        experiment: str | None = None,
+        where: str = "",
+        order_by: Sequence[str] = ("attributes.start_time DESC",),
+        size: int = _PAGE,
+    ) -> Iterator[list[LoggedRun]]:
+        """Yield runs as `search` finds them, in pages as they come: a run that moves meanwhile may be in two.
+
+        Args:
+            experiment: its name; None: all.
+            where: MLflow's filter.
+            order_by: as MLflow takes it.
+            size: how many runs a page has, the last one excepted.
+
+        Raises:
+            NoSuchExperiment: there is none of that name.
+            WrongFilter: MLflow does not understand `where` or `order_by`.
+            TrackingUnavailable: MLflow does not answer, or not with runs.
+
+        """
         names = self.experiments()
         wanted = [found for found, name in names.items() if experiment in {None, name}]
         if experiment is not None and not wanted:
             there = ", ".join(sorted(names.values())) or "none"
             raise NoSuchExperiment(f'there is no experiment "{experiment}"; there are: {there}')
-        # By ID: pages are counted from the first run, and one that begins meanwhile moves all others by one.
-        found: dict[str, LoggedRun] = {}
         token = None
-        while limit is None or len(found) < limit:
-            page = self._page(wanted, where, order_by, token)
-            found |= {run.info.run_id: _logged(run, names) for run in page}
-            if told:
-                told(len(found), None)
+        while True:
+            page = self._page(wanted, where, order_by, size, token)
+            with answering(self._uri, "list runs"):
+                found = [_logged(run, names) for run in page]
+            yield found
             token = page.token
             if not token:
-                break
-        return list(found.values())[:limit]
+                return
 
     def _page(
-        self, experiments: Sequence[str], where: str, order_by: Sequence[str], token: str | None
+        self, experiments: Sequence[str], where: str, order_by: Sequence[str], size: int, token: str | None
     ) -> PagedList[MlflowRun]:
         from mlflow.exceptions import MlflowException
 
         with answering(self._uri, "list runs"):
             try:
                 return self._client.search_runs(
-                    list(experiments), where, max_results=_PAGE, order_by=list(order_by), page_token=token
+                    list(experiments), where, max_results=size, order_by=list(order_by), page_token=token
                 )
             except MlflowException as error:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
@@ -250,6 +287,18 @@ class History:
                 return None
             return str(self._client.get_experiment(run.info.experiment_id).name) if run else None
 
+    def course(self, run: LoggedRun, metric: str) -> list[Point]:
+        """Return what a run logged of a metric one time after the other, by step; nothing of one that it has not.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        with answering(self._uri, "read a metric's course"):
+            found = self._client.get_metric_history(run.id, metric)
+            points = [Point(each.step, _moment(each.timestamp), float(each.value)) for each in found]
+        return sorted(points, key=lambda point: (point.step, point.at))
+
     def files(self, run: LoggedRun, folder: str = "") -> list[str]:
         """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000."""
         return [path for path, _ in islice(self._entries(run, folder), _MOST_FILES)]
@@ -264,11 +313,16 @@ class History:
             else:
                 yield entry.path, entry.file_size or 0
 
-    def content(self, run: LoggedRun, path: str) -> bytes | None:
+    def content(self, run: LoggedRun, path: str, most_bytes: int = _LARGEST_BYTES) -> bytes | None:
         """Return an artifact; None where there is none.
 
+        Args:
+            run: whose.
+            path: where it lies among the run's artifacts.
+            most_bytes: how large it may be.
+
         Raises:
-            UnreadableArtifact: it has more than 64 MiB.
+            UnreadableArtifact: it is larger.
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
         """
@@ -278,8 +332,8 @@ class History:
         size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
         if size is None:
             return None
-        if size > _LARGEST_BYTES:
-            raise UnreadableArtifact(f"{path} of run {run.id} has {size} bytes, and no more than 64 MiB are read")
+        if size > most_bytes:
+            raise UnreadableArtifact(f"{path} of run {run.id} has {size:,} bytes, and {most_bytes:,} are the most read")
         with answering(self._uri, f"read {path}"), tempfile.TemporaryDirectory() as scratch:
             return Path(self._client.download_artifacts(run.id, path, scratch)).read_bytes()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from runyard.api import alias_history
@@ -12,7 +14,7 @@ from runyard.api.when import Facts
 from runyard.tracking import DELETED, answering, client
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from mlflow.entities.model_registry import ModelVersion
 
@@ -23,6 +25,7 @@ _IS_THERE = "RESOURCE_ALREADY_EXISTS"
 _REFUSED = "BAD_REQUEST"
 
 _LONGEST_NAME = 200
+_PAGE = 1_000
 
 T = TypeVar("T")
 
@@ -46,6 +49,88 @@ def done(steps: Coroutine[object, None, T]) -> T:
         found: T = ended.value
         return found
     raise RuntimeError("a step waited for something else than MLflow's client")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A registered model, as a list has it.
+
+    Attributes:
+        name: its name.
+        aliases: the versions by their aliases.
+        history: every move of its aliases that is on record, the oldest first.
+        changed_at: when it was last changed.
+
+    """
+
+    name: str
+    aliases: Mapping[str, int]
+    history: Sequence[Entry]
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class VersionInFull:
+    """A version of a registered model.
+
+    Attributes:
+        version: its number.
+        run_id: the run that it is of; empty where it says none.
+        made_at: when it was made.
+        tags: all of them.
+
+    """
+
+    version: int
+    run_id: str
+    made_at: datetime
+    tags: Mapping[str, str]
+
+
+def listed(uri: str) -> list[Listed]:
+    """Return all registered models of a server or database, by name.
+
+    Raises:
+        TrackingUnavailable: MLflow does not answer.
+
+    """
+    found: list[Listed] = []
+    token = None
+    opened = client(uri)
+    with answering(uri, "list registered models"):
+        while True:
+            page = opened.search_registered_models(max_results=_PAGE, page_token=token)
+            for model in page:
+                aliases = {alias: int(version) for alias, version in model.aliases.items()}
+                history = alias_history.entries(model.tags)
+                found.append(Listed(str(model.name), aliases, history, _moment(model.last_updated_timestamp)))
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda model: model.name)
+
+
+def versions(uri: str, model: str, at_most: int) -> list[VersionInFull]:
+    """Return the newest versions of a registered model, the newest first; none where there is no such model.
+
+    Raises:
+        TrackingUnavailable: MLflow does not answer.
+
+    """
+    # MLflow's filters have no way to write a quote within quotes.
+    if "'" in model:
+        return []
+    with answering(uri, "list a model's versions"):
+        page = client(uri).search_model_versions(
+            f"name='{model}'", max_results=at_most, order_by=["version_number DESC"]
+        )
+        return [
+            VersionInFull(int(each.version), str(each.run_id or ""), _moment(each.creation_timestamp), dict(each.tags))
+            for each in page
+        ]
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class Models:

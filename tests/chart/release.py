@@ -77,6 +77,8 @@ class Release:
                 "workers": 1,
                 "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
             },
+            # There is a release beside it, and trainings of other tests: the node has two processors.
+            **{part: {"resources": {"requests": {"cpu": "20m"}}} for part in ("dashboard", "postgres", "minio")},
             "ingress": {"host": self.host, "publicUrl": ""},
         }
         testbed = os.environ.get("RUNYARD_VALUES", TESTBED_VALUES)

@@ -17,7 +17,7 @@ CONTROLLERS = {"Deployment", "StatefulSet", "Job"}
 Object = dict[str, Any]
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.CSafeLoader):
     """Refuses a mapping that names a key twice, which a YAML reader otherwise takes for the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002

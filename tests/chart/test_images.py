@@ -22,10 +22,10 @@ def instructions(name: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
-def test_the_server_and_the_trainings_share_the_large_layer() -> None:
-    shared = [instructions(name).partition("\nENV PATH=")[0] for name in ("mlflow", "runtime", "pytorch")]
+def test_the_server_the_trainings_and_the_dashboard_share_the_large_layer() -> None:
+    shared = [instructions(name).partition("\nENV PATH=")[0] for name in ("mlflow", "runtime", "dashboard", "pytorch")]
     assert "--only-group mlflow" in shared[0]
-    assert len({*shared}) == 1
+    assert len(set(shared)) == 1
 
 
 @pytest.mark.parametrize("name", sorted(file.parent.name for file in IMAGES.glob("*/Dockerfile")))

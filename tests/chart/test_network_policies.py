@@ -69,6 +69,7 @@ def test_an_upgrades_hooks_may_do_their_work_under_the_policies_of_before(before
     [
         ("operator", [([], API_SERVER), (["mlflow"], {("TCP", 5000)}), (["postgres"], {("TCP", 5432)})]),
         ("secrets", [([], API_SERVER)]),
+        ("dashboard", [(["mlflow"], {("TCP", 5000)})]),
         ("mlflow", [(["postgres"], {("TCP", 5432)}), (["minio"], {("TCP", 9000)})]),
         ("postgres", []),
         ("minio", []),
@@ -127,12 +128,12 @@ def test_without_one_who_is_named_nobody_may_call_the_operator() -> None:
     assert "ingress" not in policy(render(values={"networkPolicies": {"metricsFrom": []}}), "operator")
 
 
-def test_mlflow_may_be_called_by_the_operator_trainings_what_serves_models_and_the_ingress_controller_alone(
+def test_mlflow_may_be_called_by_the_platform_trainings_what_serves_models_and_the_ingress_controller_alone(
     default: Rendered,
 ) -> None:
     [rule] = policy(default, "mlflow")["ingress"]
-    operator, trainings, models, controller = rule["from"]
-    assert component(operator) == "operator"
+    operator, dashboard, trainings, models, controller = rule["from"]
+    assert (component(operator), component(dashboard)) == ("operator", "dashboard")
     for peer, label in ((trainings, "runyard.dev/uid"), (models, SERVES_LABEL)):
         assert peer == {
             "namespaceSelector": {},  # in whichever namespace
@@ -146,7 +147,7 @@ def test_mlflow_may_be_called_by_the_operator_trainings_what_serves_models_and_t
 
 def test_trainings_of_namespaces_that_nobody_watches_may_not_call_mlflow(everything: Rendered) -> None:
     [rule] = policy(everything, "mlflow")["ingress"]
-    for peer, label in zip(rule["from"][1:3], ("runyard.dev/uid", SERVES_LABEL), strict=True):
+    for peer, label in zip(rule["from"][2:4], ("runyard.dev/uid", SERVES_LABEL), strict=True):
         assert peer["podSelector"] == {"matchExpressions": [{"key": label, "operator": "Exists"}]}
         [named] = peer["namespaceSelector"]["matchExpressions"]
         assert named == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
@@ -170,7 +171,7 @@ def test_the_test_bed_names_the_namespace_of_its_own_controller() -> None:
 
 def test_the_ingress_controllers_namespace_and_further_peers_are_as_told(everything: Rendered) -> None:
     [rule] = policy(everything, "mlflow")["ingress"]
-    _, _, _, controller, further = rule["from"]
+    _, _, _, _, controller, further = rule["from"]
     assert controller["namespaceSelector"]["matchExpressions"][0]["values"] == ["edge"]
     assert further == {"ipBlock": {"cidr": "192.0.2.0/24"}}
 
@@ -180,7 +181,7 @@ def test_the_ingress_controllers_namespace_and_further_peers_are_as_told(everyth
 )
 def test_without_a_controller_nobody_comes_in_from_outside(values: Object) -> None:
     [rule] = policy(render(values=values), "mlflow")["ingress"]
-    assert len(rule["from"]) == 3
+    assert len(rule["from"]) == 4
 
 
 def test_policies_can_be_left_out() -> None:

@@ -54,19 +54,19 @@ def _wait_for_the_policy(server: ApiServer) -> None:
     server.kubectl("delete", "trainingrun", "policy")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[ApiServer]:
     with with_definition() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mlflow() -> Iterator[MlflowRest]:
     with mlflow_server() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run the operator as the program that it is; yields its log."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"

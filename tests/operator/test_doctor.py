@@ -22,6 +22,7 @@ from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
 
 RELEASE, TEAM = "runyard", "team"
+SWEEPS = "trainingsweeps.runyard.dev"
 DEFINITION, CLAIM = "trainingruns.runyard.dev", "data-runyard-postgres-0"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases/runyard-operator"
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
@@ -225,7 +226,19 @@ def operator_says(name: str, value: str) -> Object:
 CHECKS = {
     *("packages", "tracking-uri", "environment", "proxy", "git"),
     *("server", "version", "database", "artifact-root", "artifacts", "clock"),
-    *("cluster", "definition", "policy", "operator", "watched", "lease", "platform", "volumes", "fullness"),
+    *(
+        "cluster",
+        "definition",
+        "policy",
+        "sweeps",
+        "sweeps-policy",
+        "operator",
+        "watched",
+        "lease",
+        "platform",
+        "volumes",
+        "fullness",
+    ),
     *("ingress", "same-mlflow", "namespace", "rights", "quota", "images", "queues"),
     *("manifest", "admission", "references", "image"),
 }
@@ -410,11 +423,19 @@ def test_what_an_install_brings_is_missing_old_or_half_there(doctor: Doctor, clu
     says = "the definition of TrainingRuns is another one than this Runyard's: status.imageDigest differs"
     assert (code, wrongs(found)) == (1, {"definition": says})
 
+    cluster.kubectl("delete", "crd", SWEEPS)
+    gone = ("get", "--raw", "/apis/runyard.dev/v1alpha1/trainingsweeps")
+    wait_for("it is served no more", lambda: cluster.server.kubectl(*gone).returncode != 0)
+    code, found = doctor("--cluster")
+    without = "the definition of TrainingSweeps is not installed"
+    assert (code, wrongs(found)) == (1, {"definition": says, "sweeps": without})
+
     cluster.kubectl("delete", "crd", DEFINITION)
     gone = ("get", "--raw", "/apis/runyard.dev/v1alpha1/trainingruns")
     wait_for("it is served no more", lambda: cluster.server.kubectl(*gone).returncode != 0)
     code, found = doctor("--cluster")
-    assert (code, wrongs(found)) == (1, {"definition": "the definition of TrainingRuns is not installed"})
+    is_gone = "the definition of TrainingRuns is not installed"
+    assert (code, wrongs(found)) == (1, {"definition": is_gone, "sweeps": without})
     # Whoever may not see definitions is told as much.
     code, found = doctor("--cluster", "--context", "nobody")
     assert wrongs(found)["definition"] == "the definition of TrainingRuns is not installed"

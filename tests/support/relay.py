@@ -32,7 +32,10 @@ class Relay:
 
     def close(self) -> None:
         """Listen no more."""
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            # Closing alone would let in one more, for whom the thread is waiting already.
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
         self.hang_up()
 
     def _listen(self) -> None:

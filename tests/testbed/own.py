@@ -12,7 +12,7 @@ from tests.testbed.parts import IMAGES, PROGRAMS, PYTHON, VERSIONS, key
 from tests.testbed.shell import CACHE
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("mlflow", "operator", "runtime", "minio")
+NAMES = ("mlflow", "operator", "runtime", "dashboard", "minio")
 # Only built where it is asked for by name: PyTorch's libraries for CUDA make it 7 GB.
 HEAVY = ("pytorch",)
 INPUTS_LABEL = "runyard.dev/inputs"

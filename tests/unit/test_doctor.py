@@ -15,6 +15,7 @@ from runyard.cli.doctor import exit_code
 from runyard.doctor import machine_checks, mlflow_checks, namespace_checks, platform_checks
 from runyard.doctor.facts import (
     Answer,
+    Kind,
     Machine,
     Manifest,
     Namespace,
@@ -130,12 +131,13 @@ def test_a_server_that_is_well_and_what_is_not_known_of_one() -> None:
     assert exit_code(found) == 4
 
 
+HIDDEN_KIND = Kind(definition=HIDDEN, policies={"policy": HIDDEN, "binding": HIDDEN})
 HIDDEN_PLATFORM = Platform(
     "kind",
     "v1.34.4",
     "runyard",
-    definition=HIDDEN,
-    policies={"policy": HIDDEN, "binding": HIDDEN},
+    trainings=HIDDEN_KIND,
+    sweeps=HIDDEN_KIND,
     deployments=HIDDEN,
     pods=HIDDEN,
     claims=HIDDEN,
@@ -149,19 +151,26 @@ def test_who_may_see_nothing_of_the_platform_is_told_that_nothing_is_known() -> 
     assert exit_code(found) == 0
 
 
-def crd(known: dict[str, Any], established: str = "True") -> dict[str, Any]:
-    version = {"name": "v1alpha1", "schema": {"openAPIV3Schema": known}}
-    conditions = [{"type": "Established", "status": established}]
-    return {"spec": {"versions": [version]}, "status": {"conditions": conditions}}
+def defined(known: Any, established: str = "True") -> Kind:
+    version: Any = {"name": "v1alpha1", "schema": {"openAPIV3Schema": known}}
+    conditions: Any = [{"type": "Established", "status": established}]
+    return Kind(definition={"spec": {"versions": [version]}, "status": {"conditions": conditions}})
 
 
 @pytest.mark.parametrize(
     ("change", "check", "begins"),
     [
-        ({"definition": None, "is_served": False}, "definition", "the definition of TrainingRuns is not installed"),
-        ({"definition": crd(dict(schema()), "False")}, "definition", "the definition of TrainingRuns is not estab"),
-        ({"definition": crd({**schema(), "description": "x"})}, "definition", "the definition of TrainingRuns is ano"),
-        ({"definition": crd({})}, "definition", "the definition of TrainingRuns is another one"),
+        ({"trainings": Kind(is_served=False)}, "definition", "the definition of TrainingRuns is not installed"),
+        ({"trainings": defined(schema(), "False")}, "definition", "the definition of TrainingRuns is not estab"),
+        ({"trainings": defined({**schema(), "description": "x"})}, "definition", "the definition of TrainingRuns is a"),
+        ({"trainings": defined({})}, "definition", "the definition of TrainingRuns is another one"),
+        ({"sweeps": Kind(is_served=False)}, "sweeps", "the definition of TrainingSweeps is not installed"),
+        ({"sweeps": defined(schema())}, "sweeps", "the definition of TrainingSweeps is another one"),
+        (
+            {"sweeps": Kind(definition=HIDDEN, policies={"policy": False})},
+            "sweeps-policy",
+            "ValidatingAdmissionPolicy trainingsweeps-parameters.runyard.dev: not there",
+        ),
         ({"lease": None}, "lease", "there is no Lease of the operator: none has ever led"),
         ({"deployments": []}, "operator", "there is no operator in the namespace runyard"),
         ({"pods": []}, "platform", "there are no pods of Runyard in the namespace runyard"),

@@ -410,7 +410,7 @@ def test_the_commands_run_before_any_environment_exists(tmp_path: Path) -> None:
     ("command", "said"),
     [
         ("tools", "no program is called kubctl; there are kube-apiserver,"),
-        ("images", "no image is called kubctl; there are mlflow, operator, runtime, minio, pytorch\n"),
+        ("images", "no image is called kubctl; there are mlflow, operator, runtime, dashboard, minio, pytorch\n"),
     ],
 )
 def test_an_unknown_name_is_refused_with_those_that_exist(command: str, said: str) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from http import HTTPStatus
 
 from pydantic import ValidationError
 
@@ -25,11 +24,10 @@ from runyard_operator.objects import Job, Key, lenient
 from runyard_operator.recording import Recorder
 from runyard_operator.settings import Settings
 from runyard_operator.told import open_attempts
+from runyard_operator.writing import record_events, write_status
 
 log = logging.getLogger(__name__)
 
-# Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
-_SMALL_CHANGE_WAITS = timedelta(seconds=2)
 # How soon a Job's first pod is there, if nothing is in the way; and how often to see whether that is gone.
 _PODS_COME_WITHIN, _OBSTACLE_PAUSE, _LONGEST_OBSTACLE_PAUSE = (timedelta(seconds=pause) for pause in (4, 10, 120))
 # A Job's own pause before it tries again: doubled with each pod that failed.
@@ -254,31 +252,14 @@ class Reconciler:
 
     async def _write(self, key: Key, run: TrainingRun, view: View, status: TrainingRunStatus) -> timedelta | None:
         """Write a status that says something new; return how long a small change has still to wait."""
-        if status == run.status:
-            view.small_change_since = None
-            return None
-        if not is_urgent(run.status, status):
-            view.small_change_since = view.small_change_since or self.now()
-            left = view.small_change_since + _SMALL_CHANGE_WAITS - self.now()
-            if left > timedelta(0):
-                return left
-        view.small_change_since = None
-        try:
-            body = await self.cluster.patch_status(run, status)
-        except ClusterError as error:
-            # Somebody has changed the resource since, or it may have been written all the same: what it is now is read
-            # before anything is decided.
-            view.is_in_doubt = True
-            if error.status != HTTPStatus.CONFLICT:
-                raise
-            return timedelta(0)
-        if body is None:
-            # Gone, and the event of that may be lost: nothing more is to be made for it.
-            view.is_in_doubt = True
-            return timedelta(0)
+        urgent = is_urgent(run.status, status)
+        body = await write_status(self.cluster, run, view, status, self.now(), is_urgent=urgent)
+        if not isinstance(body, dict):
+            return body
         self.mirror.see_resource(key, body)
         metrics.count_outcome(run.status, status)
-        await self._tell(run, status)
+        happened = events.between(run.status, status, retries=run.spec.backoff_limit)
+        await record_events(self.cluster, run, happened, self.now())
         written = TrainingRun.model_validate(body)
         if is_settled(written):
             await self._settle(key, written, view)
@@ -305,14 +286,6 @@ class Reconciler:
         if job and job.spec.ttl_seconds_after_finished != ttl_seconds:
             patch: JsonObject = {"spec": {"ttlSecondsAfterFinished": ttl_seconds}}
             await self.cluster.patch_job(key.namespace, job.metadata.name, patch)
-
-    async def _tell(self, run: TrainingRun, status: TrainingRunStatus) -> None:
-        for event in events.between(run.status, status, retries=run.spec.backoff_limit):
-            try:
-                await self.cluster.record_event(run, event, self.now())
-            except ClusterError as error:
-                # An event is a courtesy; the status is the record.
-                log.warning("no event: %s", error)
 
 
 def _buried(key: Key, view: View) -> TrainingRun:

@@ -207,6 +207,15 @@ def judge(condition: Condition, facts: Facts) -> Verdict:
     return Verdict(holds, f"{text} {'holds' if holds else 'does not hold'}: {shown}")
 
 
+def holds(condition: Condition, facts: Facts) -> bool:
+    """Say whether a condition holds for a run, as `judge` does and without the words: of many runs it is quicker."""
+    for asked in condition.references:
+        value = facts.values(asked.kind).get(asked.name, math.nan)
+        if isinstance(value, float) and math.isnan(value):
+            return False
+    return _holds(condition._root, facts)  # noqa: SLF001 the tree is this module's own
+
+
 def _holds(part: _Part, facts: Facts) -> bool:
     match part:
         case _All(parts):

@@ -9,6 +9,7 @@ import typer
 from runyard.cli import cluster, promotion, runs
 from runyard.cli.audit import audit
 from runyard.cli.compare import compare
+from runyard.cli.dashboard import dashboard
 from runyard.cli.diff import diff
 from runyard.cli.doctor import doctor
 from runyard.cli.output import plain
@@ -35,6 +36,7 @@ app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(promotion.promotions)
 app.command()(serve)
+app.command()(dashboard)
 app.command()(cluster.submit)
 app.command()(cluster.wait)
 app.command()(cluster.logs)

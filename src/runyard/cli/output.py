@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import typer
@@ -113,25 +112,3 @@ def number(value: float | None) -> str:
     ('0.835165', '', '1.23457e+06')
     """
     return "" if value is None else f"{value:.6g}"
-
-
-def ago(moment: datetime, now: datetime | None = None) -> str:
-    """Return how long ago something was, as kubectl says it."""
-    return span((now or datetime.now(UTC)) - moment)
-
-
-def span(length: timedelta | None) -> str:
-    """Return a length of time in its one or two largest units.
-
-    >>> span(timedelta(seconds=42)), span(timedelta(minutes=3, seconds=5)), span(timedelta(days=2, hours=1)), span(None)
-    ('42s', '3m5s', '2d1h', '')
-    """
-    if length is None:
-        return ""
-    seconds = max(0, round(length.total_seconds()))
-    parts = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        amount, seconds = divmod(seconds, size)
-        if amount:
-            parts.append(f"{amount}{unit}")
-    return "".join(parts[:2]) or "0s"

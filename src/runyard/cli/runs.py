@@ -18,6 +18,7 @@ from runyard.comparison import of_result, ranked, varying
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
 from runyard.sorting import NEWEST, Order, read_order
+from runyard.words import ago, span
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What is printed.")]
 ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Look only there.")]
@@ -112,7 +113,7 @@ def list_runs(
                 run.name,
                 *([] if experiment else [run.experiment]),
                 _outcome(run),
-                out.ago(run.started_at),
+                ago(run.started_at),
                 _took(run),
                 *(out.short(run.params.get(name, "")) for name in params),
                 *(out.number(run.metrics.get(name)) for name in metrics),
@@ -164,7 +165,7 @@ def show(
         facts = {
             "run": found.id,
             "experiment": found.experiment,
-            "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {out.ago(found.started_at)} ago",
+            "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {ago(found.started_at)} ago",
             "took": _took(found),
             "part of": found.parent_id or "",
             "reproduces": _repeats(found),
@@ -290,8 +291,8 @@ def _repeats(run: LoggedRun) -> str:
 def _took(run: LoggedRun) -> str:
     """Return how long a run took, or how long it has gone on."""
     if run.status.is_open:
-        return f"{out.ago(run.started_at)} so far"
-    return out.span(run.duration)
+        return f"{ago(run.started_at)} so far"
+    return span(run.duration)
 
 
 def _commonest_metrics(runs: list[LoggedRun]) -> list[str]:

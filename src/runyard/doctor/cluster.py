@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, VERSION
+from runyard.api.trainingsweep import PLURAL as SWEEPS
 from runyard.cluster import Cluster, ClusterUnavailable, Forbidden, NotThere, Refused
 from runyard.doctor import mlflow
-from runyard.doctor.facts import Namespace, Platform
+from runyard.doctor.facts import Kind, Namespace, Platform
 from runyard.doctor.findings import Unseen
 
 # What a person needs for `runyard submit`, `wait` and `logs`.
@@ -17,7 +18,8 @@ RIGHTS = (
     ("watch", GROUP, PLURAL, ""),
     ("get", "", "pods", "log"),
 )
-_POLICY = "trainingruns-parameters.runyard.dev"
+_POLICY = "parameters.runyard.dev"
+_POLICIES = {"policy": "validatingadmissionpolicies", "binding": "validatingadmissionpolicybindings"}
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _PAUSE_SECONDS = 0.3
 _LONGEST_LEASE_SECONDS = 60
@@ -95,9 +97,8 @@ def observe_platform(opened: Cluster, context: str, release: str, tracking_uri: 
         context=context,
         version=version,
         release=release,
-        is_served=served if isinstance(served, Unseen) else _has(served, PLURAL),
-        definition=lens.object(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}"),
-        policies={kind: _is_there(lens, kind) for kind in ("policy", "binding")},
+        trainings=_kind(lens, served, PLURAL),
+        sweeps=_kind(lens, served, SWEEPS),
         deployments=deployments,
         pods=pods,
         claims=claims,
@@ -155,14 +156,18 @@ def _or_none(found: list[JsonObject] | Unseen | None) -> list[JsonObject] | Unse
     return [] if found is None else found
 
 
-def _has(group: JsonObject | None, plural: str) -> bool:
-    """Whether a group that the API server serves has a kind: it has sweeps too."""
-    return plural in [as_object(kind).get("name") for kind in as_list((group or {}).get("resources"))]
+def _kind(lens: Lens, group: JsonObject | Unseen | None, plural: str) -> Kind:
+    """Look at one of Runyard's kinds, given the group as the API server serves it."""
+    kinds = [] if isinstance(group, Unseen) else as_list((group or {}).get("resources"))
+    return Kind(
+        is_served=group if isinstance(group, Unseen) else plural in [as_object(kind).get("name") for kind in kinds],
+        definition=lens.object(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{GROUP}"),
+        policies={part: _is_there(lens, f"{of_part}/{plural}-{_POLICY}") for part, of_part in _POLICIES.items()},
+    )
 
 
-def _is_there(lens: Lens, kind: str) -> bool | Unseen:
-    plural = {"policy": "validatingadmissionpolicies", "binding": "validatingadmissionpolicybindings"}[kind]
-    found = lens.object(f"{_ADMISSION}/{plural}/{_POLICY}")
+def _is_there(lens: Lens, path: str) -> bool | Unseen:
+    found = lens.object(f"{_ADMISSION}/{path}")
     return found if isinstance(found, Unseen) else found is not None
 
 

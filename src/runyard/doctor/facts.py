@@ -117,16 +117,30 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a cluster knows of one of Runyard's kinds.
+
+    Attributes:
+        is_served: whether the API server knows it.
+        definition: its definition; None where there is none.
+        policies: its admission policy and binding, by `policy` and `binding`: whether they are there.
+
+    """
+
+    is_served: bool | Unseen = True
+    definition: JsonObject | Unseen | None = None
+    policies: Mapping[str, bool | Unseen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Platform:
-    """What Runyard is in a cluster: its definition, and the namespace of its release.
+    """What Runyard is in a cluster: its kinds, and the namespace of its release.
 
     Attributes:
         context: what the cluster is called.
         version: Kubernetes'.
         release: the release's namespace.
-        is_served: whether the API server knows TrainingRuns.
-        definition: of TrainingRuns; None where there is none.
-        policies: the admission policies and bindings of Runyard, by kind.
+        trainings, sweeps: the kinds.
         deployments, pods, claims: of the release.
         lease: the operator's; None where there is none.
         lease_moved: whether it was renewed while one looked, for as long as it says that it holds.
@@ -139,9 +153,8 @@ class Platform:
     context: str
     version: str
     release: str
-    is_served: bool | Unseen = True
-    definition: JsonObject | Unseen | None = None
-    policies: Mapping[str, bool | Unseen] = field(default_factory=dict)
+    trainings: Kind = field(default_factory=Kind)
+    sweeps: Kind = field(default_factory=Kind)
     deployments: Sequence[JsonObject] | Unseen = ()
     pods: Sequence[JsonObject] | Unseen = ()
     claims: Sequence[JsonObject] | Unseen = ()

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from runyard.api.crd import schema
+from runyard.api import crd, sweep_crd
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import VERSION
 from runyard.doctor.cluster import labels, name_of, operator_of, variable
-from runyard.doctor.facts import Answer, Platform, Unanswered
+from runyard.doctor.facts import Answer, Kind, Platform, Unanswered
 from runyard.doctor.findings import Finding, Unseen, silent, unknown, well, wrong
 
 _FULL = 0.9
@@ -20,8 +20,10 @@ _KINDS = {"policy": "ValidatingAdmissionPolicy", "binding": "ValidatingAdmission
 def checks(facts: Platform, own_version: str, namespace: str) -> Iterator[Finding]:
     """Say what is well and what is wrong with a cluster, given this Runyard's version and the person's namespace."""
     yield well("cluster", f"{facts.context} answers, Kubernetes {facts.version}")
-    yield _definition(facts)
-    yield _policy(facts)
+    yield _definition(facts, "definition", "TrainingRun", facts.trainings, crd.schema())
+    yield _policy(facts, "policy", "trainingruns", facts.trainings)
+    yield _definition(facts, "sweeps", "TrainingSweep", facts.sweeps, sweep_crd.schema())
+    yield _policy(facts, "sweeps-policy", "trainingsweeps", facts.sweeps)
     yield from _operator(facts, own_version, namespace)
     yield _lease(facts)
     yield from _pods(facts)
@@ -44,30 +46,29 @@ def _install(facts: Platform) -> str:
     return _INSTALL.format(release=facts.release)
 
 
-def _definition(facts: Platform) -> Finding:
-    found = facts.definition
-    if facts.is_served is False and not isinstance(found, dict):
-        why = "the cluster knows no TrainingRuns"
-        return wrong("definition", "the definition of TrainingRuns is not installed", why, _install(facts))
+def _definition(facts: Platform, check: str, name: str, kind: Kind, schema: JsonObject) -> Finding:
+    found = kind.definition
+    if kind.is_served is False and not isinstance(found, dict):
+        why = f"the cluster knows no {name}s"
+        return wrong(check, f"the definition of {name}s is not installed", why, _install(facts))
     if not isinstance(found, dict):
         because = found.because if isinstance(found, Unseen) else "it was not found"
-        return unknown("definition", f"TrainingRuns are known; whether as this Runyard knows them is not: {because}")
+        return unknown(check, f"{name}s are known; whether as this Runyard knows them is not: {because}")
     conditions = {each.get("type"): each.get("status") for each in map(as_object, _of(found, "status", "conditions"))}
     if conditions.get("Established") != "True":
-        why = "the API server does not serve TrainingRuns"
-        remedy = "kubectl describe crd trainingruns.runyard.dev"
-        return wrong("definition", "the definition of TrainingRuns is not established", why, remedy)
+        why = f"the API server does not serve {name}s"
+        remedy = f"kubectl describe crd {name.lower()}s.runyard.dev"
+        return wrong(check, f"the definition of {name}s is not established", why, remedy)
     ours = next((each for each in map(as_object, _of(found, "spec", "versions")) if each.get("name") == VERSION), {})
     known = as_object(as_object(as_object(ours).get("schema")).get("openAPIV3Schema"))
-    if known != schema():
-        there, here = _fields(known), _fields(schema())
+    if known != schema:
+        there, here = _fields(known), _fields(schema)
         names = sorted(there ^ here)
         differ = f"{', '.join(names)} differ{'s' * (len(names) == 1)}" if names else "rules or descriptions differ"
-        says = f"the definition of TrainingRuns is another one than this Runyard's: {differ}"
-        return wrong(
-            "definition", says, "fields are refused there, or left without effect, that are right here", _install(facts)
-        )
-    return well("definition", "TrainingRuns are defined as this Runyard knows them")
+        says = f"the definition of {name}s is another one than this Runyard's: {differ}"
+        why = "fields are refused there, or left without effect, that are right here"
+        return wrong(check, says, why, _install(facts))
+    return well(check, f"{name}s are defined as this Runyard knows them")
 
 
 def _fields(known: JsonObject) -> set[str]:
@@ -83,15 +84,15 @@ def _of(found: JsonObject, part: str, name: str) -> list[JsonValue]:
     return as_list(as_object(found.get(part)).get(name))
 
 
-def _policy(facts: Platform) -> Finding:
-    missing = [_KINDS[kind] for kind, found in facts.policies.items() if found is False]
+def _policy(facts: Platform, check: str, plural: str, kind: Kind) -> Finding:
+    missing = [_KINDS[part] for part, found in kind.policies.items() if found is False]
     if missing:
-        says = f"{' and '.join(missing)} trainingruns-parameters.runyard.dev: not there"
-        return wrong("policy", says, "parameters may be changed while a training runs, without effect", _install(facts))
-    for found in facts.policies.values():
+        says = f"{' and '.join(missing)} {plural}-parameters.runyard.dev: not there"
+        return wrong(check, says, "parameters may be changed while it runs, without effect", _install(facts))
+    for found in kind.policies.values():
         if isinstance(found, Unseen):
-            return unknown("policy", found.because)
-    return well("policy", "parameters are guarded by the admission policy")
+            return unknown(check, found.because)
+    return well(check, f"parameters of {plural} are guarded by the admission policy")
 
 
 def _operator(facts: Platform, own_version: str, namespace: str) -> Iterator[Finding]:

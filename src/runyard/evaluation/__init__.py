@@ -16,10 +16,11 @@ from sklearn.base import BaseEstimator
 
 from runyard.errors import EvaluationImpossible
 from runyard.evaluation import curves, fairness, figures, importance, scores
-from runyard.evaluation.examples import Examples, Rows, distinct, rows
+from runyard.evaluation.examples import Examples, Rows, rows
 from runyard.evaluation.explainers import explain
-from runyard.evaluation.explanation import Explanation
 from runyard.evaluation.subject import LeftOut, Subject, Task, subject
+from runyard.explanation import Explanation
+from runyard.tables import distinct
 
 __all__ = ["FOLDER", "Evaluation", "EvaluationImpossible", "Explanation", "Task", "evaluate", "log"]
 

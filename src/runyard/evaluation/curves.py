@@ -8,8 +8,9 @@ import pandas as pd
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from runyard.evaluation.examples import Flags, Floats, distinct
+from runyard.evaluation.examples import Flags
 from runyard.evaluation.subject import Subject, Task
+from runyard.tables import Floats, distinct
 
 # More than a picture shows, and a few tens of kilobytes as text.
 MOST_POINTS = 500

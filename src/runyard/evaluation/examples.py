@@ -1,6 +1,5 @@
 """Rows of features with what is true of them, as people give them: checked, and in one form."""
 
-from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from runyard.errors import EvaluationImpossible
+from runyard.tables import Floats
 
 Examples: TypeAlias = tuple[pd.DataFrame, pd.Series]
-Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 
@@ -97,19 +96,6 @@ def refuse_another_order(what: str, values: pd.Series, features: pd.DataFrame | 
 def taken(given: pd.DataFrame | Floats, places: list[int]) -> pd.DataFrame | Floats:
     """Return some rows, in the form that they were given in."""
     return given.iloc[places] if isinstance(given, pd.DataFrame) else given[places]
-
-
-def distinct(names: Iterable[Hashable], own: Collection[str]) -> list[str]:
-    """Return names as text, an underscore behind each that is one of a table's own columns."""
-    kept = dict.fromkeys(own)
-    found = []
-    for name in map(str, names):
-        free = name
-        while free in kept:
-            free += "_"
-        kept[free] = None
-        found.append(free)
-    return found
 
 
 def _given(what: str, features: pd.DataFrame | Floats) -> pd.DataFrame | Floats:

@@ -10,10 +10,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from runyard.evaluation.draws import drawn, global_generator
-from runyard.evaluation.examples import Floats, taken
-from runyard.evaluation.explanation import MOST_VALUES, Explanation
+from runyard.evaluation.examples import taken
 from runyard.evaluation.importance import names_after
 from runyard.evaluation.subject import LeftOut, Subject, Task, in_one_line, unwrapped
+from runyard.explanation import MOST_VALUES, Explanation
+from runyard.tables import Floats
 
 if TYPE_CHECKING:
     import shap

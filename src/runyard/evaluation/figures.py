@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from runyard.evaluation.draws import global_generator
-from runyard.evaluation.explanation import Explanation
+from runyard.explanation import Explanation
 
 _MOST_FEATURES = 20
 # A picture has 65,536 pixels at most in each direction, and people look at fewer.

@@ -6,8 +6,9 @@ from sklearn.base import BaseEstimator
 from sklearn.inspection import permutation_importance
 
 from runyard.evaluation.draws import drawn
-from runyard.evaluation.examples import Floats, taken
+from runyard.evaluation.examples import taken
 from runyard.evaluation.subject import LeftOut, Subject, Task, is_constant, unwrapped
+from runyard.tables import Floats
 
 # A permutation predicts every row once for each column and repetition: 100 columns of 2,000 rows are a million.
 MOST_COLUMNS = 1_000

@@ -9,8 +9,9 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
 from runyard.errors import EvaluationImpossible
-from runyard.evaluation.examples import Floats, Rows
+from runyard.evaluation.examples import Rows
 from runyard.evaluation.subject import LeftOut, Subject, Task, in_one_line, is_constant, listed
+from runyard.tables import Floats
 
 
 def of_test(subject: Subject) -> tuple[dict[str, float], dict[str, str]]:

@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
 from runyard.errors import EvaluationImpossible
-from runyard.evaluation.examples import Flags, Floats, Rows
+from runyard.evaluation.examples import Flags, Rows
+from runyard.tables import Floats
 
 
 class Task(StrEnum):

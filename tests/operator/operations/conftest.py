@@ -13,7 +13,7 @@ from tests.support.apiserver import ApiServer
 from tests.support.mlflow_server import MlflowRest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[ApiServer]:
     with with_definition() as found:
         yield found

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from http import HTTPStatus
 
 from pydantic import JsonValue, ValidationError
 
@@ -27,6 +26,7 @@ from runyard_operator.trainingsweeps.choosing import Chooser, Unavailable
 from runyard_operator.trainingsweeps.parents import Parents
 from runyard_operator.trainingsweeps.pruning import Pruner
 from runyard_operator.trainingsweeps.sight import Child, Sights, View, deleted, trial_of
+from runyard_operator.writing import record_events, write_status
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 _CONFIRM_EVERY = timedelta(minutes=5)
 _OBSTACLE_PAUSE = timedelta(seconds=10)
 _PRUNE_EVERY = timedelta(seconds=5)
-# Small changes of a status wait this long for the next: trials end by the dozen.
-_SMALL_CHANGE_WAITS = timedelta(seconds=2)
 
 
 @dataclass
@@ -219,32 +217,13 @@ class SweepReconciler:
         self, key: Key, sweep: TrainingSweep, view: View, status: TrainingSweepStatus, *, at_once: bool = False
     ) -> timedelta | None:
         """Write a status that says something new; return how long a small change has still to wait."""
-        if status == sweep.status:
-            view.small_change_since = None
-            return None
-        if not at_once and not _is_urgent(sweep.status, status):
-            view.small_change_since = view.small_change_since or self.now()
-            left = view.small_change_since + _SMALL_CHANGE_WAITS - self.now()
-            if left > timedelta(0):
-                return left
-        view.small_change_since = None
-        try:
-            body = await self.cluster.patch_status(sweep, status)
-        except ClusterError as error:
-            view.is_in_doubt = True
-            if error.status != HTTPStatus.CONFLICT:
-                raise
-            return timedelta(0)
-        if body is None:
-            view.is_in_doubt = True
-            return timedelta(0)
+        urgent = at_once or _is_urgent(sweep.status, status)
+        body = await write_status(self.cluster, sweep, view, status, self.now(), is_urgent=urgent)
+        if not isinstance(body, dict):
+            return body
         self.sights.see_sweep(key, body)
         telling.count(sweep.status, status)
-        for event in telling.between(sweep.status, status):
-            try:
-                await self.cluster.record_event(sweep, event, self.now())
-            except ClusterError as error:  # a courtesy; the status is the record
-                log.warning("no event: %s", error)
+        await record_events(self.cluster, sweep, telling.between(sweep.status, status), self.now())
         return timedelta(0) if _is_final(status) else None
 
 

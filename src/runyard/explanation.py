@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runyard.errors import EvaluationImpossible
-from runyard.evaluation.examples import Floats, distinct
+from runyard.tables import Floats, distinct
 
 # SHAP values in one explanation: rows by features by outputs.
 MOST_VALUES = 2_000_000
@@ -58,6 +58,11 @@ class Explanation:
     explainer: str
     left_out: int = 0
     shap_version: str = field(default_factory=lambda: version("shap"))
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory its arrays take, in bytes."""
+        return self.shap_values.nbytes + self.base_values.nbytes + self.outputs.nbytes + self.data.nbytes
 
     def summary(self) -> pd.DataFrame:
         """Return how much each feature matters: the mean over rows of its values' size, a column an output."""

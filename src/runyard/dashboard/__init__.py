@@ -1,0 +1,8 @@
+"""The dashboard: a web application that reads MLflow, and shows, compares and explains what is there.
+
+`application` makes it, and any ASGI server runs it; `runyard dashboard` does with uvicorn. It changes nothing.
+"""
+
+from runyard.dashboard.app import application
+
+__all__ = ["application"]

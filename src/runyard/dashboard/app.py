@@ -1,0 +1,138 @@
+"""The application: pages, API and files put together, and what all of their answers have in common."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+
+from runyard.dashboard import (
+    api,
+    comparison_api,
+    comparison_page,
+    explanation_api,
+    explanation_page,
+    fairness,
+    models,
+    pages,
+    trainings_pages,
+    trust,
+)
+from runyard.dashboard.headers import Headers
+from runyard.dashboard.site import Site
+from runyard.errors import RunyardError, TrackingUnavailable
+from runyard.history import NoSuchExperiment, NoSuchRun
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.responses import Response
+
+    from runyard.dashboard.trainings import Trainings
+
+STATIC = Path(__file__).parent / "static"
+# Whoever can make a browser believe that another name is this machine could read everything otherwise.
+LOCAL_HOSTS = ("localhost", "*.localhost", "127.0.0.1")
+_NOT_THERE = (
+    NoSuchRun,
+    NoSuchExperiment,
+    models.NoSuchModel,
+    trainings_pages.NoSuchTraining,
+    trainings_pages.NoCluster,
+)
+
+
+def application(
+    uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS, trainings: Trainings | None = None
+) -> FastAPI:
+    """Make the application.
+
+    Args:
+        uri: where MLflow is: a server or a database.
+        base: the path below which it is, such as /runs; empty: the root.
+        hosts: the names under which it may be called; *.example.org is all below one.
+        trainings: of a cluster; None: none is looked at.
+
+    Raises:
+        TrackingUnavailable: MLflow cannot be opened.
+
+    """
+    site = Site(uri, trainings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        site.close()
+
+    app = FastAPI(
+        title="Runyard's dashboard",
+        version=version("runyard"),
+        openapi_url=f"{base}{api.PREFIX}/openapi.json",
+        # Their pages would load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        # Its addresses would have the host and the scheme that a proxy called it by.
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.site = site
+    app.state.base = base
+    app.state.listening = set()
+    app.state.words = pages.templates(base)
+    for answering in (api, comparison_api, explanation_api, fairness, models, trust, trainings_pages):
+        app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
+    for showing in (
+        pages.router,
+        comparison_page.router,
+        explanation_page.router,
+        fairness.pages,
+        models.pages,
+        trust.pages,
+        trainings_pages.pages,
+    ):
+        app.include_router(showing, prefix=base, include_in_schema=False)
+    if base:
+        app.add_api_route(base, lambda: RedirectResponse(f"{base}/"), include_in_schema=False)
+    app.mount(f"{base}/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(RunyardError, _refused)
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Headers, static=f"{base}/static/")
+    return app
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Answer with an error in words: as JSON below the API, else as a page."""
+    status, says = _said(error)
+    if request.url.path.startswith(f"{request.app.state.base}{api.PREFIX}"):
+        return JSONResponse({"detail": says}, status)
+    return pages.error(request, status, says)
+
+
+def _said(error: Exception) -> tuple[int, str]:
+    match error:
+        case TrackingUnavailable() | trainings_pages.TooMany():
+            return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
+        case RunyardError():
+            found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY
+            return found, str(error)
+        case RequestValidationError():
+            first = error.errors()[0]
+            return HTTPStatus.UNPROCESSABLE_ENTITY, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"
+        case HTTPException():
+            words = "there is no such page" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+            return error.status_code, words
+        case _:
+            raise error

@@ -1,0 +1,159 @@
+"""What scripts left among a run's artifacts: tables, and SHAP values. Anybody may have written it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+
+from runyard.api.model import JsonObject, as_object
+from runyard.explanation import Explanation
+from runyard.history import UnreadableArtifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runyard.dashboard.reads import Reads
+    from runyard.history import History, LoggedRun
+
+FOLDER = "evaluation"
+_LARGEST_TABLE = 4 * 1024 * 1024
+_LARGEST_EXPLANATION = 64 * 1024 * 1024
+_MOST_CELLS = 200_000
+_KEPT_BYTES = 128 * 1024 * 1024
+# A table of Python's numbers and texts takes about this much more memory than its text.
+_UNPACKED = 4
+
+Cell: TypeAlias = float | str | None
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was logged: numbers where a cell is one, else texts; None where it is empty."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def column(self, name: str) -> list[Cell]:
+        """Return a column; an empty one where there is none."""
+        if name not in self.columns:
+            return []
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+
+def names_of_tables(files: Sequence[str]) -> list[str]:
+    """Return the names of the tables among a run's artifacts that an evaluation logged."""
+    found = [path.removeprefix(f"{FOLDER}/") for path in files if path.startswith(f"{FOLDER}/")]
+    return [name.removesuffix(".csv") for name in found if name.endswith(".csv") and "/" not in name]
+
+
+class Artifacts:
+    """Reads what evaluations logged. What belongs to runs that have ended is kept, up to 128 MiB."""
+
+    def __init__(self, history: History, reads: Reads) -> None:
+        """Begin with nothing kept."""
+        self._history = history
+        self._reads = reads
+        self._kept: OrderedDict[tuple[str, str], tuple[object, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def abouts(self, runs: Sequence[LoggedRun]) -> list[JsonObject]:
+        """Return what each run's evaluation says of itself; empty where there is none.
+
+        Raises:
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
+
+        """
+        return self._of_each(runs, "evaluation.json", _about, {})
+
+    def tables(self, runs: Sequence[LoggedRun], name: str) -> list[Table | None]:
+        """Return a table of each run; None where there is none, or none that can be read.
+
+        Raises:
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
+
+        """
+        return self._of_each(runs, f"{name}.csv", _table, None)
+
+    def explanation(self, run: LoggedRun) -> Explanation | None:
+        """Return the SHAP values of a run; None where it has none.
+
+        Raises:
+            EvaluationImpossible: what is there is something else.
+            UnreadableArtifact: it is too large.
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
+
+        """
+        read = partial(self._read, run, "shap.npz", Explanation.from_bytes, _LARGEST_EXPLANATION)
+        return self._reads.one(read)
+
+    def _of_each(self, runs: Sequence[LoggedRun], name: str, parse: Callable[[bytes], T], otherwise: T) -> list[T]:
+        def read(run: LoggedRun) -> T:
+            try:
+                found = self._read(run, name, parse, _LARGEST_TABLE)
+            except (UnreadableArtifact, ValueError, csv.Error, RecursionError):
+                return otherwise  # anybody may have written it
+            return otherwise if found is None else found
+
+        return self._reads.all([partial(read, run) for run in runs])
+
+    def _read(self, run: LoggedRun, name: str, parse: Callable[[bytes], T], most_bytes: int) -> T | None:
+        key = (run.id, name)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return cast("T", self._kept[key][0])  # by the same name, it was parsed as the same
+        content = self._history.content(run, f"{FOLDER}/{name}", most_bytes)
+        if content is None:
+            return None
+        found = parse(content)
+        # What an open run has logged may be logged again.
+        if not run.status.is_open:
+            self._keep(key, found, found.nbytes if isinstance(found, Explanation) else _UNPACKED * len(content))
+        return found
+
+    def _keep(self, key: tuple[str, str], found: object, size: int) -> None:
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = (found, size)
+            self._bytes += size
+            while self._bytes > _KEPT_BYTES:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self._bytes -= freed
+
+
+def _about(content: bytes) -> JsonObject:
+    return as_object(json.loads(content))
+
+
+def _table(content: bytes) -> Table:
+    """Read a CSV.
+
+    Raises:
+        ValueError: it has rows of other lengths than its head, or too many cells.
+
+    """
+    lines = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    if not lines or len({len(line) for line in lines}) > 1:
+        raise ValueError("no table")
+    if len(lines) * len(lines[0]) > _MOST_CELLS:
+        raise ValueError(f"more than {_MOST_CELLS} cells")
+    return Table(tuple(lines[0]), tuple(tuple(map(_cell, line)) for line in lines[1:]))
+
+
+def _cell(text: str) -> Cell:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,118 @@
+"""Runs in memory: the newest of a server, each as small as it can be, at one moment."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from runyard.history import LoggedRun
+
+MOST_RUNS = 100_000
+# Of a value that is longer the page of its run has the rest.
+LONGEST_VALUE = 300
+_NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_NAMES = 10_000
+# Of MLflow's own tags, those that are shown or filtered by.
+_SHOWN_TAGS = ("mlflow.parentRunId", "mlflow.user", "mlflow.source.name", "mlflow.source.git.commit")
+
+
+class Numbers(Mapping[str, float]):
+    """Metrics of a run: the names are shared by all runs with the same ones."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        """Copy them."""
+        names = tuple(map(sys.intern, sorted(values)))
+        if len(_NAMES) > _MOST_NAMES:  # a server where each run has names of its own
+            _NAMES.clear()
+        self._names = _NAMES.setdefault(names, names)
+        self._values = array("d", (values[name] for name in names))
+
+    def __getitem__(self, name: str) -> float:
+        """Return a metric."""
+        # Some tens of names, in order: a search by halves would cost more than it saves.
+        try:
+            return self._values[self._names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._names)
+
+
+def small(run: LoggedRun) -> LoggedRun:
+    """Return a run as it is kept: what is long is cut, what no list shows is left out."""
+    return replace(
+        run,
+        metrics=Numbers(run.metrics),
+        params={sys.intern(cut(name)): sys.intern(cut(value)) for name, value in run.params.items()},
+        tags={
+            sys.intern(cut(name)): sys.intern(cut(value))
+            for name, value in run.tags.items()
+            if not name.startswith("mlflow.") or name in _SHOWN_TAGS
+        },
+        name=cut(run.name),
+        experiment=sys.intern(run.experiment),
+        artifact_uri="",
+    )
+
+
+def cut(text: str) -> str:
+    """Return a text as lists show it."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What was read.
+
+    Attributes:
+        every: the runs, the newest first.
+        at: when they were read.
+        is_whole: whether the reading has come to its end.
+        answers: what was computed of them, by question.
+
+    """
+
+    every: tuple[LoggedRun, ...]
+    at: datetime
+    is_whole: bool = True
+    answers: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, runs: Iterable[LoggedRun], at: datetime, *, is_whole: bool = True) -> Runs:
+        """Put runs in order, the newest first; of more than 100,000 these."""
+        ordered = sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True)
+        return cls(tuple(ordered[:MOST_RUNS]), at, is_whole)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be older runs than are kept."""
+        return len(self.every) >= MOST_RUNS
+
+    @cached_property
+    def by_id(self) -> dict[str, LoggedRun]:
+        """Each run by its ID."""
+        return {run.id: run for run in self.every}
+
+    @cached_property
+    def by_experiment(self) -> dict[str, list[LoggedRun]]:
+        """The runs of each experiment, the newest first."""
+        found: dict[str, list[LoggedRun]] = {}
+        for run in self.every:
+            found.setdefault(run.experiment, []).append(run)
+        return found

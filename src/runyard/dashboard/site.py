@@ -1,0 +1,162 @@
+"""What every page needs: MLflow behind a deadline, its runs in memory, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runyard.api.addresses import without_logins
+from runyard.dashboard.artifacts import Artifacts
+from runyard.dashboard.auditing import Auditor
+from runyard.dashboard.index import Index
+from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
+from runyard.dashboard.runs import Runs
+from runyard.errors import TrackingUnavailable
+from runyard.history import History, NoSuchRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runyard.dashboard.trainings import Trainings
+    from runyard.history import LoggedRun
+
+_FRESH_SECONDS = 2.0
+# One that does not answer is asked again sooner: who looks wants to know that it is back.
+_SILENT_SECONDS = 0.5
+# A page that waits is told after 1.5 s; what hangs may hold a thread for as long as this.
+_REQUEST_SECONDS = "10"
+
+
+@dataclass(frozen=True)
+class View:
+    """A server as it was seen last.
+
+    Attributes:
+        experiments: names by ID.
+        runs: those that were read.
+        problem: why what is shown may be old; empty where it is not.
+        is_silent: whether MLflow does not answer just now: nothing need be asked of it for this page.
+
+    """
+
+    experiments: Mapping[str, str]
+    runs: Runs
+    problem: str = ""
+    is_silent: bool = False
+
+
+class Site:
+    """One MLflow, for all who look at it."""
+
+    def __init__(self, uri: str, trainings: Trainings | None = None) -> None:
+        """Open it; nothing is asked of MLflow yet.
+
+        Args:
+            uri: where MLflow is.
+            trainings: of a cluster; None: none is looked at.
+
+        """
+        self.trainings = trainings
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
+        # Who looks asks again.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        self.address = uri
+        self.history = History(uri)
+        self.reads = Reads(f"MLflow at {without_logins(uri)}")
+        self.artifacts = Artifacts(self.history, self.reads)
+        self.index = Index(self.history)
+        self.auditor = Auditor(self.history)
+        self.uri = without_logins(uri)
+        self._names: Mapping[str, str] | None = None
+        self._silence = ""
+        self._asked_at = float("-inf")
+        self._asking = threading.Lock()
+
+    def look(self) -> View:
+        """Return what there is to see; what was seen last where MLflow does not answer.
+
+        Raises:
+            TrackingUnavailable: it does not answer, and nothing was seen before.
+
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        problem = self._ask()
+        is_silent = bool(problem)
+        runs, trouble = self.index.get(0 if problem else max(until - time.monotonic(), 0.1))
+        problem = problem or trouble
+        if runs is None or self._names is None:
+            raise TrackingUnavailable(problem or f"MLflow at {self.uri} has not answered for {PATIENCE_SECONDS:g} s")
+        return View(self._names, runs, problem, is_silent)
+
+    def look_and_ask(self) -> View:
+        """Return what there is to see, for who has more to ask of MLflow.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        view = self.look()
+        if view.is_silent:
+            raise TrackingUnavailable(view.problem)
+        return view
+
+    def run(self, run_id: str) -> LoggedRun:
+        """Read a run in full.
+
+        Raises:
+            NoSuchRun: there is none, or several.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        return self.reads.one(lambda: self.history.find(run_id))
+
+    def find(self, run_ids: Sequence[str]) -> list[LoggedRun | None]:
+        """Read runs that may not be there: None for each that is not.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+
+        def found(run_id: str) -> LoggedRun | None:
+            try:
+                return self.history.find(run_id)
+            except NoSuchRun:
+                return None
+
+        return self.reads.all([partial(found, run_id) for run_id in run_ids])
+
+    def files(self, run: LoggedRun) -> list[str]:
+        """Return the paths of a run's artifacts.
+
+        Raises:
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+        """
+        return sorted(self.reads.one(lambda: self.history.files(run)))
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        self.index.close()
+        self.auditor.close()
+        if self.trainings:
+            self.trainings.close()
+        self.reads.close()
+
+    def _ask(self) -> str:
+        """Read the names of the experiments, unless that was done just now, and say why they cannot be read.
+
+        This is also how a silence is noticed: once for all who wait.
+        """
+        with self._asking:
+            if time.monotonic() - self._asked_at > (_SILENT_SECONDS if self._silence else _FRESH_SECONDS):
+                try:
+                    self._names, self._silence = self.reads.one(self.history.experiments), ""
+                except TrackingUnavailable as error:
+                    self._silence = str(error)
+                self._asked_at = time.monotonic()
+            return self._silence

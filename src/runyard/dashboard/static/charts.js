@@ -1,0 +1,497 @@
+// Draws figures: each is a table with the names of the columns that go across, up and apart. It shows nothing else.
+import * as echarts from "./vendor/echarts.js";
+
+const NONE = "–";
+const MARGIN = { left: 8, right: 16, top: 34, bottom: 30, containLabel: true };
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const palette = () => [1, 2, 3, 4, 5, 6, 7, 8].map((number) => style(`--s-${number}`));
+
+export function number(value) {
+  if (typeof value !== "number") return value ?? "";
+  if (Number.isInteger(value) && Math.abs(value) < 1e5) return String(value);
+  const size = Math.abs(value);
+  return size >= 1e-3 && size < 1e5 ? String(Number(value.toFixed(4))) : value.toExponential(3);
+}
+
+// Fetches a figure, draws it, and puts its table beside it.
+export async function draw(figure) {
+  const canvas = figure.querySelector(".canvas");
+  const found = await read(figure.dataset.src, (words) => tell(canvas, words));
+  if (!found) return;
+  figure.querySelector(".says").textContent = found.says;
+  if (found.empty) {
+    tell(canvas, found.empty);
+    figure.querySelector(".tools").hidden = true;
+    return;
+  }
+  const details = figure.querySelector("details");
+  details.addEventListener("toggle", () => table(details.querySelector(".scroll"), found), { once: true });
+  paint(figure, canvas, found);
+  figure.dataset.drawn = "true";
+}
+
+// Asks until there is an answer or a refusal: of what takes long, a part has been read when it is asked for again.
+async function read(source, say) {
+  for (let pause = 500; ; pause = Math.min(2 * pause, 10000)) {
+    try {
+      const answer = await fetch(source);
+      const found = await answer.json();
+      if (answer.ok) return found;
+      say(found.detail);
+      if (answer.status !== 503) return undefined;
+    } catch {
+      say("The dashboard does not answer.");
+    }
+    await new Promise((done) => setTimeout(done, pause));
+  }
+}
+
+function tell(canvas, words) {
+  const said = document.createElement("p");
+  said.className = "quiet";
+  words.split("`").forEach((part, place) => {
+    const isCode = place % 2 === 1;
+    const piece = document.createElement(isCode ? "code" : "span");
+    piece.textContent = part;
+    said.append(piece);
+  });
+  canvas.replaceChildren(said);
+}
+
+// Numbers with words beside them are a table, which needs no canvas.
+function matrices(figure, canvas, found) {
+  const at = (row, name) => row[found.columns.findIndex((column) => column.name === name)];
+  const place = document.createElement("div");
+  place.className = "matrices";
+  place.tabIndex = 0;
+  place.setAttribute("role", "region");
+  place.setAttribute("aria-label", found.title);
+  for (const [name, rows] of groups({ found, at })) {
+    const drawn = document.createElement("table");
+    drawn.createCaption().textContent = name;
+    const across = [...new Set(rows.map((row) => at(row, found.x)))];
+    const head = drawn.createTHead().insertRow();
+    for (const title of ["true ↓ predicted →", ...across]) heading(head, "col", title);
+    const body = drawn.createTBody();
+    for (const truth of new Set(rows.map((row) => at(row, found.y)))) {
+      const line = body.insertRow();
+      heading(line, "row", truth);
+      for (const predicted of across) {
+        const row = rows.find((each) => at(each, found.y) === truth && at(each, found.x) === predicted);
+        const cell = line.insertCell();
+        const share = row ? at(row, found.colour) : 0;
+        cell.className = `heat-${Math.min(5, Math.round(share * 5))}`;
+        cell.textContent = row ? number(at(row, "count")) : "";
+        const small = document.createElement("small");
+        small.textContent = `${Math.round(share * 100)} %`;
+        cell.append(small);
+      }
+    }
+    place.append(drawn);
+  }
+  canvas.replaceChildren(place);
+  figure.querySelector("button").hidden = true;
+}
+
+function heading(line, scope, title) {
+  const cell = document.createElement("th");
+  cell.scope = scope;
+  cell.textContent = title;
+  line.append(cell);
+}
+
+function paint(figure, canvas, found) {
+  if (found.kind === "matrix") {
+    matrices(figure, canvas, found);
+    return;
+  }
+  canvas.replaceChildren();
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${found.title}. ${found.says}`);
+  const chart = echarts.init(canvas, null, { renderer: "canvas" });
+  const show = () => chart.setOption({ ...frame(), ...options(found, canvas.clientWidth) }, { notMerge: true });
+  show();
+  new ResizeObserver(() => {
+    chart.resize();
+    show();
+  }).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  chart.on("click", (event) => {
+    const row = event.data?.row;
+    const place = found.columns.findIndex((column) => column.name === "run");
+    if (row && place >= 0) location.assign(`${document.body.dataset.base}/runs/${row[place]}`);
+  });
+  const button = figure.querySelector("button");
+  button.disabled = false;
+  button.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = chart.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: style("--card") });
+    link.download = `${found.name}.png`;
+    link.click();
+  });
+}
+
+function table(place, found) {
+  const drawn = document.createElement("table");
+  const head = drawn.createTHead().insertRow();
+  for (const column of found.columns) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = column.title;
+    head.append(cell);
+  }
+  const body = drawn.createTBody();
+  const shown = found.rows.slice(0, 500);
+  for (const row of shown) {
+    const line = body.insertRow();
+    for (const value of row) {
+      const cell = line.insertCell();
+      cell.textContent = number(value);
+      if (typeof value === "number") {
+        cell.className = "n";
+        cell.title = String(value);
+      }
+    }
+  }
+  place.replaceChildren(drawn);
+  if (found.rows.length > shown.length) {
+    const more = document.createElement("p");
+    more.className = "quiet";
+    more.textContent = `The first ${shown.length} of ${found.rows.length} rows; the CSV has all.`;
+    place.append(more);
+  }
+}
+
+// What all charts share. Tooltips are drawn, not written as HTML: names may hold anything.
+function frame() {
+  return {
+    animation: false,
+    color: palette(),
+    textStyle: { fontFamily: style("--font"), color: style("--ink") },
+    tooltip: {
+      renderMode: "richText",
+      confine: true,
+      backgroundColor: style("--card"),
+      borderColor: style("--line-strong"),
+      textStyle: { color: style("--ink"), fontSize: 12 },
+    },
+    grid: MARGIN,
+  };
+}
+
+function axis(name, more = {}) {
+  return {
+    type: "value",
+    name,
+    nameLocation: "middle",
+    nameGap: 30,
+    scale: true,
+    nameTextStyle: { color: style("--quiet"), fontSize: 12 },
+    axisLine: { onZero: false, lineStyle: { color: style("--line-strong") } },
+    axisLabel: { color: style("--quiet"), fontSize: 11, hideOverlap: true, formatter: number },
+    splitLine: { lineStyle: { color: style("--line") } },
+    ...more,
+  };
+}
+
+const across = (name, more) => axis(name, { nameGap: 26, ...more });
+const up = (name, more) => axis(name, { nameLocation: "end", nameGap: 12, nameTextStyle: { color: style("--quiet"), fontSize: 12, align: "left" }, ...more });
+
+const WITH_LEGEND = { ...MARGIN, top: 58 };
+
+function legend(names) {
+  return { type: "scroll", top: 0, left: 0, right: 0, align: "left", itemGap: 14, textStyle: { color: style("--ink"), fontSize: 12 }, pageTextStyle: { color: style("--quiet") }, pageIconColor: style("--accent"), pageIconInactiveColor: style("--line"), icon: "roundRect", itemWidth: 12, itemHeight: 8, padding: 4, data: names };
+}
+
+const legendOf = (apart) => (apart.size > 1 ? { legend: legend([...apart.keys()].map((name) => short(name))), grid: WITH_LEGEND } : {});
+
+const short = (text, most = 26) => (String(text).length > most ? `${String(text).slice(0, most - 1)}…` : String(text));
+
+function options(found, width) {
+  const place = Object.fromEntries(found.columns.map((column, index) => [column.name, index]));
+  const title = (name) => found.columns[place[name]]?.title ?? "";
+  const at = (row, name) => row[place[name]];
+  return KINDS[found.kind]({ found, place, title, at, width });
+}
+
+function groups({ found, at }) {
+  const kept = new Map();
+  for (const row of found.rows) {
+    const name = found.series ? String(at(row, found.series)) : "";
+    if (!kept.has(name)) kept.set(name, []);
+    kept.get(name).push(row);
+  }
+  return kept;
+}
+
+// Reads a row aloud, column for column.
+const rowInWords = (found) => ({ data }) =>
+  (data?.row ?? [])
+    .map((value, index) => [found.columns[index], value])
+    .filter(([column, value]) => column.name !== "run" && value !== null)
+    .map(([column, value]) => `${short(column.title, 40)}  ${short(number(value), 60)}`)
+    .join("\n");
+
+const KINDS = {
+  lines(scene) {
+    const { found, at, title } = scene;
+    const limits = (ends) => (ends ? { min: ends[0], max: ends[1], scale: false, minInterval: ends[1] - ends[0] > 1 ? 1 : undefined } : {});
+    const apart = groups(scene);
+    const series = [...apart].map(([name, rows]) => ({
+      type: "line",
+      name: short(name),
+      showSymbol: rows.length < 3,
+      symbolSize: 6,
+      lineStyle: { width: 2 },
+      emphasis: { focus: "series" },
+      data: rows.map((row) => ({ value: [at(row, found.x), at(row, found.y)], row })),
+    }));
+    if (found.diagonal) {
+      series.push({ type: "line", silent: true, symbol: "none", data: [[0, 0], [1, 1]], lineStyle: { color: style("--line-strong"), type: "dashed", width: 1 }, tooltip: { show: false }, name: "" });
+    }
+    return {
+      ...legendOf(apart),
+      tooltip: { ...frame().tooltip, trigger: "item", formatter: rowInWords(found) },
+      xAxis: across(title(found.x), limits(found.xLimits)),
+      yAxis: up(title(found.y), limits(found.yLimits)),
+      series,
+    };
+  },
+
+  scatter(scene) {
+    const { found, at, title } = scene;
+    const point = (row) => ({ value: [at(row, found.x), at(row, found.y)], row });
+    const marked = found.mark ? found.rows.filter((row) => at(row, found.mark) === 1) : [];
+    const others = found.rows.filter((row) => !marked.includes(row));
+    const hue = found.colour ? scale(found, at) : undefined;
+    const values = found.rows.map((row) => at(row, found.x));
+    const middle = (Math.min(...values) + Math.max(...values)) / 2;
+    const isRight = (row) => at(row, found.x) > middle;
+    const front = [...marked].sort((one, other) => at(one, found.x) - at(other, found.x));
+    return {
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      visualMap: hue,
+      xAxis: across(title(found.x)),
+      yAxis: up(title(found.y)),
+      grid: hue ? { ...MARGIN, right: 70 } : MARGIN,
+      series: [
+        { type: "scatter", symbolSize: found.rows.length > 300 ? 5 : 9, itemStyle: { opacity: 0.75, color: found.mark ? style("--s-8") : undefined }, data: others.map((row) => ({ ...point(row), value: hue ? [at(row, found.x), at(row, found.y), at(row, found.colour)] : [at(row, found.x), at(row, found.y)] })) },
+        ...(marked.length
+          ? [
+              { type: "line", silent: true, symbol: "none", data: front.map((row) => [at(row, found.x), at(row, found.y)]), lineStyle: { color: style("--accent"), width: 1, type: "dashed" } },
+              { type: "scatter", symbolSize: 12, itemStyle: { color: style("--accent") }, label: { show: marked.length < 9, color: style("--ink"), fontSize: 11, formatter: ({ data }) => short(at(data.row, "name"), 18) }, labelLayout: { hideOverlap: true }, data: marked.map((row) => ({ ...point(row), label: { position: isRight(row) ? "left" : "right" } })) },
+            ]
+          : []),
+      ],
+    };
+  },
+
+  parallel({ found, at, width }) {
+    const every = found.columns.filter((column) => !["run", "name", "best"].includes(column.name));
+    // A phone has room for some: those that vary first, and what decides last.
+    const most = Math.max(3, Math.floor(width / 85));
+    const axes = every.length > most ? [...every.slice(0, most - 2), ...every.slice(-2)] : every;
+    const dimensions = axes.map((column, dim) => {
+      const all = found.rows.map((row) => at(row, column.name));
+      // A run that has no such parameter must not be drawn as if it had some value between others'.
+      const isText = all.some((value) => typeof value !== "number");
+      const values = all.map((value) => value ?? NONE);
+      const texts = isText ? [...new Set(values.map(String))].sort((one, other) => one.localeCompare(other, undefined, { numeric: true })) : undefined;
+      return {
+        dim,
+        name: short(column.title, width < 600 ? 10 : 20),
+        nameTextStyle: { color: style("--ink"), fontSize: 11, fontWeight: found.y === column.name ? "bold" : "normal" },
+        axisLine: { lineStyle: { color: style("--line-strong") } },
+        axisLabel: { color: style("--quiet"), fontSize: 10, hideOverlap: true, textBorderColor: style("--card"), textBorderWidth: 3, formatter: (value) => short(isText && value !== NONE && !Number.isNaN(Number(value)) ? number(Number(value)) : number(value), 12) },
+        scale: true,
+        ...(isText ? { type: "category", data: texts } : { type: "value" }),
+      };
+    });
+    const line = (row) => ({ value: axes.map((column, dim) => (dimensions[dim].type === "category" ? String(at(row, column.name) ?? NONE) : at(row, column.name))), row });
+    const best = found.rows.filter((row) => at(row, "best") === 1);
+    return {
+      parallelAxis: dimensions,
+      parallel: { left: 40, right: 50, top: 40, bottom: 24, parallelAxisDefault: { realtime: true } },
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      series: [
+        { type: "parallel", lineStyle: { width: 1.4, opacity: found.rows.length > 60 ? 0.35 : 0.6, color: style("--s-8") }, emphasis: { lineStyle: { width: 3, opacity: 1, color: style("--s-2") } }, data: found.rows.filter((row) => !best.includes(row)).map(line) },
+        { type: "parallel", z: 5, lineStyle: { width: 3.5, opacity: 1, color: style("--accent") }, data: best.map(line) },
+      ],
+    };
+  },
+
+  bars(scene) {
+    const { found, at, title } = scene;
+    const apart = groups(scene);
+    const names = [...new Set(found.rows.map((row) => String(at(row, found.y))))].reverse();
+    return {
+      ...legendOf(apart),
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      xAxis: across(title(found.x), { scale: false }),
+      yAxis: { ...axis(""), type: "category", data: names, axisTick: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name, 24) } },
+      series: [...apart].map(([name, rows]) => ({
+        type: "bar",
+        name: short(name),
+        barMaxWidth: 18,
+        barGap: "10%",
+        data: rows.map((row) => ({ value: [at(row, found.x), String(at(row, found.y))], row })),
+      })),
+    };
+  },
+
+  intervals({ found, at, title }) {
+    const names = found.rows.map((row) => String(at(row, found.y))).reverse();
+    const row = (each) => ({ value: [at(each, found.x), names.length - 1 - found.rows.indexOf(each)], row: each, itemStyle: { color: found.mark && at(each, found.mark) === 1 ? style("--accent") : style("--s-8") } });
+    return {
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      xAxis: across(title(found.x)),
+      yAxis: { ...axis(""), type: "category", data: names, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name, 22) } },
+      series: [
+        {
+          type: "custom",
+          silent: true,
+          encode: { x: [0, 1], y: 2 },
+          data: found.rows.map((each) => [at(each, found.low), at(each, found.high), names.length - 1 - found.rows.indexOf(each)]),
+          renderItem(_, api) {
+            const [left, y] = api.coord([api.value(0), api.value(2)]);
+            const [right] = api.coord([api.value(1), api.value(2)]);
+            const line = { stroke: style("--line-strong"), lineWidth: 2 };
+            return { type: "group", children: [[left, y, right, y], [left, y - 5, left, y + 5], [right, y - 5, right, y + 5]].map(([x1, y1, x2, y2]) => ({ type: "line", shape: { x1, y1, x2, y2 }, style: line })) };
+          },
+        },
+        { type: "scatter", symbolSize: 11, data: found.rows.map(row) },
+      ],
+    };
+  },
+};
+
+Object.assign(KINDS, {
+  swarm({ found, at, title }) {
+    const names = [...new Set(found.rows.map((row) => at(row, found.y)))];
+    const values = found.rows.map((row) => at(row, found.x)).filter((value) => typeof value === "number");
+    const low = Math.min(...values);
+    const width = Math.max(...values) - low || 1;
+    // Points that would hide each other stand beside each other: alternately above and below, as many as there are.
+    const counts = new Map();
+    const data = found.rows.map((row) => {
+      const place = names.indexOf(at(row, found.y));
+      const bin = `${place} ${Math.round(((at(row, found.x) - low) / width) * 90)}`;
+      const count = counts.get(bin) ?? 0;
+      counts.set(bin, count + 1);
+      const aside = Math.ceil(count / 2) * (count % 2 ? 1 : -1) * 0.055;
+      return { value: [at(row, found.x), place + Math.max(-0.42, Math.min(0.42, aside)), at(row, found.colour)], row };
+    });
+    return {
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      visualMap: { ...scale(found, at), min: 0, max: 1 },
+      grid: { ...MARGIN, top: 10, right: 64 },
+      xAxis: across(title(found.x), { axisLine: { show: false } }),
+      yAxis: { ...axis(""), inverse: true, min: -0.6, max: names.length - 0.4, interval: 1, axisLine: { show: false }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, customValues: names.map((_, place) => place), formatter: (place) => short(names[Math.round(place)] ?? "", 24) } },
+      series: [
+        { type: "scatter", symbolSize: 5, itemStyle: { opacity: 0.8 }, data, markLine: zero() },
+      ],
+    };
+  },
+
+  waterfall(scene) {
+    const { found, at, title } = scene;
+    const names = found.rows.map((row) => {
+      const value = at(row, "value");
+      return value === null ? at(row, found.y) : `${short(at(row, found.y), 20)} = ${number(value)}`;
+    });
+    return {
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      grid: { ...MARGIN, top: 10, right: 40 },
+      xAxis: across(title(found.high), { scale: true }),
+      yAxis: { ...axis(""), type: "category", inverse: true, data: names.map((name, place) => `${place} ${name}`), axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name.replace(/^\d+ /, ""), 34) } },
+      series: [pieces(scene, (row, place) => place)],
+    };
+  },
+
+  force(scene) {
+    const { found, at } = scene;
+    const end = Math.max(...found.rows.map((row) => Math.max(at(row, found.low), at(row, found.high))));
+    const last = found.rows.length ? at(found.rows[0], found.high) : end;
+    // What raises comes from the left, what lowers from the right, the largest next to where both meet.
+    const lane = (rows, sign) => {
+      let edge = last;
+      return rows.map((row) => {
+        const from = edge;
+        edge -= sign * Math.abs(at(row, found.x));
+        return { row, from: edge, to: from };
+      });
+    };
+    const parts = [
+      ...lane(found.rows.filter((row) => at(row, found.x) > 0), 1),
+      ...lane(found.rows.filter((row) => at(row, found.x) < 0), -1),
+    ];
+    return {
+      tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
+      grid: { ...MARGIN, top: 28, bottom: 34 },
+      xAxis: across("what the model says is where both meet"),
+      yAxis: { ...axis(""), type: "category", data: [""], show: false },
+      series: [
+        {
+          type: "custom",
+          clip: true,
+          data: parts.map(({ row, from, to }) => ({ value: [from, to, 0, at(row, found.x)], row, name: at(row, found.y) })),
+          encode: { x: [0, 1], y: 2 },
+          renderItem: (params, api) => block(params, api, parts[params.dataIndex].row[0], 46),
+          markLine: { silent: true, symbol: "none", label: { formatter: number(last), color: style("--ink") }, lineStyle: { color: style("--ink"), type: "solid" }, data: [{ xAxis: last }] },
+        },
+      ],
+    };
+  },
+});
+
+function zero() {
+  return { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: style("--line-strong"), type: "solid", width: 1 }, data: [{ xAxis: 0 }] };
+}
+
+// Steps from one value to another: those that raise in the warm colour, those that lower in the cold one.
+function pieces({ found, at }, placeOf) {
+  return {
+    type: "custom",
+    data: found.rows.map((row, place) => ({ value: [at(row, found.low), at(row, found.high), placeOf(row, place), at(row, found.x)], row })),
+    encode: { x: [0, 1], y: 2 },
+    renderItem: (params, api) => block(params, api, signed(api.value(3)), 20),
+  };
+}
+
+const signed = (value) => (value > 0 ? `+${number(value)}` : number(value));
+
+function block(params, api, words, height) {
+  const [left, y] = api.coord([api.value(0), api.value(2)]);
+  const [right] = api.coord([api.value(1), api.value(2)]);
+  const width = Math.max(Math.abs(right - left), 1);
+  const colour = style(api.value(3) >= 0 ? "--hot" : "--cold");
+  const fits = width > 7 * String(words).length;
+  return {
+    type: "group",
+    children: [
+      { type: "rect", shape: { x: Math.min(left, right), y: y - height / 2, width, height, r: 2 }, style: { fill: colour, stroke: style("--card"), lineWidth: 1 } },
+      { type: "text", style: { text: fits || height < 30 ? short(words, 24) : "", x: fits ? (left + right) / 2 : Math.max(left, right) + 4, y, align: fits ? "center" : "left", verticalAlign: "middle", fontSize: 11, fontFamily: style("--font"), fill: fits ? style("--card") : style("--ink") } },
+    ],
+  };
+}
+
+function scale(found, at) {
+  const values = found.rows.map((row) => at(row, found.colour)).filter((value) => typeof value === "number");
+  return {
+    type: "continuous",
+    dimension: 2,
+    min: Math.min(...values),
+    max: Math.max(...values),
+    seriesIndex: 0,
+    right: 0,
+    top: "middle",
+    itemHeight: 140,
+    itemWidth: 8,
+    calculable: false,
+    text: ["high", "low"],
+    textStyle: { color: style("--quiet"), fontSize: 11 },
+    inRange: { color: [style("--cold"), style("--hot")] },
+    formatter: number,
+  };
+}

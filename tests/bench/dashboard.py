@@ -1,0 +1,136 @@
+"""How fast the dashboard's pages are, and how much memory it takes, before a server with very many runs.
+
+    python -m tests.bench.dashboard --runs 10000 --metrics 50
+
+writes the runs into the tables of MLflow's SQLite, since its client would take an hour, starts an MLflow server and a
+dashboard as a person does, and prints the times of pages, from the request to the last byte.
+"""
+
+import argparse
+import math
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.store.tracking.dbmodels import models
+from sqlalchemy import create_engine, insert
+
+from tests.dashboard.bed import Dashboard, dashboard
+from tests.support.mlflow_server import MlflowRest, mlflow_server
+from tests.support.waiting import wait_for
+
+FIRST_MS = 1_700_000_000_000
+PER_INSERT = 500
+PAGES = {
+    "experiments": "/",
+    "runs": "/runs",
+    "runs of one, by a metric": "/runs?experiment=many&sort=metrics.m7",
+    "runs with a condition": "/runs?where=metrics.m3+>+0.9+%26%26+params.depth+%3D%3D+'7'",
+    "page 100 of runs": "/runs?page=100",
+    "compare an experiment": "/compare?experiment=many&metric=m7",
+    "the API, 500 runs": "/api/v1/runs?limit=500",
+}
+
+
+def write(database: str, experiment: str, runs: int, metrics: int) -> list[str]:
+    """Write runs into MLflow's tables; return their IDs."""
+    generator = random.Random(0)  # noqa: S311 nothing is kept secret by it
+    ids = [f"{number:032x}" for number in range(runs)]
+    with create_engine(database).begin() as connection:
+        for begin in range(0, runs, PER_INSERT):
+            part = list(enumerate(ids))[begin : begin + PER_INSERT]
+            rows: dict[Any, list[dict[str, Any]]] = {models.SqlRun: [], models.SqlParam: [], models.SqlLatestMetric: []}
+            for number, run_id in part:
+                start = FIRST_MS + number * 60_000
+                rows[models.SqlRun].append(
+                    {
+                        "run_uuid": run_id,
+                        "name": f"run-{number}",
+                        "experiment_id": int(experiment),
+                        "status": "FINISHED",
+                        "start_time": start,
+                        "end_time": start + 30_000,
+                        "lifecycle_stage": "active",
+                        "artifact_uri": f"mlflow-artifacts:/{experiment}/{run_id}/artifacts",
+                        "source_type": "UNKNOWN",
+                        "user_id": "ada",
+                    }
+                )
+                for key, value in (("depth", number % 12), ("rate", 10 ** -(number % 5)), ("seed", number)):
+                    rows[models.SqlParam].append({"run_uuid": run_id, "key": key, "value": str(value)})
+                for metric in range(metrics):
+                    values = {"key": f"m{metric}", "value": generator.random(), "timestamp": start}
+                    rows[models.SqlLatestMetric].append({"run_uuid": run_id, "step": 0, "is_nan": False, **values})
+            for table, found in rows.items():
+                connection.execute(insert(table), found)
+    return ids
+
+
+def resident_mib(process: int) -> float:
+    """Return how much memory a process has, in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def measure(found: Dashboard, path: str, times: int) -> list[float]:
+    """Return how long a page took, several times, in milliseconds."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = found.get(path)
+        taken.append(1000 * (time.perf_counter() - began))
+        assert answer.status == 200, answer.text[:500]
+    return taken
+
+
+def mlflows_own(server: MlflowRest, experiment: str) -> float:
+    """Return how long MLflow itself takes for the hundred best by a metric, in milliseconds."""
+    began = time.perf_counter()
+    body = {"experiment_ids": [experiment], "order_by": ["metrics.m7 DESC"], "max_results": 100}
+    assert len(server.call("mlflow/runs/search", body)["runs"]) == 100
+    return 1000 * (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--metrics", type=int, default=50)
+    parser.add_argument("--times", type=int, default=20)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, mlflow_server(None, Path(folder)) as server:
+        experiment = MlflowClient(server.url).create_experiment("many")
+        ids = write(f"sqlite:///{folder}/mlflow.db", experiment, asked.runs, asked.metrics)
+        with dashboard(server.url) as found:
+            began = time.monotonic()
+            first = measure(found, "/", 1)[0]
+
+            def whole() -> float | None:
+                state = found.api("/state")
+                return time.monotonic() - began if state["isWhole"] else None
+
+            took = wait_for("all runs were read", whole, timeout_seconds=3600, poll_seconds=1)
+            say(
+                f"{asked.runs} runs of {asked.metrics} metrics; the first page {first:.0f} ms, all read in {took:.0f} s"
+            )
+            for name, path in [*PAGES.items(), ("a run", f"/runs/{ids[7]}")]:
+                taken = sorted(measure(found, path, asked.times))
+                p95 = taken[math.ceil(0.95 * len(taken)) - 1]
+                say(f"{name:28} median {statistics.median(taken):6.0f} ms   p95 {p95:6.0f} ms")
+            say(f"{'memory':28} {resident_mib(found.process.pid):6.0f} MiB")
+            say(f"{'MLflow: 100 best by a metric':28} {mlflows_own(server, experiment):6.0f} ms")
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""One MLflow and one dashboard for all, and a browser for a person."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.dashboard.bed import Dashboard, Past, dashboard, past
+from tests.support.mlflow_server import mlflow_server
+
+CHROMIUM = shutil.which("chromium") or "chromium"  # the project's `make tools` installs it
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SCREENSHOTS = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / "build") / "screenshots" / "dashboard"
+
+
+@pytest.fixture(scope="session")
+def logged() -> Iterator[Past]:
+    with mlflow_server() as server:
+        yield past(server)
+
+
+@pytest.fixture(scope="session")
+def site(logged: Past) -> Iterator[Dashboard]:
+    with dashboard(logged.server.url) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: Dashboard, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a new person; a picture of how it ends is kept. What a browser refuses or cannot run fails the test."""
+    context = browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on("dialog", lambda dialog: wrong.append(f"a dialog: {dialog.message}"))
+    yield page
+    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
+    context.close()
+    assert not wrong

@@ -1,0 +1,135 @@
+"""Trainings as they go, before a real API server whose TrainingRuns a test moves on; its operator is the test."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.dashboard.bed import Dashboard, Past, dashboard
+from tests.operator.conftest import with_definition
+from tests.support.apiserver import ApiServer
+from tests.support.relay import Relay, relay_to
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with with_definition() as found:
+        assert found.kubectl("create", "namespace", "team-a").returncode == 0
+        yield found
+
+
+@pytest.fixture(scope="module")
+def through(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Relay, str]]:
+    """A connection to it that can be cut."""
+    with relay_to(server.kubeconfig, tmp_path_factory.mktemp("relay")) as (relay, kubeconfig):
+        yield relay, str(kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def watching(logged: Past, through: tuple[Relay, str]) -> Iterator[Dashboard]:
+    with dashboard(logged.server.url, "--cluster", KUBECONFIG=through[1]) as started:
+        yield started
+
+
+def create(server: ApiServer, name: str, **spec: Any) -> None:
+    body = {
+        "apiVersion": "runyard.dev/v1alpha1",
+        "kind": "TrainingRun",
+        "metadata": {"name": name, "namespace": "team-a"},
+        "spec": {"image": "example/image:1", **spec},
+    }
+    done = server.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    assert done.returncode == 0, done.stderr
+
+
+def stands(server: ApiServer, name: str, **status: Any) -> None:
+    patch = json.dumps({"status": status})
+    flags = ("-n", "team-a", "--subresource=status", "--type=merge", "-p", patch)
+    done = server.kubectl("patch", "trainingrun", name, *flags)
+    assert done.returncode == 0, done.stderr
+
+
+def failed(run_id: str) -> dict[str, Any]:
+    return {
+        "phase": "Failed",
+        "message": "the container was killed <b>out of memory</b>",
+        "attemptNumber": 2,
+        "attempts": [
+            {
+                "pod": "hungry-1",
+                "uid": "u1",
+                "outcome": "Failed",
+                "reason": "OOMKilled",
+                "exitCode": 137,
+                "startedAt": "2026-01-02T03:04:05Z",
+                "finishedAt": "2026-01-02T03:05:05Z",
+                "runId": run_id,
+            },
+        ],
+        "tracking": {"runId": run_id},
+        "metrics": {"roc_auc": "0.999"},
+    }
+
+
+def test_what_stands_on_a_resource_is_told(watching: Dashboard, server: ApiServer, logged: Past) -> None:
+    create(server, "hungry", queueName="gpus", experiment="heart")
+    stands(server, "hungry", **failed(logged.failed))
+
+    def told() -> Any:
+        found = {each["name"]: each for each in watching.api("/trainings")["trainings"]}
+        return found.get("hungry") if found.get("hungry", {}).get("status", {}).get("phase") else None
+
+    hungry = wait_for("it is told", told)
+    assert (hungry["namespace"], hungry["queue"], hungry["experiment"]) == ("team-a", "gpus", "heart")
+    [attempt] = hungry["status"]["attempts"]
+    assert (attempt["reason"], attempt["exitCode"], attempt["runId"]) == ("OOMKilled", 137, logged.failed)
+    assert watching.api("/trainings/team-a/hungry") == hungry
+    assert watching.get("/api/v1/trainings/team-a/nobody").status == 404
+    page = watching.get("/trainings/team-a/hungry").text
+    assert "&lt;b&gt;out of memory&lt;/b&gt;" in page
+    assert f'href="/runs/{logged.failed}"' in page
+
+
+def test_a_page_stays_as_it_is_in_the_cluster(watching: Dashboard, server: ApiServer, browser: Browser) -> None:
+    create(server, "patient")
+    page = browser.new_context(base_url=watching.url).new_page()
+    page.goto("/trainings")
+    row = page.get_by_role("row", name="patient")
+    expect(row).to_contain_text("New")
+    stands(server, "patient", phase="Running", message="in its first attempt")
+    expect(row).to_contain_text("Running")
+    row.get_by_role("link", name="patient").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("patient")
+    stands(server, "patient", phase="Succeeded", message="done", duration="19s")
+    expect(page.get_by_text("Succeeded")).to_be_visible()
+    # Nothing of it was loaded anew: what a person had opened or marked stays.
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+    page.context.close()
+
+
+def test_a_cluster_that_is_gone_is_told_in_words(
+    watching: Dashboard, through: tuple[Relay, str], server: ApiServer
+) -> None:
+    create(server, "there-before")
+    wait_for("it is seen", lambda: "there-before" in watching.get("/trainings").text)
+    through[0].close()
+
+    def told() -> str | None:
+        began = time.monotonic()
+        text = watching.get("/trainings").text
+        assert time.monotonic() - began < 2
+        return text if "the cluster" in text else None
+
+    text = wait_for("it is told", told)
+    assert "What is shown was read" in text
+    assert "there-before" in text
+
+
+def test_without_a_cluster_it_says_how_to_look_at_one(site: Dashboard) -> None:
+    answer = site.get("/trainings")
+    assert (answer.status, "runyard dashboard --cluster" in answer.text) == (404, True)
+    assert ">Trainings</a>" not in site.get("/").text

@@ -1,0 +1,224 @@
+"""What lists and comparisons show, decided without a server: tables, and whatever hypothesis thinks of."""
+
+import hashlib
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard import dashboard
+from runyard.api.direction import Direction
+from runyard.api.records import RunStatus
+from runyard.dashboard import noise
+from runyard.dashboard.answers import Column, Figure, Kind
+from runyard.dashboard.comparing import Question, compare, labels, pareto
+from runyard.dashboard.figures import thinned
+from runyard.dashboard.runs import MOST_RUNS, Numbers, Runs, small
+from runyard.dashboard.selecting import Choice, WrongChoice, choose, in_order
+from runyard.history import LoggedRun, Point
+
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+FINISHED, FAILED = RunStatus.FINISHED, RunStatus.FAILED
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def run(number: int, name: str = "", status: RunStatus = FINISHED, **metrics: float) -> LoggedRun:
+    begun = FIRST + timedelta(minutes=number)
+    return LoggedRun(
+        f"{number:032x}", name or f"run-{number}", "e", status, begun, begun + timedelta(1), metrics=metrics
+    )
+
+
+def names(runs: list[LoggedRun]) -> list[str]:
+    return [found.name for found in runs]
+
+
+@pytest.mark.parametrize(
+    ("sort", "descending", "expected"),
+    [
+        ("metrics.auc", True, ["run-1", "run-3", "run-0", "run-4", "run-2"]),
+        ("metrics.auc", False, ["run-0", "run-3", "run-1", "run-4", "run-2"]),
+        ("started", True, ["run-4", "run-3", "run-2", "run-1", "run-0"]),
+        ("name", False, ["run-0", "run-1", "run-2", "run-3", "run-4"]),
+    ],
+)
+def test_what_has_no_value_comes_last_whichever_way_is_sorted(sort: str, descending: bool, expected: list[str]) -> None:  # noqa: FBT001
+    runs = [run(0, auc=0.1), run(1, auc=0.9), run(2), run(3, auc=0.5), run(4, auc=math.nan)]
+    assert names(in_order(runs, sort, descending=descending)) == expected
+
+
+def test_parameters_are_sorted_as_numbers_where_they_are_some() -> None:
+    values = ["10", "9", "deep", "1e2", "nan"]
+    runs = Runs.of(
+        [LoggedRun(**{**vars(run(place)), "params": {"p": value}}) for place, value in enumerate(values)], FIRST
+    )
+    found = choose(runs, Choice(sort="params.p", descending=False))
+    assert [each.params["p"] for each in found.runs] == ["9", "10", "1e2", "deep", "nan"]
+    assert (found.params, found.varying) == (("p",), 1)
+
+
+def test_nothing_to_sort_by_is_said() -> None:
+    with pytest.raises(WrongChoice, match=r'"colour" is nothing to sort by: give started, took'):
+        choose(Runs.of([], FIRST), Choice(sort="colour"))
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), NUMBERS), max_size=12), st.booleans())
+def test_sorting_loses_nobody_and_is_in_order(found: list[dict[str, float]], descending: bool) -> None:  # noqa: FBT001
+    runs = [replace(run(place), metrics=metrics) for place, metrics in enumerate(found)]
+    ordered = in_order(runs, "metrics.a", descending=descending)
+    assert sorted(names(ordered)) == sorted(names(runs))
+    values = [each.metrics["a"] for each in ordered if not math.isnan(each.metrics.get("a", math.nan))]
+    assert values == sorted(values, reverse=descending)
+
+
+@given(st.dictionaries(st.text(max_size=5), NUMBERS))
+def test_metrics_kept_in_memory_are_what_they_were(metrics: dict[str, float]) -> None:
+    kept = Numbers(metrics)
+    assert {name: repr(value) for name, value in kept.items()} == {name: repr(value) for name, value in metrics.items()}
+    assert "not there" not in kept
+
+
+def test_what_is_kept_of_a_run_is_small() -> None:
+    long = LoggedRun(
+        **{
+            **vars(run(1, "n" * 10_000, auc=0.5)),
+            "params": {"p": "v" * 10_000},
+            "tags": {"mlflow.note.content": "x" * 10_000, "mlflow.user": "ada", "t": "y" * 10_000},
+        }
+    )
+    kept = small(long)
+    assert len(kept.name) == len(kept.params["p"]) == len(kept.tags["t"]) == 300
+    assert set(kept.tags) == {"mlflow.user", "t"}
+
+
+def test_of_very_many_runs_the_newest_are_kept() -> None:
+    runs = Runs.of((run(number) for number in range(MOST_RUNS + 5)), FIRST)
+    assert (len(runs.every), runs.every[0].name, runs.has_more) == (MOST_RUNS, f"run-{MOST_RUNS + 4}", True)
+
+
+def test_the_best_has_finished_has_the_metric_and_satisfies_the_condition() -> None:
+    runs = [
+        run(0, "good", auc=0.8, recall=0.95),
+        run(1, "better", auc=0.9, recall=0.5),
+        run(2, "crashed", FAILED, auc=0.99, recall=0.99),
+        run(3, "without"),
+        run(4, "odd", auc=math.nan, recall=1),
+    ]
+    found = compare(runs, Question("auc", where="metrics.recall >= 0.9"))
+    assert found.best is not None
+    assert found.best.name == "good"
+    assert found.left_out == {
+        runs[1].id: "metrics.recall >= 0.9 does not hold: recall is 0.5",
+        runs[2].id: "it is failed",
+        runs[3].id: "it has no auc",
+        runs[4].id: "it has no auc",
+    }
+    assert found.says == "good: auc 0.8, the highest of 1"
+    assert compare(runs, Question("auc", Direction.LOWEST)).best == runs[0]
+    # What crashed wins by nothing.
+    assert compare(runs, Question("auc")).winners["auc"] == {runs[1].id}
+
+
+def test_who_cannot_be_the_best_keeps_nobody_out() -> None:
+    runs = [run(number, auc=1 - number / 1000, recall=float(number >= 120)) for number in range(150)]
+    found = compare(runs, Question("auc", where="metrics.recall >= 0.9"))
+    assert found.best == runs[120]
+    assert (found.counting, len(found.runs), found.of) == (30, 100, 150)
+    assert found.runs[:30] == runs[120:]
+    assert found.winners["auc"] == {runs[120].id}
+    assert found.says == "run-120: auc 0.88, the highest of 30"
+    assert set(found.left_out) == {each.id for each in runs[:70]}
+
+
+def test_of_many_runs_the_best_are_compared() -> None:
+    found = compare([run(number, loss=number) for number in range(150)], Question())
+    assert (len(found.runs), found.of, found.metric, found.direction) == (100, 150, "loss", Direction.LOWEST)
+    assert found.runs[0].name == "run-0"
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"),
+    [
+        ([], "There are no runs to compare."),
+        ([run(0)], "These runs have no metric in common to compare them by."),
+        ([run(0, status=FAILED, auc=1)], "None of 1 runs can be the best by auc."),
+    ],
+)
+def test_what_cannot_be_compared_is_said(runs: list[LoggedRun], says: str) -> None:
+    assert compare(runs, Question()).says == says
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 10**6)), unique_by=lambda one: one[1]))
+def test_no_two_runs_are_called_alike(found: list[tuple[str, int]]) -> None:
+    runs = [run(number, name) for name, number in found]
+    assert len(set(labels(runs).values())) == len(runs)
+
+
+POINTS = st.dictionaries(st.text(max_size=3), st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12)
+
+
+@given(POINTS, st.sampled_from(Direction), st.sampled_from(Direction))
+def test_the_front_is_what_no_other_beats(points: dict[str, tuple[int, int]], x: Direction, y: Direction) -> None:
+    def beats(one: tuple[int, int], other: tuple[int, int]) -> bool:
+        worse = x.is_better(other[0], one[0]) or y.is_better(other[1], one[1])
+        return not worse and one != other
+
+    expected = {name for name, point in points.items() if not any(beats(other, point) for other in points.values())}
+    assert pareto({name: (float(a), float(b)) for name, (a, b) in points.items()}, x, y) == expected
+
+
+def test_noise_is_nadeau_and_bengios() -> None:
+    # s² of the folds is 0.001, times 1/5 + 1/4.
+    found = noise.estimate([0.76, 0.80, 0.84, 0.80, 0.80])
+    assert found is not None
+    assert found.mean == pytest.approx(0.8)
+    assert found.folds == 5
+    assert found.error == pytest.approx(math.sqrt(0.0008 * 0.45))
+    assert found.high - found.mean == pytest.approx(2 * found.error)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_inside"),
+    [((0.80, 0.02), (0.85, 0.02), True), ((0.80, 0.01), (0.85, 0.02), False), ((0.80, 0.0), (0.80, 0.0), True)],
+)
+def test_a_difference_is_noise_up_to_two_standard_errors(
+    one: tuple[float, float],
+    other: tuple[float, float],
+    is_inside: bool,  # noqa: FBT001
+) -> None:
+    assert noise.is_inside(noise.Estimate(*one, 5), noise.Estimate(*other, 5)) is is_inside
+
+
+@pytest.mark.parametrize("scores", [[], [0.5], [0.5, math.nan], [0.5, math.inf]])
+def test_what_has_no_spread_says_nothing(scores: list[float]) -> None:
+    assert noise.estimate(scores) is None
+
+
+@given(st.integers(0, 3000))
+def test_curves_are_thinned_to_what_can_be_seen(length: int) -> None:
+    points = [Point(step, FIRST, 0.0) for step in range(length)]
+    found = list(thinned(points))
+    assert len(found) == min(length, 500)
+    assert found[:1] == points[:1]
+    assert found[-1:] == points[-1:]
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("-Infinity", "-Infinity"), (-1.5, "-1.5"), (None, "")]
+)
+def test_a_spreadsheet_runs_nothing(cell: Any, written: str) -> None:
+    figure = Figure(name="f", title="", says="", kind=Kind.LINES, columns=[Column(name="c", title="")], rows=[[cell]])
+    assert figure.csv() == f"c\n{written}\n" if written else '""\n'
+
+
+def test_the_library_of_charts_is_the_one_that_was_published() -> None:
+    # dist/echarts.esm.min.mjs of the npm package echarts 6.1.0, whose licence is beside it.
+    vendor = Path(dashboard.__file__).parent / "static" / "vendor"
+    digest = hashlib.sha256((vendor / "echarts.js").read_bytes()).hexdigest()
+    assert digest == "28515f26aa57f87eb1e4ed4eb446927eaf329b5f5e02b4bfd4b0264fea40d1da"
+    assert "Apache License" in (vendor / "echarts.LICENSE").read_text()
