@@ -9,11 +9,12 @@ UV := $(CACHE)/bin/uv-$(UV_VERSION)/bin/uv
 PYTHON ?= python3
 TESTBED := $(PYTHON) tests/testbed/testbed.py
 RUN := $(UV) run --frozen --no-sync
+RUN_PYTORCH := UV_PROJECT_ENVIRONMENT=.venv-torch $(RUN)
 export UV_NO_PROGRESS ?= 1
 # Where no bytecode may be kept, each process compiles MLflow and all it imports anew, which takes longer than the rest of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo cluster test check tools generate format down clean bench fuzz model matrix chaos charts operator docs images examples
+.PHONY: help demo cluster test check test-heavy tools generate format down clean bench fuzz model matrix chaos charts operator docs images examples
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +28,7 @@ cluster: ## Bring up a kind cluster with Runyard in it, and train the wine examp
 	$(TESTBED) images
 	eval "$$($(TESTBED) env)" && tests/testbed/install
 
-test: .venv/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
+test: .venv/ready .venv-torch/ready tools cluster ## All but outages (see matrix): static checks, unit, chart, API server, cluster, browser.
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target static by-itself
 	$(MAKE) --no-print-directory --jobs=3 with-faults on-the-cluster beside-it the-dashboard
 
@@ -41,19 +42,24 @@ by-itself: .venv/ready
 # away, or counts the node's room, is in the first. The dashboard's tests, which share what they look at, begin where one
 # of these has ended.
 .PHONY: with-faults on-the-cluster beside-it the-dashboard
-CLUSTER := -m "(cluster or browser) and not outage"
+CLUSTER := -m "(cluster or browser) and not (outage or heavy)"
 with-faults: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/cluster tests/chart/test_install.py --ignore=tests/cluster/commands $(CLUSTER) | sed --unbuffered "s/^/faults  | /"
 
 on-the-cluster: .venv/ready
 	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/browser tests/chart tests/cluster/commands tests/testbed --ignore=tests/chart/test_install.py $(CLUSTER) | sed --unbuffered "s/^/cluster | /"
 
-beside-it: .venv/ready
-	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench --ignore=tests/dashboard -m "not (cluster or browser)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
+beside-it: .venv/ready .venv-torch/ready
+	$(RUN_PYTORCH) pytest tests/pytorch -q | sed --unbuffered "s/^/pytorch | /"
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests --ignore=tests/bench --ignore=tests/dashboard -m "not (cluster or browser or pytorch)" -q --numprocesses=3 --dist=loadfile --no-loadscope-reorder | sed --unbuffered "s/^/beside  | /"
 
 the-dashboard: .venv/ready
 	$(TESTBED) tools kube-apiserver etcd kubectl >/dev/null
 	$(RUN) pytest tests/dashboard -q | sed --unbuffered "s/^/pages   | /"
+
+test-heavy: .venv/ready cluster ## What needs PyTorch on the cluster, from an image of 7 GB that is built and loaded once.
+	$(TESTBED) images pytorch
+	eval "$$($(TESTBED) env)" && $(RUN) pytest tests/cluster/commands -m heavy
 
 check: .venv/ready ## The fast part: static checks and the tests of the pure parts.
 	$(MAKE) --no-print-directory static
@@ -99,13 +105,21 @@ down: ## Remove the cluster; what was built is kept.
 	$(TESTBED) down
 
 clean: ## Remove what was made in this folder.
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .runyard mlruns
+	rm -rf .venv .venv-torch build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .runyard mlruns
 
 # pip needs no environment, and no right to the system's packages, to put one program into a folder.
 $(UV):
 	$(PYTHON) -m pip install --quiet --no-cache-dir --root-user-action ignore --target "$(dir $(@D))" uv==$(UV_VERSION)
 
 # Tests run against what a user installs: wheels, not the source tree.
-.venv/ready: $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
-	$(UV) sync --quiet --frozen --no-editable --all-packages
+INSTALLED := $(UV) uv.lock pyproject.toml operator/pyproject.toml $(shell find src operator/src -type f -not -name '*.pyc')
+SYNC := $(UV) sync --quiet --frozen --no-editable --all-packages
+
+.venv/ready: $(INSTALLED)
+	$(SYNC)
+	touch $@
+
+# All of that, and PyTorch, whose build for CUDA is 3 GB to fetch and 6.5 on the disk: uv's cache has it once for all clones.
+.venv-torch/ready: $(INSTALLED)
+	UV_PROJECT_ENVIRONMENT=.venv-torch $(SYNC) --group pytorch
 	touch $@

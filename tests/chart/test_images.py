@@ -23,7 +23,7 @@ def instructions(name: str) -> str:
 
 
 def test_the_server_the_trainings_and_the_dashboard_share_the_large_layer() -> None:
-    shared = [instructions(name).partition("\nENV PATH=")[0] for name in ("mlflow", "runtime", "dashboard")]
+    shared = [instructions(name).partition("\nENV PATH=")[0] for name in ("mlflow", "runtime", "dashboard", "pytorch")]
     assert "--only-group mlflow" in shared[0]
     assert len(set(shared)) == 1
 

@@ -26,10 +26,14 @@ def main(arguments: list[str]) -> int:
         ("browser", "install Chromium where it is missing"),
         ("env", "print variables for eval: PATH, KUBECONFIG, and with a cluster RUNYARD_VALUES"),
         ("up", "bring the cluster up, with all that it needs"),
-        ("images", "build the project's images and load them into the cluster"),
         ("down", "remove the cluster; what was built is kept"),
     ):
         commands.add_parser(name, help=text)
+    images_parser = commands.add_parser("images", help="build the project's images and load them into the cluster")
+    every = (*own.NAMES, *own.HEAVY)
+    images_parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(every)}; all but {', '.join(own.HEAVY)} if none is named"
+    )
     chosen = parser.parse_args(arguments)
     try:
         match chosen.command:
@@ -43,7 +47,7 @@ def main(arguments: list[str]) -> int:
             case "up":
                 up()
             case "images":
-                images()
+                images(chosen.names)
             case _:
                 down()
     except TestbedError as error:
@@ -99,15 +103,26 @@ def up() -> None:
     say(f"the cluster is up after {duration(time.monotonic() - start)}: KUBECONFIG={cluster.KUBECONFIG}")
 
 
-def images() -> None:
-    """Build the project's images, and load those whose content the cluster does not have."""
+def images(names: list[str]) -> None:
+    """Build the project's images, and load those whose content the cluster does not have.
+
+    Raises:
+        TestbedError: a name is not of an image, or a build failed.
+
+    """
+    unknown = [name for name in names if name not in {*own.NAMES, *own.HEAVY}]
+    if unknown:
+        raise TestbedError(f"no image is called {', '.join(unknown)}; there are {', '.join((*own.NAMES, *own.HEAVY))}")
+    wanted = names or own.NAMES
     with alone():
         way = cluster.route()
-        mine = [own.image(name, way) for name in own.NAMES]
-        steps = [_making(part) for part in _missing(way, () if way is Route.REGISTRY else (PYTHON, "minio"))]
+        mine = [own.image(name, way) for name in wanted]
+        below = () if way is Route.REGISTRY else (PYTHON, *(["minio"] if "minio" in wanted else []))
+        steps = [_making(part) for part in _missing(way, below)]
         steps += [(f"building {image.tags[0]}", image.minutes, partial(docker.build, image)) for image in mine]
         tags = [tag for image in mine for tag in image.tags]
-        steps.append(("loading images into the cluster", 0.5, partial(_load, tags)))
+        loading_minutes = sum(8 if name in own.HEAVY else 0.1 for name in wanted)
+        steps.append(("loading images into the cluster", loading_minutes, partial(_load, tags)))
         _perform(steps)
         docker.prune()
     for image in mine:

@@ -13,6 +13,8 @@ from tests.testbed.shell import CACHE
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("mlflow", "operator", "runtime", "dashboard", "minio")
+# Only built where it is asked for by name: PyTorch's libraries for CUDA make it 7 GB.
+HEAVY = ("pytorch",)
 INPUTS_LABEL = "runyard.dev/inputs"
 _SOURCE = re.compile(r"--mount=source=([^,\s]+),")
 _COPY = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
@@ -30,7 +32,8 @@ def image(name: str, way: Route) -> Build:
         if way is Route.PACKAGES:
             context, arguments = (CACHE / PROGRAMS["minio"].path).parent, {"BINARY": "prebuilt"}
     inputs = digest(dockerfile.read_text(), read(dockerfile.read_text()) if context == ROOT else {}, below)
-    return Build(context, (f"runyard/{name}:{version}",), dockerfile, arguments, {INPUTS_LABEL: inputs})
+    minutes = 10 if name in HEAVY else 1
+    return Build(context, (f"runyard/{name}:{version}",), dockerfile, arguments, {INPUTS_LABEL: inputs}, minutes)
 
 
 def sources(dockerfile: str) -> list[str]:

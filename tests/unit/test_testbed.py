@@ -251,12 +251,15 @@ def test_an_images_digest_changes_with_each_input() -> None:
 @pytest.mark.parametrize("way", list(Route))
 def test_an_image_of_ours_has_one_tag_the_projects_version_and_says_what_it_is_of(way: Route) -> None:
     version = tomllib.loads((own.ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for name in own.NAMES:
+    for name in (*own.NAMES, *own.HEAVY):
         built = own.image(name, way)
         assert built.tags == (f"runyard/{name}:{version}",)
         assert re.fullmatch("[0-9a-f]{64}", built.labels[own.INPUTS_LABEL])
-    for file in (own.ROOT / "examples").rglob("trainingrun.yaml"):
-        assert f"image: runyard/runtime:{version}\n" in file.read_text()
+    assert {*own.NAMES, *own.HEAVY} == {file.parent.name for file in (own.ROOT / "images").glob("*/Dockerfile")}
+    for script in (own.ROOT / "examples").glob("*/train.py"):
+        image = "pytorch" if "\nimport torch\n" in script.read_text() else "runtime"
+        for manifest in script.parent.glob("*.yaml"):
+            assert f"  image: runyard/{image}:{version}\n" in manifest.read_text(), manifest
 
 
 def test_each_route_names_its_own_images_and_values() -> None:
@@ -403,9 +406,16 @@ def test_the_commands_run_before_any_environment_exists(tmp_path: Path) -> None:
     assert f"export KUBECONFIG={tmp_path}/kubeconfig" in done.stdout
 
 
-def test_an_unknown_tool_is_refused_with_those_that_exist() -> None:
-    command = [sys.executable, str(parts.HERE / "testbed.py"), "tools", "kubctl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("tools", "no program is called kubctl; there are kube-apiserver,"),
+        ("images", "no image is called kubctl; there are mlflow, operator, runtime, dashboard, minio, pytorch\n"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_those_that_exist(command: str, said: str) -> None:
+    words = [sys.executable, str(parts.HERE / "testbed.py"), command, "kubctl"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("testbed: no program is called kubctl; there are kube-apiserver,")
+    assert done.stderr.startswith(f"testbed: {said}")
     assert "Traceback" not in done.stderr
