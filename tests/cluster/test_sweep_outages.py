@@ -1,0 +1,65 @@
+"""A sweep whose operator is taken away half-way."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.cluster.installation import Installation
+from tests.cluster.training import RUNTIME, Trainings, condition
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.outage
+TRIALS = 40
+# How many are done when the operator is killed, and again.
+KILLED_AT = (12, 25)
+_LOGS = """
+import mlflow, sys
+with mlflow.start_run():
+    mlflow.log_metric("score", float(sys.argv[1]))
+"""
+
+
+def test_forty_trials_are_each_tried_once(trainings: Trainings, installation: Installation) -> None:
+    body = {
+        "apiVersion": "runyard.dev/v1alpha1",
+        "kind": "TrainingSweep",
+        "metadata": {"name": "forty"},
+        "spec": {
+            "template": {"image": RUNTIME, "command": ["python", "-c", _LOGS], "args": ["$(params.x)"]},
+            "parameters": {"x": {"values": list(range(TRIALS))}},
+            "parallelism": 4,
+            "objective": {"metric": "score"},
+        },
+    }
+    trainings.kubectl.apply(body)
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = trainings.kubectl.get("trainingsweep", "forty").get("status", {})
+        return found
+
+    def has_done(count: int) -> bool:
+        return bool(status().get("trials", {}).get("succeeded", 0) >= count)
+
+    for count in KILLED_AT:
+        wait_for(f"{count} trials are done", partial(has_done, count), timeout_seconds=300)
+        installation.kill("operator")
+    wait_for(
+        "MLflow agrees with its end",
+        lambda: "conditions" in status() and condition(status(), "Tracked")["status"] == "True",
+        timeout_seconds=300,
+    )
+    found = status()
+    assert found["trials"] == {"total": TRIALS, "running": 0, "succeeded": TRIALS, "failed": 0, "pruned": 0}
+    assert float(found["best"]["value"]) == TRIALS - 1
+
+    parent = found["tracking"]["runId"]
+    runs = trainings.mlflow.runs(f"tags.`mlflow.parentRunId` = '{parent}'")
+    scores = [metric["value"] for run in runs for metric in run["data"]["metrics"] if metric["key"] == "score"]
+    assert sorted(scores) == list(range(TRIALS)), "none twice, none left out"
+    assert {run["info"]["status"] for run in runs} == {"FINISHED"}
+    assert trainings.mlflow.run(parent)["info"]["status"] == "FINISHED"
+    trials = [each for each in trainings.kubectl.items("trainingruns") if each["metadata"]["name"].startswith("forty-")]
+    assert sorted(each["spec"]["parameters"]["x"] for each in trials) == list(range(TRIALS))
+    jobs = [each for each in trainings.kubectl.items("jobs") if each["metadata"]["name"].startswith("forty-")]
+    assert len(jobs) == TRIALS
