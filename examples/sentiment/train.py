@@ -108,8 +108,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--revision", help="commit of the hub's model; None: the newest")
     parser.add_argument("--layers", type=integer(1, 24), help=f"of a model from {SCRATCH}; None: {LAYERS}")
     parser.add_argument("--epochs", type=integer(1), default=12, help="how often all sentences are gone through")
-    parser.add_argument("--batch-size", type=integer(1), default=16, help="sentences a step")
-    parser.add_argument("--learning-rate", type=above_zero, default=2e-3, help="of AdamW, at its highest")
+    parser.add_argument("--batch-size", type=integer(1), default=32, help="sentences a step")
+    parser.add_argument("--learning-rate", type=above_zero, default=3e-3, help="of AdamW, at its highest")
     parser.add_argument("--seed", type=integer(0), default=0, help="of the data's division, the weights and the order")
     parser.add_argument("--data", type=table, default=DATA, help="a table in CSV with columns `text` and `label`")
     found = parser.parse_args()
@@ -330,6 +330,8 @@ def main() -> None:
     # The same numbers from attempt to attempt.
     torch.use_deterministic_algorithms(mode=True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Sentences as short as these are tokenized sooner by one thread than by many.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # MLflow prints two lines of links at the end of each run; it and transformers warn of what is meant here.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow.utils.environment", "mlflow.transformers"):
