@@ -96,6 +96,9 @@ class Interpreter:
     def _start(
         self, command: list[str], folder: Path, environment: Mapping[str, str], output: Path, errors: Path
     ) -> Process:
+        # They are there from the beginning, for who looks before the fork has come so far.
+        for file in (output, errors):
+            file.touch()
         asked = {
             "command": command,
             "folder": str(folder),
