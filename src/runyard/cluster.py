@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -167,8 +167,8 @@ class Cluster:
             path,
             query_params=list(query.items()),
             header_params={"Accept": "application/json", "Content-Type": content_type},
-            # The client writes JSON where the type is JSON's own, and leaves the rest as it is.
-            body=body if body is None or content_type == "application/json" else json.dumps(body),
+            # The client writes JSON where the type is one of JSON's, and leaves the rest as it is.
+            body=body if body is None or content_type.endswith("json") else json.dumps(body),
             auth_settings=["BearerToken"],
         )
         with answering():
@@ -207,8 +207,8 @@ class Cluster:
         found = [TrainingRun.model_validate(item) for item in as_list(self.call("GET", path, limit=500).get("items"))]
         return {each.metadata.name: str(each.status.phase or "new") for each in found}
 
-    def every(self, *, everywhere: bool = False, at_most: int = 1_000) -> list[TrainingRun]:
-        """Return the TrainingRuns of the namespace, or of all, the newest first.
+    def every(self, namespaces: Sequence[str] = (), at_most: int = 1_000) -> list[TrainingRun]:
+        """Return the TrainingRuns of some namespaces, or of all where none is named, the newest first.
 
         Raises:
             Forbidden: one may not list them.
@@ -216,18 +216,31 @@ class Cluster:
             ClusterUnavailable: the API server does not answer.
 
         """
-        where = "" if everywhere else f"/namespaces/{self.namespace}"
         found: list[JsonObject] = []
-        token = ""
-        while len(found) < at_most:
-            query = {"continue": token} if token else {}
-            page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", None, limit=_PAGE, **query)
-            found += map(as_object, as_list(page.get("items")))
-            token = str(as_object(page.get("metadata")).get("continue") or "")
-            if not token:
-                break
+        for where in [f"/namespaces/{name}" for name in namespaces] or [""]:
+            token = ""
+            while len(found) < at_most:
+                query = {"continue": token} if token else {}
+                page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", None, limit=_PAGE, **query)
+                found += map(as_object, as_list(page.get("items")))
+                token = str(as_object(page.get("metadata")).get("continue") or "")
+                if not token:
+                    break
         found.sort(key=lambda each: str(as_object(each.get("metadata")).get("creationTimestamp")), reverse=True)
         return [TrainingRun.model_validate(each) for each in found[:at_most]]
+
+    def may(self, verb: str, namespace: str) -> bool:
+        """Whether one may do something with the TrainingRuns of a namespace.
+
+        Raises:
+            ClusterUnavailable: the API server does not answer.
+
+        """
+        asked: JsonObject = {"namespace": namespace, "verb": verb, "group": GROUP, "resource": PLURAL}
+        kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        review: JsonObject = {**kind, "spec": {"resourceAttributes": asked}}
+        answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(as_object(answer.get("status")).get("allowed"))
 
     def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.

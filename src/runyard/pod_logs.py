@@ -27,6 +27,8 @@ _PAUSE_SECONDS = 1.0
 _SILENCE_SECONDS = 60
 # What is asked for again of a log that broke off, beyond the time that has gone by.
 _OVERLAP_SECONDS = 60
+# Of a log's end: a kubelet cuts what is longer at its end, not at its beginning.
+_LONGEST_END_BYTES = 1024 * 1024
 
 
 class NoLog(RunyardError):
@@ -45,6 +47,39 @@ class LogLine:
 
     time: str | None
     said: bytes
+
+
+def end(cluster: Cluster, namespace: str, pod: str, lines: int) -> bytes:
+    """Return the last lines of a training container's log: fewer, where they are longer than 1 MiB together.
+
+    Args:
+        cluster: asked as its client may.
+        namespace: the pod's.
+        pod: whose.
+        lines: how many.
+
+    Raises:
+        NoLog: the pod is gone, or its container has not begun.
+        Forbidden: one may not read it.
+        ClusterUnavailable: the API server does not answer, or the kubelet does not.
+
+    """
+    while True:
+        with answering(missing=NoLog):
+            answer = cluster.core.read_namespaced_pod_log(
+                pod,
+                namespace,
+                container=TRAINING_CONTAINER,
+                tail_lines=lines,
+                limit_bytes=_LONGEST_END_BYTES,
+                _preload_content=False,
+                _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            )
+        with answering(), closing(answer):
+            found = cast("bytes", answer.read(_LONGEST_END_BYTES, decode_content=False))
+        if len(found) < _LONGEST_END_BYTES or lines == 1:
+            return found
+        lines = max(1, lines // 10)
 
 
 class PodLogs:

@@ -12,14 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runyard.api import promoting, promotion
+from runyard.api.model import format_time
 from runyard.api.promote import CHAMPION
 from runyard.api.promoting import Asked, Promoted, RolledBack
 from runyard.api.promotion import Promotion, WrongPromotion
 from runyard.api.registered_models import Candidate
 from runyard.api.when import Facts
-from runyard.registry import Models, done, user
+from runyard.registry import Models, done, tags_of, user
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runyard.api.alias_history import Entry
     from runyard.history import LoggedRun
 
@@ -31,6 +34,7 @@ class Registry:
 
     def __init__(self, uri: str) -> None:
         """Open it."""
+        self._uri = uri
         self._models = Models(uri)
 
     def promote(
@@ -62,6 +66,23 @@ class Registry:
             raise WrongPromotion(f"run {run.id} logged no model: there is nothing to promote")
         candidate = Candidate(Facts(run.id, run.status, run.metrics, run.params, run.tags), run.model)
         return done(promoting.promote(self._models, candidate, wanted, Asked(because, user(by), force, dry_run)))
+
+    def selected(self, model: str, version: int, began: datetime) -> None:
+        """Write down with a version that was promoted just now when somebody had begun to choose among runs.
+
+        Args:
+            model: the registered model.
+            version: its number.
+            began: when that was.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        promoted = tags_of(self._uri, model, version).get(promotion.PROMOTED_AT_TAG)
+        if promoted:
+            tags = {promotion.SELECTED_DURING_TAG: f"{format_time(began)}/{promoted}"}
+            done(self._models.tag_version(model, version, tags))
 
     def rollback(self, model: str, alias: str = CHAMPION, *, because: str = "", by: str | None = None) -> RolledBack:
         """Give an alias back to the version that had it before the one that has it now.

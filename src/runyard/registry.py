@@ -129,6 +129,17 @@ def versions(uri: str, model: str, at_most: int) -> list[VersionInFull]:
         ]
 
 
+def tags_of(uri: str, model: str, version: int) -> dict[str, str]:
+    """Return the tags of a registered model's version.
+
+    Raises:
+        TrackingUnavailable: MLflow does not answer, or has no such version.
+
+    """
+    with answering(uri, "read a model's version"):
+        return dict(client(uri).get_model_version(model, str(version)).tags)
+
+
 def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 

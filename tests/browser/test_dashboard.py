@@ -33,6 +33,18 @@ def test_charts_are_drawn_behind_the_ingress(page: Page, runs: WineRuns) -> None
     assert refused == []
 
 
+def test_a_training_of_the_cluster_is_shown_with_the_log_that_mlflow_has(page: Page, runs: WineRuns) -> None:
+    page.goto("/runs/trainings")
+    page.get_by_role("link", name="wine-forest", exact=True).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("wine-forest")
+    expect(page.get_by_text("Succeeded", exact=True).first).to_be_visible()
+    expect(page.get_by_text(re.compile("MLflow has it all as runyard/log-"))).to_be_visible()
+    expect(page.get_by_role("region", name="Log", exact=True)).not_to_be_empty()
+    expect(page.get_by_role("link", name=runs.parent.id)).to_be_visible()
+    # Nobody said that whoever reaches it may change anything.
+    expect(page.get_by_role("link", name="Retry…")).to_have_count(0)
+
+
 def test_mlflow_is_still_where_it_was(page: Page, runs: WineRuns) -> None:
     page.goto("/runs")
     expect(page.get_by_role("heading", name="Experiments")).to_be_visible()

@@ -36,6 +36,11 @@ def test_it_answers_under_the_names_that_people_and_pods_call_it_by(default: Ren
     assert {"mlflow.example.com", "*.example.org"} < set(options(everything, "allowed-host"))
 
 
+def test_it_looks_at_the_namespaces_that_the_operator_watches(default: Rendered, everything: Rendered) -> None:
+    assert ("--cluster" in container(default)["args"], options(default, "namespace")) == (True, [])
+    assert options(everything, "namespace") == ["team-a", "team-b"]
+
+
 def test_it_is_asked_whether_it_lives_by_a_name_that_it_answers(default: Rendered) -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = container(default)[probe]["httpGet"]

@@ -1,6 +1,7 @@
 """The chart, installed: what comes up, what can be called, what fails and in which words."""
 
 import base64
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,6 +151,11 @@ def test_it_trains_in_the_named_namespace_and_in_no_other(elsewhere: Kubectl, al
     [record] = done.runs
     assert tags_of(record)["runyard.dev/installation"] == alone.identity
     assert "status" not in alone.kubectl.get("trainingrun", "named"), "its own namespace is not among the named"
+    # The dashboard sees what the operator does.
+    status, answer = alone.ask("/runs/api/v1/trainings")
+    assert status == 200, answer
+    listed = json.loads(answer)
+    assert (listed["problem"], [each["namespace"] for each in listed["trainings"]]) == ("", [elsewhere.namespace])
     for kubectl in (alone.kubectl, elsewhere):
         kubectl("delete", "trainingrun", "named")
 

@@ -58,13 +58,17 @@ def test_a_long_release_name_still_gives_names_that_kubernetes_takes() -> None:
     assert max(map(len, names)) <= 63
 
 
+# What is where trainings are, if their namespaces are named.
+IN_WATCHED_NAMESPACES = {"runyard-operator", "runyard-dashboard"}
+
+
 def test_objects_name_the_namespace_of_the_release(chart: Rendered) -> None:
     cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", *POLICIES}
     for found in chart.objects:
         namespace = found["metadata"].get("namespace")
         if found["kind"] in cluster_wide:
             assert namespace is None
-        elif found["metadata"]["name"] == "runyard-operator" and found["kind"] in {"Role", "RoleBinding"}:
+        elif found["kind"] in {"Role", "RoleBinding"} and found["metadata"]["name"] in IN_WATCHED_NAMESPACES:
             assert namespace in {"team-a", "team-b"}
         else:
             assert namespace == "runyard", found["metadata"]["name"]

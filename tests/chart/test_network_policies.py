@@ -69,7 +69,7 @@ def test_an_upgrades_hooks_may_do_their_work_under_the_policies_of_before(before
     [
         ("operator", [([], API_SERVER), (["mlflow"], {("TCP", 5000)}), (["postgres"], {("TCP", 5432)})]),
         ("secrets", [([], API_SERVER)]),
-        ("dashboard", [(["mlflow"], {("TCP", 5000)})]),
+        ("dashboard", [([], API_SERVER), (["mlflow"], {("TCP", 5000)})]),
         ("mlflow", [(["postgres"], {("TCP", 5432)}), (["minio"], {("TCP", 9000)})]),
         ("postgres", []),
         ("minio", []),
@@ -153,7 +153,7 @@ def test_trainings_of_namespaces_that_nobody_watches_may_not_call_mlflow(everyth
         assert named == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
 
 
-@pytest.mark.parametrize("name", ["operator", "secrets"])
+@pytest.mark.parametrize("name", ["operator", "dashboard", "secrets"])
 def test_the_api_servers_addresses_can_be_named(name: str, everything: Rendered) -> None:
     rules = [rule for rule in policy(everything, name)["egress"] if ports(rule) == API_SERVER]
     cidrs = [{"ipBlock": {"cidr": cidr}} for cidr in ("10.96.0.1/32", "192.0.2.10/32")]

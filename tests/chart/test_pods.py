@@ -4,7 +4,7 @@ import re
 
 from tests.chart.rendered import Rendered, environment
 
-USES_THE_API_SERVER = {"Deployment/runyard-operator", "Job/runyard-secrets"}
+USES_THE_API_SERVER = {"Deployment/runyard-operator", "Deployment/runyard-dashboard", "Job/runyard-secrets"}
 SECRET_WORDS = re.compile(r"password=|secret_?key=|access_?key=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
 
 

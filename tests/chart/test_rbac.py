@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.chart.rendered import Rendered, render
+from tests.chart.test_network_policies import outward
 
 # What the operator does, and nothing besides; tests/operator/operations/test_rights.py takes each right away.
 OPERATOR = {
@@ -19,6 +20,11 @@ OPERATOR = {
     ("", "events"): {"list"},
     ("events.k8s.io", "events"): {"create"},
 }
+
+# What the dashboard does unless more is asked for; tests/dashboard shows that it is enough, and what each value adds.
+DASHBOARD = {("runyard.dev", "trainingruns"): {"get", "list"}}
+LOGS = {("", "pods/log"): {"get"}}
+CHANGES = {"create", "patch", "delete"}
 
 # What a namespace can hold of what the chart has.
 NAMESPACED = {
@@ -55,7 +61,7 @@ def test_no_right_is_a_wildcard(chart: Rendered) -> None:
 def test_the_operator_may_do_what_it_does_in_every_namespace(default: Rendered) -> None:
     [role] = [role for role in default.of_kind("ClusterRole") if role["metadata"]["name"] == "runyard-runyard-operator"]
     assert rights(role) == OPERATOR
-    [binding] = default.of_kind("ClusterRoleBinding")
+    binding = default.one("ClusterRoleBinding", role["metadata"]["name"])
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "runyard-operator", "namespace": "runyard"}]
 
@@ -73,7 +79,7 @@ def test_who_may_create_pods_may_create_trainings(default: Rendered) -> None:
 
 def test_the_clusters_roles_can_be_left_alone() -> None:
     names = {found["metadata"]["name"] for found in render(settings=["roles.aggregate=false"]).of_kind("ClusterRole")}
-    assert names == {"runyard-runyard-operator"}
+    assert names == {"runyard-runyard-operator", "runyard-runyard-dashboard"}
 
 
 def test_with_namespaces_named_it_may_do_so_in_them_alone(everything: Rendered) -> None:
@@ -84,6 +90,48 @@ def test_with_namespaces_named_it_may_do_so_in_them_alone(everything: Rendered) 
     bindings = [found for found in everything.of_kind("RoleBinding") if found["metadata"]["name"] == "runyard-operator"]
     assert {found["metadata"]["namespace"] for found in bindings} == {"team-a", "team-b"}
     assert all(found["subjects"][0]["namespace"] == "runyard" for found in bindings)
+
+
+def test_the_dashboard_may_list_trainings_in_every_namespace_and_read_no_log(default: Rendered) -> None:
+    name = "runyard-runyard-dashboard"
+    assert rights(default.one("ClusterRole", name)) == DASHBOARD
+    binding = default.one("ClusterRoleBinding", name)
+    assert binding["roleRef"]["name"] == name
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "runyard-dashboard", "namespace": "runyard"}]
+
+
+def test_the_dashboard_sees_what_the_operator_watches_and_logs_where_told(everything: Rendered) -> None:
+    for kind in ("Role", "RoleBinding"):
+        found = [each for each in everything.of_kind(kind) if each["metadata"]["name"] == "runyard-dashboard"]
+        assert {each["metadata"]["namespace"] for each in found} == {"team-a", "team-b"}
+        if kind == "Role":
+            assert all(rights(each) == with_changes() | LOGS for each in found)
+
+
+def with_changes() -> dict[tuple[str, str], set[str]]:
+    return {kind: verbs | CHANGES for kind, verbs in DASHBOARD.items()}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_dashboard_may_change_what_it_may_where_told(allowed: bool) -> None:  # noqa: FBT001
+    chart = render(settings=[f"dashboard.allowChanges={str(allowed).lower()}"])
+    found = rights(chart.one("ClusterRole", "runyard-runyard-dashboard"))
+    assert found == (with_changes() if allowed else DASHBOARD)
+    [container] = chart.one("Deployment", "runyard-dashboard")["spec"]["template"]["spec"]["containers"]
+    assert ("--allow-changes" in container["args"]) is allowed
+
+
+def test_a_dashboard_without_trainings_has_no_right_and_no_way_to_the_api_server() -> None:
+    without = render(settings=["dashboard.trainings=false", "dashboard.logs=true"])
+    assert not [
+        found["metadata"]["name"]
+        for found in without.of_kind("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+        if "dashboard" in found["metadata"]["name"]
+    ]
+    pod = without.one("Deployment", "runyard-dashboard")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "--cluster" not in pod["containers"][0]["args"]
+    assert outward(without, "dashboard") == [(["mlflow"], {("TCP", 5000)})]
 
 
 @pytest.mark.parametrize("names", [(), ("all",), ("external",), ("secrets",)])

@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.bed import Dashboard, Past, dashboard, past
-from tests.support.mlflow_server import mlflow_server
+from tests.operator.conftest import with_definition
+from tests.support.apiserver import ApiServer
+from tests.support.mlflow_server import MlflowRest, mlflow_server
 
 CHROMIUM = shutil.which("chromium") or "chromium"  # the project's `make tools` installs it
 FLAGS = (
@@ -34,6 +36,21 @@ def logged() -> Iterator[Past]:
 def site(logged: Past) -> Iterator[Dashboard]:
     with dashboard(logged.server.url) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def mlflow() -> Iterator[MlflowRest]:
+    """An MLflow in which nothing was trained."""
+    with mlflow_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[ApiServer]:
+    """An API server with a namespace for trainings; their operator is the test."""
+    with with_definition() as found:
+        assert found.kubectl("create", "namespace", "team-a").returncode == 0
+        yield found
 
 
 @pytest.fixture(scope="package")

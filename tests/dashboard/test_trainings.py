@@ -1,25 +1,19 @@
 """Trainings as they go, before a real API server whose TrainingRuns a test moves on; its operator is the test."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Browser, expect
 
-from tests.dashboard.bed import Dashboard, Past, dashboard
-from tests.operator.conftest import with_definition
+from tests.dashboard.bed import Dashboard, dashboard
+from tests.dashboard.cluster import create, stands
 from tests.support.apiserver import ApiServer
+from tests.support.mlflow_server import MlflowRest
 from tests.support.relay import Relay, relay_to
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    with with_definition() as found:
-        assert found.kubectl("create", "namespace", "team-a").returncode == 0
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +24,9 @@ def through(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def watching(logged: Past, through: tuple[Relay, str]) -> Iterator[Dashboard]:
-    with dashboard(logged.server.url, "--cluster", KUBECONFIG=through[1]) as started:
+def watching(mlflow: MlflowRest, through: tuple[Relay, str]) -> Iterator[Dashboard]:
+    with dashboard(mlflow.url, "--cluster", KUBECONFIG=through[1]) as started:
         yield started
-
-
-def create(server: ApiServer, name: str, **spec: Any) -> None:
-    body = {
-        "apiVersion": "runyard.dev/v1alpha1",
-        "kind": "TrainingRun",
-        "metadata": {"name": name, "namespace": "team-a"},
-        "spec": {"image": "example/image:1", **spec},
-    }
-    done = server.kubectl("create", "-f", "-", stdin=json.dumps(body))
-    assert done.returncode == 0, done.stderr
-
-
-def stands(server: ApiServer, name: str, **status: Any) -> None:
-    patch = json.dumps({"status": status})
-    flags = ("-n", "team-a", "--subresource=status", "--type=merge", "-p", patch)
-    done = server.kubectl("patch", "trainingrun", name, *flags)
-    assert done.returncode == 0, done.stderr
 
 
 def failed(run_id: str) -> dict[str, Any]:
@@ -75,9 +51,10 @@ def failed(run_id: str) -> dict[str, Any]:
     }
 
 
-def test_what_stands_on_a_resource_is_told(watching: Dashboard, server: ApiServer, logged: Past) -> None:
+def test_what_stands_on_a_resource_is_told(watching: Dashboard, server: ApiServer, mlflow: MlflowRest) -> None:
+    run_id = MlflowClient(mlflow.url).create_run("0").info.run_id
     create(server, "hungry", queueName="gpus", experiment="heart")
-    stands(server, "hungry", **failed(logged.failed))
+    stands(server, "hungry", **failed(run_id))
 
     def told() -> Any:
         found = {each["name"]: each for each in watching.api("/trainings")["trainings"]}
@@ -86,12 +63,12 @@ def test_what_stands_on_a_resource_is_told(watching: Dashboard, server: ApiServe
     hungry = wait_for("it is told", told)
     assert (hungry["namespace"], hungry["queue"], hungry["experiment"]) == ("team-a", "gpus", "heart")
     [attempt] = hungry["status"]["attempts"]
-    assert (attempt["reason"], attempt["exitCode"], attempt["runId"]) == ("OOMKilled", 137, logged.failed)
+    assert (attempt["reason"], attempt["exitCode"], attempt["runId"]) == ("OOMKilled", 137, run_id)
     assert watching.api("/trainings/team-a/hungry") == hungry
     assert watching.get("/api/v1/trainings/team-a/nobody").status == 404
     page = watching.get("/trainings/team-a/hungry").text
     assert "&lt;b&gt;out of memory&lt;/b&gt;" in page
-    assert f'href="/runs/{logged.failed}"' in page
+    assert f'href="/runs/{run_id}"' in page
 
 
 def test_a_page_stays_as_it_is_in_the_cluster(watching: Dashboard, server: ApiServer, browser: Browser) -> None:
@@ -129,7 +106,8 @@ def test_a_cluster_that_is_gone_is_told_in_words(
     assert "there-before" in text
 
 
-def test_without_a_cluster_it_says_how_to_look_at_one(site: Dashboard) -> None:
-    answer = site.get("/trainings")
-    assert (answer.status, "runyard dashboard --cluster" in answer.text) == (404, True)
-    assert ">Trainings</a>" not in site.get("/").text
+def test_without_a_cluster_it_says_how_to_look_at_one(mlflow: MlflowRest) -> None:
+    with dashboard(mlflow.url) as started:
+        answer = started.get("/trainings")
+        assert (answer.status, "runyard dashboard --cluster" in answer.text) == (404, True)
+        assert ">Trainings</a>" not in started.get("/").text

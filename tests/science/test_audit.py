@@ -102,7 +102,7 @@ def test_one_of_three_promoted_versions_has_all_evidence(report: Report) -> None
     found = report["promotion"]
     assert (found.count, found.of) == (1, 3)
     assert found.times == Times(2, timedelta(days=15), timedelta(days=19))
-    assert found.facts == {"run": 1, "metrics": 1, "reason": 2}
+    assert found.facts == {"run": 1, "metrics": 1, "reason": 2, "selected": 0}
     # 1,000 without 60 bare ones, two grids of 21, and the two of a pod in other experiments.
     assert [(each.name, each.says) for each in found.behind] == [
         ("lost 1 (champion)", "its run is gone; no run, metrics and reason"),

@@ -46,9 +46,9 @@ class Kubelet:
         }
         return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
 
-    def read(self, pod: str, *, follow: bool) -> Iterator[tuple[int, str]]:
-        """Yield a log's lines with their places; a KeyError where there is none."""
-        place = 0
+    def read(self, pod: str, *, follow: bool, last: int | None = None) -> Iterator[tuple[int, str]]:
+        """Yield a log's lines with their places, the last ones alone if told so; a KeyError where there is none."""
+        place = 0 if last is None else max(0, len(self._lines[pod]) - last)
         while True:
             with self._changed:
                 lines = self._lines[pod]
@@ -76,7 +76,9 @@ def kubelet(folder: Path) -> Iterator[Kubelet]:
             address = urllib.parse.urlsplit(self.path)
             _, what, _namespace, pod, _container = address.path.split("/")
             query = dict(urllib.parse.parse_qsl(address.query))
-            lines = found.read(pod, follow=query.get("follow") == "true")
+            last = int(query["tailLines"]) if "tailLines" in query else None
+            lines = found.read(pod, follow=query.get("follow") == "true", last=last)
+            self._left = int(query.get("limitBytes", 1 << 40))
             try:
                 first = next(lines, None)
             except KeyError:
@@ -94,7 +96,9 @@ def kubelet(folder: Path) -> Iterator[Kubelet]:
 
         def _say(self, place: int, line: str, query: dict[str, str]) -> None:
             stamp = f"2026-01-02T03:{place // 60:02}:{place % 60:02}.000000001Z " if "timestamps" in query else ""
-            self.wfile.write(f"{stamp}{line}\n".encode())
+            said = f"{stamp}{line}\n".encode()[: self._left]
+            self._left -= len(said)
+            self.wfile.write(said)
             self.wfile.flush()
 
         def log_message(self, *_: object) -> None:

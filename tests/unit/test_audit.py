@@ -309,6 +309,28 @@ def version(**more: Any) -> PromotedVersion:
     return PromotedVersion("heart", "1", aliases, START + timedelta(hours=2), **known)
 
 
+PROMOTED = {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": "2026-01-01T00:30:00Z"}
+CHOSEN = [
+    ("", None),
+    ("2026-01-01T00:20:00Z/2026-01-01T00:30:00Z", 600),
+    ("2026-01-01T00:20:00+00:00/2026-01-01T01:30:00+01:00", 600),
+    ("2026-01-01T00:20:00Z/2026-01-01T00:25:00Z", None),  # of an earlier promotion
+    ("2026-01-01T00:40:00Z/2026-01-01T00:30:00Z", None),
+    ("2026-01-01T00:20:00Z", None),
+    ("now/then", None),
+]
+
+
+@pytest.mark.parametrize(("written", "seconds"), CHOSEN)
+def test_how_long_somebody_chose_counts_for_the_promotion_that_it_ended_with(written: str, seconds: int | None) -> None:
+    given = version(tags={**PROMOTED, "runyard.dev/selected-during": written})
+    assert (given.selection and given.selection.total_seconds()) == seconds
+    found = measure_promotion([given, version()])
+    assert found.facts["selected"] == (seconds is not None)
+    assert found.facts.get("selectionSeconds") == seconds
+    assert any("chosen in 10m" in each.says for each in found.behind) is (seconds is not None)
+
+
 @pytest.mark.parametrize(
     ("given", "lacks", "minutes", "candidates"),
     [

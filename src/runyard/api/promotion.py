@@ -29,6 +29,9 @@ PROMOTED_AT_TAG = "runyard.dev/promoted-at"
 PROMOTED_BECAUSE_TAG = "runyard.dev/promoted-because"
 PROMOTED_FROM_TAG = "runyard.dev/promoted-from"
 PROMOTED_BY_TAG = "runyard.dev/promoted-by"
+# From when somebody began to compare until they promoted it, an interval of ISO 8601; it counts for the promotion at
+# whose time it ends.
+SELECTED_DURING_TAG = "runyard.dev/selected-during"
 ROLLED_BACK_AT_TAG = "runyard.dev/rolled-back-at"
 ROLLED_BACK_BECAUSE_TAG = "runyard.dev/rolled-back-because"
 ROLLED_BACK_BY_TAG = "runyard.dev/rolled-back-by"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from runyard.api.alias_history import Change, Entry, entries, replay
-from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG
+from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG, SELECTED_DURING_TAG
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.comparison import of_result
 from runyard.history import LoggedRun
@@ -64,6 +64,15 @@ class PromotedVersion:
         return self.promoted_at - min((run.started_at for run in self.candidates), default=self.promoted_at)
 
     @property
+    def selection(self) -> timedelta | None:
+        """How long somebody compared before this promotion, where that was written down."""
+        began, _, ended = self.tags.get(SELECTED_DURING_TAG, "").partition("/")
+        first, last = moment(began), moment(ended)
+        # What is there may be of an earlier promotion.
+        is_of_this = last is not None and last == moment(self.tags.get(PROMOTED_AT_TAG, ""))
+        return last - first if first and last and is_of_this and first <= last else None
+
+    @property
     def lacks(self) -> list[str]:
         """What there is no evidence of."""
         found = [] if self.run else ["run"]
@@ -101,6 +110,10 @@ def promotion(versions: Sequence[PromotedVersion]) -> Measure:
     complete = sum(not one.lacks for one in versions)
     by_part = {part: sum(part in one.lacks for one in versions) for part in ("run", "metrics", "reason")}
     times = Times.of(one.took for one in versions if one.took is not None)
+    chosen = Times.of(one.selection for one in versions if one.selection is not None)
+    facts = {"selected": chosen.count if chosen else 0}
+    if chosen:
+        facts["selectionSeconds"] = round(chosen.median.total_seconds())
     worst = sorted(versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version))
     return Measure(
         name=Name.PROMOTION,
@@ -111,14 +124,15 @@ def promotion(versions: Sequence[PromotedVersion]) -> Measure:
         remedy=_REMEDY,
         behind=tuple(_finding(one) for one in worst),
         times=times,
-        facts=by_part,
+        facts=by_part | facts,
     )
 
 
 def _finding(one: PromotedVersion) -> Finding:
     looked_at = f"{counted(len(one.candidates), 'run')} before it" if one.run else "its run is gone"
     took = f", {duration(one.took)} since the first" if one.took is not None else ""
+    chosen = f", chosen in {duration(one.selection)}" if one.selection is not None else ""
     lack = f"; no {listed(one.lacks)}" if one.lacks else ""
     by_hand = f"; {listed(one.moved_by_hand)} moved by hand" if one.moved_by_hand else ""
     name = f"{one.model} {one.version} ({', '.join(one.aliases)})"
-    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{lack}{by_hand}")
+    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{chosen}{lack}{by_hand}")

@@ -35,13 +35,18 @@ def dashboard(
         bool, typer.Option("--cluster", help="Also show the TrainingRuns of a cluster, as they go.")
     ] = False,
     context: ContextOption = None,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Only those of this namespace.", show_default="all")
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", help="Only those of this namespace; may be repeated.", show_default="all"),
     ] = None,
+    may_change: Annotated[
+        bool,
+        typer.Option("--allow-changes", help="Let who looks cancel and retry trainings, and promote models."),
+    ] = False,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Show runs, compare and explain them, on a web page. It changes nothing.
+    """Show runs, compare and explain them, on a web page. It changes nothing unless told that it may.
 
     Exit codes: 0 it was ended with Ctrl-C; 2 there is no MLflow in the folder, the port is taken, or what it needs is
     not installed; 4 there is no cluster to talk to.
@@ -49,14 +54,15 @@ def dashboard(
     uri = mlflow_uri(store, tracking_uri)
     try:
         from runyard.dashboard.server import serve
+        from runyard.dashboard.site import Site
     except ModuleNotFoundError as error:
         raise NotInstalled(f"the dashboard needs {error.name}: pip install 'runyard[dashboard]'") from error
-    serve(uri, host, port, base.rstrip("/"), allowed or [], _trainings(context, namespace) if cluster else None)
+    trainings = _trainings(context, namespaces or []) if cluster else None
+    serve(Site(uri, trainings, may_change=may_change), host, port, base.rstrip("/"), allowed or [])
 
 
-def _trainings(context: str | None, namespace: str | None) -> Trainings:
+def _trainings(context: str | None, namespaces: list[str]) -> Trainings:
     from runyard.cluster import Cluster
-    from runyard.dashboard.trainings import MOST, Trainings
+    from runyard.dashboard.trainings import Trainings
 
-    opened = Cluster(context, namespace)
-    return Trainings(lambda: opened.every(everywhere=namespace is None, at_most=MOST))
+    return Trainings(Cluster(context), namespaces)

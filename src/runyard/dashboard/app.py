@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -16,8 +17,10 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
+from runyard.cluster import ClusterUnavailable, Forbidden, NotThere
 from runyard.dashboard import (
     api,
+    changing_pages,
     comparison_api,
     comparison_page,
     explanation_api,
@@ -25,11 +28,12 @@ from runyard.dashboard import (
     fairness,
     models,
     pages,
+    promoting_page,
     trainings_pages,
     trust,
 )
+from runyard.dashboard.forms import Foreign
 from runyard.dashboard.headers import Headers
-from runyard.dashboard.site import Site
 from runyard.errors import RunyardError, TrackingUnavailable
 from runyard.history import NoSuchExperiment, NoSuchRun
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from runyard.dashboard.trainings import Trainings
+    from runyard.dashboard.site import Site
 
 STATIC = Path(__file__).parent / "static"
 # Whoever can make a browser believe that another name is this machine could read everything otherwise.
@@ -49,28 +53,23 @@ _NOT_THERE = (
     models.NoSuchModel,
     trainings_pages.NoSuchTraining,
     trainings_pages.NoCluster,
+    NotThere,
 )
 
 
-def application(
-    uri: str, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS, trainings: Trainings | None = None
-) -> FastAPI:
+def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) -> FastAPI:
     """Make the application.
 
     Args:
-        uri: where MLflow is: a server or a database.
+        site: what it looks at; it is closed with the application.
         base: the path below which it is, such as /runs; empty: the root.
         hosts: the names under which it may be called; *.example.org is all below one.
-        trainings: of a cluster; None: none is looked at.
-
-    Raises:
-        TrackingUnavailable: MLflow cannot be opened.
 
     """
-    site = Site(uri, trainings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.turns = CapacityLimiter(trainings_pages.ASKED_AT_ONCE)
         yield
         site.close()
 
@@ -99,6 +98,7 @@ def application(
         models.pages,
         trust.pages,
         trainings_pages.pages,
+        *((changing_pages.pages, promoting_page.pages) if site.may_change else ()),
     ):
         app.include_router(showing, prefix=base, include_in_schema=False)
     if base:
@@ -123,7 +123,9 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _said(error: Exception) -> tuple[int, str]:
     match error:
-        case TrackingUnavailable() | trainings_pages.TooMany():
+        case Foreign() | Forbidden():
+            return HTTPStatus.FORBIDDEN, str(error)
+        case TrackingUnavailable() | ClusterUnavailable() | trainings_pages.TooMany():
             return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
         case RunyardError():
             found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY

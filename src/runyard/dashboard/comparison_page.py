@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
 from runyard.api.when import WrongCondition
-from runyard.dashboard import api, figures
+from runyard.dashboard import api, figures, selection
 from runyard.dashboard.api import TheSite
 from runyard.dashboard.comparing import Question, compare
 from runyard.dashboard.comparison_api import Names, Picture, RunIds, TheQuestion, asked, axes
@@ -69,7 +69,7 @@ def comparison(  # noqa: PLR0913, PLR0917 a query's parts
         "course": course,
     }
     base = f"{request.app.state.base}{api.PREFIX}/compare/figures"
-    return page(
+    response = page(
         request,
         "compare.html",
         state=api.state(view),
@@ -90,3 +90,6 @@ def comparison(  # noqa: PLR0913, PLR0917 a query's parts
         ],
         drawn=figures.MOST_DRAWN,
     )
+    if site.may_change and found.best:
+        selection.begin(request, response, found.best.experiment)
+    return response

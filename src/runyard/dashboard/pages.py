@@ -96,7 +96,9 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **values:
     environment: Environment = request.app.state.words
     site = request.app.state.site
     return HTMLResponse(
-        environment.get_template(template).render(mlflow=site.uri, trainings=site.trainings is not None, **values),
+        environment.get_template(template).render(
+            mlflow=site.uri, trainings=site.trainings is not None, may_change=site.may_change, **values
+        ),
         status,
     )
 
@@ -105,10 +107,13 @@ def error(request: Request, status: int, says: str) -> HTMLResponse:
     """Write a page that says what went wrong."""
     title = {
         HTTPStatus.NOT_FOUND: "Not there",
+        HTTPStatus.FORBIDDEN: "Not allowed",
         HTTPStatus.UNPROCESSABLE_ENTITY: "Not understood",
         HTTPStatus.SERVICE_UNAVAILABLE: "MLflow does not answer",
     }.get(HTTPStatus(status), "This did not work")
-    return page(request, "error.html", status, title=title, says=says, retry=status == HTTPStatus.SERVICE_UNAVAILABLE)
+    # What was to be changed is not asked for twice.
+    retry = status == HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
+    return page(request, "error.html", status, title=title, says=says, retry=retry)
 
 
 @router.get("/")

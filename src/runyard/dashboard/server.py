@@ -14,7 +14,7 @@ from runyard.errors import RunyardError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runyard.dashboard.trainings import Trainings
+    from runyard.dashboard.site import Site
 
 _GRACE_SECONDS = 3
 _ANY = ("0.0.0.0", "::")  # noqa: S104 what is given, not what is listened at
@@ -26,31 +26,22 @@ class PortTaken(RunyardError):
     exit_code = 2
 
 
-def serve(
-    uri: str,
-    host: str,
-    port: int,
-    base: str = "",
-    allowed: Sequence[str] = (),
-    trainings: Trainings | None = None,
-) -> None:
+def serve(site: Site, host: str, port: int, base: str = "", allowed: Sequence[str] = ()) -> None:
     """Serve until the process is told to end.
 
     Args:
-        uri: where MLflow is.
+        site: what it looks at.
         host: the address to listen at.
         port: the port; 0: any that is free.
         base: the path below which it is.
         allowed: names, besides this machine's, under which it may be called.
-        trainings: of a cluster; None: none is looked at.
 
     Raises:
         PortTaken: it cannot listen there.
-        TrackingUnavailable: MLflow cannot be opened.
 
     """
     named = [] if host in _ANY else [host]
-    app = application(uri, base, [*LOCAL_HOSTS, *named, *allowed], trainings)
+    app = application(site, base, [*LOCAL_HOSTS, *named, *allowed])
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

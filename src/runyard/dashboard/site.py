@@ -14,6 +14,7 @@ from runyard.api.addresses import without_logins
 from runyard.dashboard.artifacts import Artifacts
 from runyard.dashboard.auditing import Auditor
 from runyard.dashboard.index import Index
+from runyard.dashboard.progress import Going
 from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
 from runyard.dashboard.runs import Runs
 from runyard.errors import TrackingUnavailable
@@ -53,15 +54,20 @@ class View:
 class Site:
     """One MLflow, for all who look at it."""
 
-    def __init__(self, uri: str, trainings: Trainings | None = None) -> None:
+    def __init__(self, uri: str, trainings: Trainings | None = None, *, may_change: bool = False) -> None:
         """Open it; nothing is asked of MLflow yet.
 
         Args:
             uri: where MLflow is.
             trainings: of a cluster; None: none is looked at.
+            may_change: whether who looks may also change something.
+
+        Raises:
+            TrackingUnavailable: MLflow cannot be opened.
 
         """
         self.trainings = trainings
+        self.may_change = may_change
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
         # Who looks asks again.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -71,6 +77,7 @@ class Site:
         self.artifacts = Artifacts(self.history, self.reads)
         self.index = Index(self.history)
         self.auditor = Auditor(self.history)
+        self.going = Going(self, trainings) if trainings else None
         self.uri = without_logins(uri)
         self._names: Mapping[str, str] | None = None
         self._silence = ""
@@ -147,6 +154,8 @@ class Site:
         """End what goes on in the background."""
         self.index.close()
         self.auditor.close()
+        if self.going:
+            self.going.close()
         if self.trainings:
             self.trainings.close()
         self.reads.close()

@@ -31,20 +31,90 @@ for (const button of document.querySelectorAll("button[data-needs]")) {
   window.addEventListener("pageshow", count);
 }
 
-// A part of a page that stays as the cluster is: whatever changes there, the part is fetched anew.
+// Charts are drawn when they come into view.
+let seen;
+async function watch(charts) {
+  if (!charts.length) return;
+  const { draw } = await import("./charts.js");
+  seen ??= new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries.filter((each) => each.isIntersecting)) {
+        seen.unobserve(entry.target);
+        draw(entry.target);
+      }
+    },
+    { rootMargin: "300px" },
+  );
+  charts.forEach((chart) => seen.observe(chart));
+}
+
+// A page that stays as the cluster is: a part that is another one by now is replaced, and nothing else. What a person
+// has marked, or looks at further up in a log, waits until they are done with it.
 const live = document.querySelector("[data-live]");
 if (live) {
-  const heard = new EventSource(live.dataset.live);
-  let shown;
-  heard.addEventListener("changed", async ({ data }) => {
-    const before = shown;
-    shown = data;
-    if (before === undefined || document.getSelection().type === "Range") return;
-    const answer = await fetch(location.href);
-    if (!answer.ok) return;
+  const parts = [...live.querySelectorAll("[data-part]")];
+  const served = new Map(parts.map((part) => [part.id, part.innerHTML]));
+  let shown = live.dataset.version;
+  let isHeld = false;
+
+  const isLog = (part) => part.matches(".log");
+  const isAtEnd = (part) => part.scrollHeight - part.scrollTop - part.clientHeight < 8;
+  const toEnd = (part) => (part.scrollTop = part.scrollHeight);
+  const isMarked = (part) => {
+    const marked = document.getSelection();
+    return marked.type === "Range" && marked.containsNode(part, true);
+  };
+
+  const replace = (part, now) => {
+    const places = () => [...part.querySelectorAll("a, button, [tabindex]")];
+    const focused = places().indexOf(document.activeElement);
+    const scrolled = places().map((place) => place.scrollLeft);
+    served.set(part.id, now.innerHTML);
+    part.replaceChildren(...now.childNodes);
+    places().forEach((place, index) => (place.scrollLeft = scrolled[index] ?? 0));
+    if (focused >= 0) places()[focused]?.focus({ preventScroll: true });
+    if (isLog(part)) toEnd(part);
+  };
+
+  const redraw = (part, now) => {
+    const wanted = [...now.children];
+    const there = new Map([...part.children].map((figure) => [figure.dataset.src, figure]));
+    const kept = wanted.map((figure) => there.get(figure.dataset.src) ?? figure);
+    for (const figure of there.values()) if (!kept.includes(figure)) figure.remove();
+    for (const figure of kept) {
+      if (figure.parentNode === part) figure.dispatchEvent(new Event("renew"));
+      else part.append(figure);
+    }
+    watch(kept.filter((figure) => wanted.includes(figure)));
+  };
+
+  const lay = async () => {
+    const answer = await fetch(location.href).catch(() => undefined);
+    // It was deleted: that is said as whoever opens it now is told.
+    if (answer?.status === 404) location.reload();
+    if (!answer?.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    document.getElementById("live").replaceChildren(...page.getElementById("live").childNodes);
+    isHeld = false;
+    for (const part of parts) {
+      const now = page.getElementById(part.id);
+      if (part.dataset.part === "figures") redraw(part, now);
+      else if (served.get(part.id) !== now.innerHTML) {
+        if (isMarked(part) || (isLog(part) && !isAtEnd(part))) isHeld = true;
+        else replace(part, now);
+      }
+    }
+    shown = page.querySelector("[data-live]").dataset.version;
+  };
+  // One after the other: what was asked for first must not come last.
+  let laid = Promise.resolve();
+  const renew = () => (laid = laid.then(lay));
+
+  parts.filter(isLog).forEach((log) => {
+    toEnd(log);
+    log.addEventListener("scroll", () => isHeld && isAtEnd(log) && renew());
   });
+  document.addEventListener("selectionchange", () => isHeld && document.getSelection().type !== "Range" && renew());
+  new EventSource(live.dataset.live).addEventListener("changed", ({ data }) => data !== shown && renew());
 }
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -56,20 +126,7 @@ if (document.querySelector("[data-retry]")) {
   location.reload();
 }
 
-const charts = document.querySelectorAll("figure[data-src]");
-if (charts.length) {
-  const { draw } = await import("./charts.js");
-  const seen = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries.filter((each) => each.isIntersecting)) {
-        seen.unobserve(entry.target);
-        draw(entry.target);
-      }
-    },
-    { rootMargin: "300px" },
-  );
-  charts.forEach((chart) => seen.observe(chart));
-}
+await watch(document.querySelectorAll("figure[data-src]"));
 
 // MLflow may go while a page is open: it is said within two seconds, and so is its return.
 const notice = document.getElementById("state");

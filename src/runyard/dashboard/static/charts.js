@@ -17,7 +17,7 @@ export function number(value) {
 // Fetches a figure, draws it, and puts its table beside it.
 export async function draw(figure) {
   const canvas = figure.querySelector(".canvas");
-  const found = await read(figure.dataset.src, (words) => tell(canvas, words));
+  let found = await read(figure.dataset.src, (words) => tell(canvas, words));
   if (!found) return;
   figure.querySelector(".says").textContent = found.says;
   if (found.empty) {
@@ -26,9 +26,18 @@ export async function draw(figure) {
     return;
   }
   const details = figure.querySelector("details");
-  details.addEventListener("toggle", () => table(details.querySelector(".scroll"), found), { once: true });
-  paint(figure, canvas, found);
+  const list = () => table(details.querySelector(".scroll"), found);
+  details.addEventListener("toggle", () => details.open && list());
+  const show = paint(figure, canvas, found);
   figure.dataset.drawn = "true";
+  // Of what goes on there is more by now.
+  figure.addEventListener("renew", async () => {
+    const newer = await read(figure.dataset.src, () => {});
+    if (!newer || newer.empty || JSON.stringify(newer.rows) === JSON.stringify(found.rows)) return;
+    found = newer;
+    show(found);
+    if (details.open) list();
+  });
 }
 
 // Asks until there is an answer or a refusal: of what takes long, a part has been read when it is asked for again.
@@ -101,10 +110,11 @@ function heading(line, scope, title) {
   line.append(cell);
 }
 
+// Returns what shows newer values in its place.
 function paint(figure, canvas, found) {
   if (found.kind === "matrix") {
     matrices(figure, canvas, found);
-    return;
+    return (newer) => matrices(figure, canvas, newer);
   }
   canvas.replaceChildren();
   canvas.setAttribute("role", "img");
@@ -130,6 +140,12 @@ function paint(figure, canvas, found) {
     link.download = `${found.name}.png`;
     link.click();
   });
+  return (newer) => {
+    found = newer;
+    canvas.setAttribute("aria-label", `${found.title}. ${found.says}`);
+    figure.querySelector(".says").textContent = found.says;
+    show();
+  };
 }
 
 function table(place, found) {
