@@ -6,8 +6,8 @@ background; with the base value they sum to the output (Lundberg and Lee 2017).
 
 import io
 import json
+import sys
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -23,6 +23,9 @@ MOST_VALUES = 2_000_000
 FORMAT = 1
 # Five arrays of so many numbers of 8 bytes, and the names; a file that says it holds more is not from here.
 _MOST_BYTES = 100_000_000
+# Of these, what its words may be: as objects they take some ten times as much.
+_MOST_WORDS = 8_000_000
+_PLACE_BYTES = 36
 _ARRAYS = ("shap_values", "base_values", "outputs", "data", "about")
 
 
@@ -61,8 +64,10 @@ class Explanation:
 
     @property
     def nbytes(self) -> int:
-        """How much memory its arrays take, in bytes."""
-        return self.shap_values.nbytes + self.base_values.nbytes + self.outputs.nbytes + self.data.nbytes
+        """About how much memory it takes, in bytes: its arrays, and its words."""
+        arrays = self.shap_values.nbytes + self.base_values.nbytes + self.outputs.nbytes + self.data.nbytes
+        words = sum(map(sys.getsizeof, (*self.features, *self.output_names, *self.rows)))
+        return arrays + words + _PLACE_BYTES * len(self.places)
 
     def summary(self) -> pd.DataFrame:
         """Return how much each feature matters: the mean over rows of its values' size, a column an output."""
@@ -150,28 +155,28 @@ class _About(BaseModel):
 
 def _arrays(content: bytes) -> dict[str, Floats]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = sorted(archive.namelist())
-            size = sum(member.file_size for member in archive.infolist())
-        if names != sorted(f"{name}.npy" for name in _ARRAYS):
-            raise _no_such_file(f"it holds {', '.join(names[:9]) or 'nothing'}")
-        # A zip file's reader stops at the size that its list states.
-        if size > _MOST_BYTES:
-            raise _no_such_file(f"unpacked it has {size:,} bytes, and {_MOST_BYTES:,} are the most")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in _ARRAYS}
-    # The archive, its compression, and its members' own headers, which may ask for more memory than there is.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-    ) as error:
+        return _unpacked(content)
+    except EvaluationImpossible:
+        raise
+    # The archive, its compression, and its members' own headers, which are read as Python and may ask for more memory
+    # than there is: what these raise has no end.
+    except Exception as error:
         raise _no_such_file(str(error)) from error
+
+
+def _unpacked(content: bytes) -> dict[str, Floats]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = sorted(archive.namelist())
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+    if names != sorted(f"{name}.npy" for name in _ARRAYS):
+        raise _no_such_file(f"it holds {', '.join(names[:9]) or 'nothing'}")
+    # A zip file's reader stops at the size that its list states.
+    if (size := sum(sizes.values())) > _MOST_BYTES:
+        raise _no_such_file(f"unpacked it has {size:,} bytes, and {_MOST_BYTES:,} are the most")
+    if (words := sizes["about.npy"]) > _MOST_WORDS:
+        raise _no_such_file(f"its words have {words:,} bytes, and {_MOST_WORDS:,} are the most")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in _ARRAYS}
 
 
 def _about(words: bytes) -> _About:

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from runyard import provenance
+from runyard.api.addresses import without_logins
 from runyard.api.datasets import DIGEST_TAG
 from runyard.api.model import JsonObject
 from runyard.api.records import OUTCOME_TAG, PARENT_TAG, REASON_TAG, RunStatus
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlflow.entities import DatasetInput
     from mlflow.entities import Run as MlflowRun
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.store.entities import PagedList
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -31,6 +34,7 @@ _EXPERIMENTS_PAGE = 1_000
 # A run may hold anything, and what is read of it is held in memory.
 _LARGEST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 10_000
+_PORTS = {"http": 80, "https": 443}
 
 
 class NoSuchRun(RunyardError):
@@ -53,6 +57,28 @@ class NoSuchExperiment(RunyardError):
     """There is no experiment of that name."""
 
     exit_code = 2
+
+
+def is_elsewhere(place: str, tracking_uri: str) -> bool:
+    """Whether artifacts are where nobody who trusts an MLflow need be led.
+
+    Who makes an experiment says where its artifacts are. MLflow's client sends its password and token there, and reads
+    any path of the machine that it runs on.
+
+    >>> is_elsewhere("mlflow-artifacts:/1/2", "http://mlflow:5000"), is_elsewhere("s3://bucket/1", "http://mlflow:5000")
+    (False, False)
+    >>> is_elsewhere("http://metadata/", "http://mlflow:5000"), is_elsewhere("file:///etc", "http://mlflow:5000")
+    (True, True)
+    """
+    server, found = urlsplit(tracking_uri), urlsplit(place)
+    if server.scheme not in _PORTS:
+        return False
+    if found.scheme in {"", "file"}:
+        return server.hostname not in {"localhost", "127.0.0.1", "::1"}
+    if found.scheme in {"mlflow-artifacts", *_PORTS} and found.hostname:
+        port = _PORTS.get(found.scheme, _PORTS[server.scheme])
+        return (found.hostname, found.port or port) != (server.hostname, server.port or _PORTS[server.scheme])
+    return False
 
 
 @dataclass(frozen=True)
@@ -303,10 +329,28 @@ class History:
         """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000."""
         return [path for path, _ in islice(self._entries(run, folder), _MOST_FILES)]
 
+    def artifacts(self, run: LoggedRun) -> ArtifactRepository:
+        """Open the place of a run's artifacts.
+
+        Raises:
+            UnreadableArtifact: it is at another server than MLflow's, or on this machine while MLflow is not.
+
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        # By its address: by the run's ID MLflow's client would ask for it each time.
+        place: str = run.artifact_uri or self._client.get_run(run.id).info.artifact_uri
+        if is_elsewhere(place, self._uri):
+            raise UnreadableArtifact(
+                f"the artifacts of run {run.id} are at {without_logins(place)}, which is not of "
+                f"{without_logins(self._uri)}: nothing is read there"
+            )
+        return get_artifact_repository(place, self._uri)
+
     def _entries(self, run: LoggedRun, folder: str) -> Iterator[tuple[str, int]]:
         """Yield the paths and sizes in bytes of what is in a folder and below."""
         with answering(self._uri, "list artifacts"):
-            listed = self._client.list_artifacts(run.id, folder or None)
+            listed = self.artifacts(run).list_artifacts(folder or None)
         for entry in listed:
             if entry.is_dir:
                 yield from self._entries(run, entry.path)
@@ -328,14 +372,15 @@ class History:
         """
         parent = str(PurePosixPath(path).parent)
         with answering(self._uri, "list artifacts"):
-            listed = self._client.list_artifacts(run.id, None if parent == "." else parent)
+            artifacts = self.artifacts(run)
+            listed = artifacts.list_artifacts(None if parent == "." else parent)
         size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
         if size is None:
             return None
         if size > most_bytes:
             raise UnreadableArtifact(f"{path} of run {run.id} has {size:,} bytes, and {most_bytes:,} are the most read")
         with answering(self._uri, f"read {path}"), tempfile.TemporaryDirectory() as scratch:
-            return Path(self._client.download_artifacts(run.id, path, scratch)).read_bytes()
+            return Path(artifacts.download_artifacts(path, scratch)).read_bytes()
 
     def tag(self, run: LoggedRun, tags: Mapping[str, str]) -> None:
         """Write tags to a run.

@@ -78,9 +78,14 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(tracking_uri: str, *flags: str, **variables: str) -> Iterator[Dashboard]:
-    """Start `runyard dashboard`, with variables of its own; it says where it is."""
+def dashboard(tracking_uri: str, *flags: str, patience: str = "20", **variables: str) -> Iterator[Dashboard]:
+    """Start `runyard dashboard`, with variables of its own; it says where it is.
+
+    It is patient, for a machine that does much else, unless the patience is empty: then it has its usual one.
+    """
     command = [str(Path(sys.executable).parent / "runyard"), "dashboard", "--port=0", f"--tracking-uri={tracking_uri}"]
+    if patience:
+        command.append(f"--patience={patience}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | variables
     with subprocess.Popen(
         [*command, *flags], stdout=subprocess.PIPE, stderr=None, text=True, env=environment

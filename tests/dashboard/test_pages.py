@@ -95,6 +95,7 @@ def test_choose_two_runs_and_compare_them(page: Page) -> None:
 def test_filters_and_columns_stay_in_the_address(page: Page, logged: Past) -> None:
     page.goto("/runs")
     page.get_by_label("Experiment").select_option("heart")
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page).to_have_url(re.compile("experiment=heart"))
     page.get_by_role("link", name=re.compile("^Took")).click()
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Took")

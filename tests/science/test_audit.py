@@ -166,7 +166,7 @@ def test_a_store_that_is_out_of_reach_is_no_lack(past: Seeded) -> None:
     runs = history.search("heart", limit=12)
 
     def elsewhere(scheme: str, count: int) -> reading.Reader:
-        reader = reading.Reader(past.uri, set(), lambda _done, _of: None)
+        reader = reading.Reader(history, set(), lambda _done, _of: None)
         reader.read([], [replace(run, artifact_uri=f"{scheme}://nowhere/{run.id}") for run in runs[:count]])
         return reader
 

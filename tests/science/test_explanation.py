@@ -453,3 +453,23 @@ def test_a_file_of_another_version_is_refused_with_the_remedy() -> None:
         EvaluationImpossible, match="has format 2, and this version of Runyard reads 1: use a newer one"
     ):
         Explanation.from_bytes(content(about={"format": 2, "unit": None}))
+
+
+@pytest.mark.parametrize("header", ["((((", "{[1]: 2}", "{'descr': '<f8', 'fortran_order': False, 'shape': (2**70,)}"])
+def test_whatever_a_header_says_it_is_told_that_this_is_no_such_file(header: str) -> None:
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("shap_values", "base_values", "outputs", "data", "about"):
+            archive.writestr(f"{name}.npy", array)
+    with pytest.raises(EvaluationImpossible, match="this is no file of SHAP values"):
+        Explanation.from_bytes(file.getvalue())
+
+
+def test_names_that_would_fill_the_memory_are_refused() -> None:
+    file = io.BytesIO()
+    words = np.frombuffer(json.dumps({"rows": ["1234567"] * 1_000_000}).encode(), dtype=np.uint8)
+    none = np.zeros((0, 0))
+    np.savez_compressed(file, about=words, shap_values=none, base_values=none, outputs=none, data=none)
+    with pytest.raises(EvaluationImpossible, match=r"its words have 11,000,\d+ bytes, and 8,000,000 are the most"):
+        Explanation.from_bytes(file.getvalue())

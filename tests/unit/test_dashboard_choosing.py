@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,16 @@ from hypothesis import strategies as st
 from runyard import dashboard
 from runyard.api.direction import Direction
 from runyard.api.records import RunStatus
+from runyard.audit import Evidence
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Column, Figure, Kind
+from runyard.dashboard.artifacts import Table
+from runyard.dashboard.auditing import WEEK, Auditor, Subject, TooManyAudits, by_week
 from runyard.dashboard.comparing import Question, compare, labels, pareto
 from runyard.dashboard.figures import thinned
 from runyard.dashboard.runs import MOST_RUNS, Numbers, Runs, small
 from runyard.dashboard.selecting import Choice, WrongChoice, choose, in_order
-from runyard.history import LoggedRun, Point
+from runyard.history import History, LoggedRun, Point
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 FINISHED, FAILED = RunStatus.FINISHED, RunStatus.FAILED
@@ -133,6 +137,76 @@ def test_who_cannot_be_the_best_keeps_nobody_out() -> None:
     assert found.winners["auc"] == {runs[120].id}
     assert found.says == "run-120: auc 0.88, the highest of 30"
     assert set(found.left_out) == {each.id for each in runs[:70]}
+
+
+def test_a_run_that_was_asked_for_by_its_id_is_there_however_bad() -> None:
+    runs = [run(number, auc=1 - number / 1000) for number in range(150)]
+    found = compare(runs, Question("auc"), keep=[runs[149].id])
+    assert found.runs == [*runs[:99], runs[149]]
+
+
+def test_what_the_machine_did_decides_nothing() -> None:
+    busy = {"system/cpu_utilization_percentage": 99.0}
+    runs = [
+        LoggedRun(**{**vars(run(0)), "metrics": {**busy, "val_auc": 0.7}}),
+        LoggedRun(**{**vars(run(1)), "metrics": {**busy, "val_auc": 0.8}}),
+        LoggedRun(**{**vars(run(2, status=FAILED)), "metrics": {**busy, "loss": 0.1}}),
+        LoggedRun(**{**vars(run(3, status=FAILED)), "metrics": {**busy, "loss": 0.2}}),
+        LoggedRun(**{**vars(run(4, status=FAILED)), "metrics": {**busy, "loss": 0.3}}),
+    ]
+    found = compare(runs, Question())
+    assert (found.metric, found.best) == ("val_auc", runs[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("a,b\n1,x\n", [(1.0, "x")]),
+        ("a,b\n", []),
+        ("", None),
+        ("\n", None),
+        ("a,b\n1\n", None),
+        ("a,b\n\n\n", None),
+        ("a\n" + "1\n" * 200_001, None),
+    ],
+)
+def test_a_table_is_as_wide_as_its_head_and_has_an_end(text: str, rows: list[Any] | None) -> None:
+    if rows is None:
+        with pytest.raises(ValueError, match=r"table|length|cells"):
+            Table.read(text.encode())
+    else:
+        assert list(Table.read(text.encode()).rows) == rows
+
+
+def test_week_by_week_a_repetition_repeats_what_was_before_and_a_tree_is_of_one_week() -> None:
+    same = {"tags": {"runyard.dev/fingerprint": "sha256:a"}}
+    runs = [LoggedRun(**{**vars(run(60 * 24 * 7 * week)), **same}) for week in range(3)]
+    # A parent's last child began when the next week had.
+    parent = LoggedRun(**{**vars(run(60 * 24 * 7 * 2 - 1)), **same})
+    child = {**vars(run(60 * 24 * 7 * 2 + 1)), "tags": {"mlflow.parentRunId": parent.id}}
+    evidence = Evidence([*runs, parent, LoggedRun(**child)], [], {}, {}, [])
+    weeks = by_week(evidence, None, FIRST + 3 * WEEK)
+    assert [(week.report["distinct"].count, week.report["distinct"].of) for week in weeks] == [(1, 1), (0, 2), (0, 1)]
+    assert [week.report.runs for week in weeks] == [1, 3, 1]
+
+
+def test_audits_that_are_wanted_wait_only_to_some_number() -> None:
+    begun = threading.Event()
+
+    class Slow(History):
+        def pages(self, *_: Any, **__: Any) -> Any:
+            assert begun.wait(60)
+            return iter(())
+
+    auditor = Auditor(Slow("sqlite://"))
+    for days in range(1, 7):
+        assert auditor.get(Subject(None, days)).is_going_on
+    with pytest.raises(TooManyAudits, match="6 other audits are wanted first"):
+        auditor.get(Subject(None, 7))
+    # One that is wanted already is told of as before.
+    assert auditor.get(Subject(None, 1)).is_going_on
+    auditor.close()
+    begun.set()
 
 
 def test_of_many_runs_the_best_are_compared() -> None:

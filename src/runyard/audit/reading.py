@@ -20,7 +20,7 @@ from runyard.audit.folders import NAME, Folder, of_paths
 from runyard.audit.metadata import recorded, to_read
 from runyard.audit.promotion import PromotedVersion
 from runyard.errors import ProvenanceUnavailable, TrackingUnavailable, UnreadableManifest
-from runyard.history import History, LoggedRun, NoSuchRun
+from runyard.history import History, LoggedRun, NoSuchRun, UnreadableArtifact
 from runyard.manifest import LARGEST_BYTES as LARGEST_MANIFEST
 from runyard.manifest import document_of
 from runyard.provenance import FINGERPRINT_TAG
@@ -88,7 +88,7 @@ def gather(history: History, experiment: str | None, since: datetime | None, pro
         before = history.search(experiment, f"{finished} AND tags.`{FINGERPRINT_TAG}` LIKE '%'")
     versions = _versions(history, runs, experiment, since)
     described = to_read(runs)
-    reader = Reader(history.uri, {run.id for run in described}, progress)
+    reader = Reader(history, {run.id for run in described}, progress)
     reader.read(attempts(runs), described)
     elsewhere: list[LoggedRun] = []
     if where or experiment is not None:
@@ -135,10 +135,10 @@ def _elsewhere(history: History, runs: Sequence[LoggedRun], folders: dict[str, F
 class Reader:
     """Reads folders of artifacts, each once."""
 
-    def __init__(self, uri: str, with_provenance: set[str], progress: Progress) -> None:
+    def __init__(self, history: History, with_provenance: set[str], progress: Progress) -> None:
         self.folders: dict[str, Folder] = {}
         self.unread: dict[str, str] = {}
-        self._uri = uri
+        self._history = history
         self._with_provenance = with_provenance
         self._progress = progress
 
@@ -162,6 +162,8 @@ class Reader:
                 run = asked[done]
                 try:
                     self.folders[run.id] = done.result()
+                except UnreadableArtifact as error:
+                    self.unread[run.id] = str(error)
                 except TrackingUnavailable as error:
                     self.unread[run.id] = str(error)
                     if len(self.unread) > _MOST_UNREAD:
@@ -171,11 +173,8 @@ class Reader:
             pool.shutdown(cancel_futures=True)
 
     def _folder(self, run: LoggedRun, *, wants_manifest: bool) -> Folder:
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        with answering(self._uri, f"read artifacts of run {run.id}"):
-            # By its address, which is known: by the run's ID MLflow's client would ask for the run each time.
-            repository: ArtifactRepository = get_artifact_repository(run.artifact_uri, self._uri)
+        with answering(self._history.uri, f"read artifacts of run {run.id}"):
+            repository = self._history.artifacts(run)
             sizes = {entry.path: entry.file_size or 0 for entry in repository.list_artifacts(NAME) if not entry.is_dir}
             found = of_paths(sizes)
             if wants_manifest and sizes.get(MANIFEST_ARTIFACT, LARGEST_MANIFEST) < LARGEST_MANIFEST:

@@ -43,6 +43,10 @@ def dashboard(
         bool,
         typer.Option("--allow-changes", help="Let who looks cancel and retry trainings, and promote models."),
     ] = False,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", min=0.1, max=60, help="How many seconds a page waits for MLflow."),
+    ] = 1.5,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -58,7 +62,13 @@ def dashboard(
     except ModuleNotFoundError as error:
         raise NotInstalled(f"the dashboard needs {error.name}: pip install 'runyard[dashboard]'") from error
     trainings = _trainings(context, namespaces or []) if cluster else None
-    serve(Site(uri, trainings, may_change=may_change), host, port, base.rstrip("/"), allowed or [])
+    serve(
+        Site(uri, trainings, may_change=may_change, patience_seconds=patience),
+        host,
+        port,
+        base.rstrip("/"),
+        allowed or [],
+    )
 
 
 def _trainings(context: str | None, namespaces: list[str]) -> Trainings:

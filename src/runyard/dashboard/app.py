@@ -32,6 +32,7 @@ from runyard.dashboard import (
     trainings_pages,
     trust,
 )
+from runyard.dashboard.auditing import TooManyAudits
 from runyard.dashboard.forms import Foreign
 from runyard.dashboard.headers import Headers
 from runyard.errors import RunyardError, TrackingUnavailable
@@ -125,7 +126,7 @@ def _said(error: Exception) -> tuple[int, str]:
     match error:
         case Foreign() | Forbidden():
             return HTTPStatus.FORBIDDEN, str(error)
-        case TrackingUnavailable() | ClusterUnavailable() | trainings_pages.TooMany():
+        case TrackingUnavailable() | ClusterUnavailable() | trainings_pages.TooMany() | TooManyAudits():
             return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
         case RunyardError():
             found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY

@@ -47,6 +47,27 @@ class Table:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
+    @classmethod
+    def read(cls, content: bytes) -> Table:
+        """Read a CSV.
+
+        Raises:
+            ValueError: it has rows of other lengths than its head, or too many cells.
+
+        """
+        lines = csv.reader(io.StringIO(content.decode(), newline=""))
+        head = next(lines, None)
+        if not head:
+            raise ValueError("no table")
+        rows: list[tuple[Cell, ...]] = []
+        for line in lines:
+            if len(line) != len(head):
+                raise ValueError("a row is of another length")
+            if (len(rows) + 1) * len(head) > _MOST_CELLS:
+                raise ValueError(f"more than {_MOST_CELLS} cells")
+            rows.append(tuple(map(_cell, line)))
+        return cls(tuple(head), tuple(rows))
+
 
 def names_of_tables(files: Sequence[str]) -> list[str]:
     """Return the names of the tables among a run's artifacts that an evaluation logged."""
@@ -81,7 +102,7 @@ class Artifacts:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
 
         """
-        return self._of_each(runs, f"{name}.csv", _table, None)
+        return self._of_each(runs, f"{name}.csv", Table.read, None)
 
     def explanation(self, run: LoggedRun) -> Explanation | None:
         """Return the SHAP values of a run; None where it has none.
@@ -133,21 +154,6 @@ class Artifacts:
 
 def _about(content: bytes) -> JsonObject:
     return as_object(json.loads(content))
-
-
-def _table(content: bytes) -> Table:
-    """Read a CSV.
-
-    Raises:
-        ValueError: it has rows of other lengths than its head, or too many cells.
-
-    """
-    lines = list(csv.reader(io.StringIO(content.decode(), newline="")))
-    if not lines or len({len(line) for line in lines}) > 1:
-        raise ValueError("no table")
-    if len(lines) * len(lines[0]) > _MOST_CELLS:
-        raise ValueError(f"more than {_MOST_CELLS} cells")
-    return Table(tuple(lines[0]), tuple(tuple(map(_cell, line)) for line in lines[1:]))
 
 
 def _cell(text: str) -> Cell:

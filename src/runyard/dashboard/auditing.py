@@ -11,21 +11,31 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from runyard.api.records import RunStatus
 from runyard.audit import Evidence, Report, gather, measured
 from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
-    from runyard.history import History
+    from collections.abc import Mapping
+
+    from runyard.history import History, LoggedRun
 
 WEEK = timedelta(days=7)
 WEEKS = 12
 # How long one is good for, and how many are kept.
 _FRESH_SECONDS = 300.0
 _MOST_KEPT = 8
+_MOST_WAITING = 6
 # When one that came to nothing is tried again.
 _AGAIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
+
+
+class TooManyAudits(RunyardError):
+    """More audits are wanted than will be taken soon."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True)
@@ -94,16 +104,29 @@ def by_week(evidence: Evidence, experiment: str | None, now: datetime) -> tuple[
 
 
 def _within(evidence: Evidence, begin: datetime, end: datetime) -> Evidence:
-    runs = [run for run in evidence.runs if begin <= run.started_at < end]
-    others = [*evidence.elsewhere, *(run for run in evidence.runs if not begin <= run.started_at < end)]
+    known = {run.id: run for run in evidence.runs}
+    # A tree of runs is one result, of the week in which it began.
+    begun = {run.id: _root(run, known).started_at for run in evidence.runs}
+    runs = [run for run in evidence.runs if begin <= begun[run.id] < end]
+    others = [*evidence.elsewhere, *(run for run in evidence.runs if not begin <= begun[run.id] < end)]
+    earlier = [run for run in evidence.runs if begun[run.id] < begin and run.status is RunStatus.FINISHED]
     uids = {run.tags.get("runyard.dev/pod") for run in runs} - {None}
     return replace(
         evidence,
         runs=runs,
+        before=[*evidence.before, *earlier],
         # Of an attempt that began before the week, what it logged counts.
         elsewhere=[run for run in others if run.tags.get("runyard.dev/pod") in uids],
         versions=[version for version in evidence.versions if begin <= version.promoted_at < end],
     )
+
+
+def _root(run: LoggedRun, known: Mapping[str, LoggedRun]) -> LoggedRun:
+    seen = {run.id}
+    while (above := known.get(run.parent_id or "")) and above.id not in seen:
+        run = above
+        seen.add(run.id)
+    return run
 
 
 class Auditor:
@@ -117,8 +140,16 @@ class Auditor:
         self._pool = ThreadPoolExecutor(1, "audit")
 
     def get(self, subject: Subject) -> Audit:
-        """Return how an audit stands, and begin a new one where it is old."""
+        """Return how an audit stands, and begin a new one where it is old.
+
+        Raises:
+            TooManyAudits: more are wanted than will be taken soon.
+
+        """
         with self._lock:
+            waiting = sum(audit.is_going_on for audit in self._kept.values())
+            if subject not in self._kept and waiting >= _MOST_WAITING:
+                raise TooManyAudits(f"{waiting} other audits are wanted first: come back in a minute")
             found = self._kept.setdefault(subject, Audit())
             self._kept.move_to_end(subject)
             if not found.is_going_on and time.monotonic() - found.ended_at > _FRESH_SECONDS:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from runyard.api import when
 from runyard.api.direction import Direction, direction_of
 from runyard.api.records import RunStatus
-from runyard.comparison import NothingToCompare, has, ranked, winners
+from runyard.comparison import MACHINE_METRICS, NothingToCompare, has, ranked, winners
 from runyard.dashboard.selecting import facts, in_order, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from runyard.history import LoggedRun
 
@@ -91,8 +91,8 @@ class Comparison:
         return f"{self.labels[self.best.id]}: {shown}{'' if self.left_out else ' runs'}"
 
 
-def compare(runs: Sequence[LoggedRun], question: Question) -> Comparison:
-    """Put runs side by side; of more than a hundred the best.
+def compare(runs: Sequence[LoggedRun], question: Question, keep: Collection[str] = ()) -> Comparison:
+    """Put runs side by side; of more than a hundred the best, and those whose IDs are to be kept.
 
     Raises:
         WrongCondition: `where` is no condition.
@@ -104,9 +104,12 @@ def compare(runs: Sequence[LoggedRun], question: Question) -> Comparison:
     direction = question.direction or direction_of(metric or "")
     # Who cannot be the best must not keep those who can out of the hundred.
     counting, others = _parted(_best_first(runs, metric, direction), metric, condition)
-    ordered = [*counting, *others][:MOST_COMPARED]
-    left_out = {run.id: _why_not(run, metric, condition) for run in ordered[len(counting) :]}
-    shown = ordered[: len(counting)]
+    kept = {run.id for run in runs if run.id in keep}
+    further = [run.id for run in (*counting, *others) if run.id not in kept]
+    kept.update(further[: max(0, MOST_COMPARED - len(kept))])
+    shown = [run for run in counting if run.id in kept]
+    left_out = {run.id: _why_not(run, metric, condition) for run in others if run.id in kept}
+    ordered = [*shown, *(run for run in others if run.id in kept)]
     names = Counter(name for run in ordered for name in run.metrics)
     metrics = sorted(names, key=lambda name: (name != metric, -names[name], "." in name or "/" in name, name))
     params, varying = parameters(ordered)
@@ -130,12 +133,21 @@ def compare(runs: Sequence[LoggedRun], question: Question) -> Comparison:
 
 
 def usual_metric(runs: Iterable[LoggedRun]) -> str | None:
-    """Return the metric that most runs have, of several a usual one."""
-    counts = Counter(name for run in runs for name in run.metrics if has(run, name))
+    """Return the metric that most runs have, of those that finished if any did; of several a usual one."""
+    every = list(runs)
+    finished = [run for run in every if run.status is RunStatus.FINISHED]
+    counts = _counts(finished) or _counts(every)
     if not counts:
         return None
     places = {name: place for place, name in enumerate(_USUAL)}
     return min(counts, key=lambda name: (-counts[name], places.get(name, len(places)), "." in name, name))
+
+
+def _counts(runs: Iterable[LoggedRun]) -> Counter[str]:
+    # What the machine did is no result.
+    return Counter(
+        name for run in runs for name in run.metrics if has(run, name) and not name.startswith(MACHINE_METRICS)
+    )
 
 
 def labels(runs: Sequence[LoggedRun]) -> dict[str, str]:

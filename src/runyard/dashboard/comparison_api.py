@@ -99,7 +99,7 @@ def asked(site: Site, view: View, run_ids: list[str], experiments: list[str]) ->
 def side_by_side(site: TheSite, question: TheQuestion, run_ids: RunIds = [], experiments: Names = []) -> Side:  # noqa: B006 FastAPI copies it
     """Return runs side by side."""
     view = site.look()
-    found = compare(asked(site, view, run_ids, experiments)[0], question)
+    found = compare(asked(site, view, run_ids, experiments)[0], question, run_ids)
     return Side(
         state=api.state(view),
         says=found.says,
@@ -137,7 +137,7 @@ def figure(  # noqa: PLR0913, PLR0917 a query's parts
 ) -> Response:
     """Return a figure of runs side by side, or its table as CSV."""
     view = site.look()
-    found = compare(asked(site, view, run_ids, experiments)[0], question)
+    found = compare(asked(site, view, run_ids, experiments)[0], question, run_ids)
     across, up = axes(found, x, y)
     return api.drawn(_drawn(site, found, picture, (across, up), course or found.metric or ""), form)
 

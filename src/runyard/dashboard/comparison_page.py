@@ -50,11 +50,11 @@ def comparison(  # noqa: PLR0913, PLR0917 a query's parts
     runs, missing = asked(site, view, run_ids, experiments)
     wrong = ""
     try:
-        found = compare(runs, question)
+        found = compare(runs, question, run_ids)
     except (WrongCondition, WrongChoice) as refusal:
         wrong = str(refusal)
         question = Question(question.metric, question.direction)
-        found = compare(runs, question)
+        found = compare(runs, question, run_ids)
     across, up = axes(found, x or None, y or None)
     query = {
         "run": run_ids,

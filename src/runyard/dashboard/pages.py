@@ -18,6 +18,7 @@ from runyard.dashboard.api import RunId, TheChoice, TheSite
 from runyard.dashboard.artifacts import names_of_tables
 from runyard.dashboard.selecting import Chosen, WrongChoice, choose
 from runyard.errors import TrackingUnavailable
+from runyard.history import UnreadableArtifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -189,7 +190,7 @@ def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
     files: list[str] = []
     try:
         files = site.files(found)
-    except TrackingUnavailable as silence:
+    except (TrackingUnavailable, UnreadableArtifact) as silence:
         unread = str(silence)
     parent = view.runs.by_id.get(found.parent_id or "")
     return page(

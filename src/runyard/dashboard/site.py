@@ -54,13 +54,21 @@ class View:
 class Site:
     """One MLflow, for all who look at it."""
 
-    def __init__(self, uri: str, trainings: Trainings | None = None, *, may_change: bool = False) -> None:
+    def __init__(
+        self,
+        uri: str,
+        trainings: Trainings | None = None,
+        *,
+        may_change: bool = False,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         """Open it; nothing is asked of MLflow yet.
 
         Args:
             uri: where MLflow is.
             trainings: of a cluster; None: none is looked at.
             may_change: whether who looks may also change something.
+            patience_seconds: how long a page waits for MLflow.
 
         Raises:
             TrackingUnavailable: MLflow cannot be opened.
@@ -73,7 +81,8 @@ class Site:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         self.address = uri
         self.history = History(uri)
-        self.reads = Reads(f"MLflow at {without_logins(uri)}")
+        self._patience_seconds = patience_seconds
+        self.reads = Reads(f"MLflow at {without_logins(uri)}", patience_seconds)
         self.artifacts = Artifacts(self.history, self.reads)
         self.index = Index(self.history)
         self.auditor = Auditor(self.history)
@@ -91,7 +100,7 @@ class Site:
             TrackingUnavailable: it does not answer, and nothing was seen before.
 
         """
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + self._patience_seconds
         problem = self._ask()
         is_silent = bool(problem)
         runs, trouble = self.index.get(0 if problem else max(until - time.monotonic(), 0.1))

@@ -14,8 +14,8 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form [name]:disabled")) field.disabled = false;
 });
 
-// A choice is a decision: it is shown at once.
-for (const field of document.querySelectorAll(".filters select, .filters [type=checkbox]")) {
+// A tick is a decision, shown at once. What is selected is not: with the keyboard one comes to it by way of others.
+for (const field of document.querySelectorAll(".filters [type=checkbox]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
 
