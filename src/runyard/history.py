@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -325,9 +326,20 @@ class History:
             points = [Point(each.step, _moment(each.timestamp), float(each.value)) for each in found]
         return sorted(points, key=lambda point: (point.step, point.at))
 
-    def files(self, run: LoggedRun, folder: str = "") -> list[str]:
-        """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000."""
-        return [path for path, _ in islice(self._entries(run, folder), _MOST_FILES)]
+    def files(self, run: LoggedRun, folder: str = "", most_folders: int | None = None) -> list[str]:
+        """Return the paths of a run's artifacts, those in folders included; of very many the first 10,000.
+
+        Args:
+            run: whose.
+            folder: in which they lie, or below; empty: all.
+            most_folders: into how many folders to look, each of which is a request; the names of others end in a slash.
+
+        Raises:
+            UnreadableArtifact: they are where nothing is read.
+            TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
+
+        """
+        return [path for path, _ in islice(self._entries(run, folder, most_folders), _MOST_FILES)]
 
     def artifacts(self, run: LoggedRun) -> ArtifactRepository:
         """Open the place of a run's artifacts.
@@ -347,15 +359,25 @@ class History:
             )
         return get_artifact_repository(place, self._uri)
 
-    def _entries(self, run: LoggedRun, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield the paths and sizes in bytes of what is in a folder and below."""
+    def _entries(self, run: LoggedRun, folder: str, most_folders: int | None = None) -> Iterator[tuple[str, int]]:
+        """Yield the paths and sizes in bytes of what is in a folder and below, the nearest first."""
         with answering(self._uri, "list artifacts"):
-            listed = self.artifacts(run).list_artifacts(folder or None)
-        for entry in listed:
-            if entry.is_dir:
-                yield from self._entries(run, entry.path)
-            else:
-                yield entry.path, entry.file_size or 0
+            artifacts = self.artifacts(run)
+        waiting = deque([folder])
+        looked = 0
+        while waiting:
+            place = waiting.popleft()
+            if most_folders is not None and looked >= most_folders:
+                yield f"{place}/", 0
+                continue
+            looked += 1
+            with answering(self._uri, "list artifacts"):
+                listed = artifacts.list_artifacts(place or None)
+            for entry in listed:
+                if entry.is_dir:
+                    waiting.append(entry.path)
+                else:
+                    yield entry.path, entry.file_size or 0
 
     def content(self, run: LoggedRun, path: str, most_bytes: int = _LARGEST_BYTES) -> bytes | None:
         """Return an artifact; None where there is none.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from runyard.dashboard.headers import POLICY
 from tests.dashboard.bed import HOSTILE, Dashboard, Past
@@ -211,3 +212,19 @@ def test_no_request_that_the_document_allows_or_not_is_an_error_of_the_server(si
         if told.returncode == 0 or "has not answered for" not in told.stdout:
             break
     assert told.returncode == 0, told.stdout[-6000:]
+
+
+def test_a_run_with_very_many_folders_shows_its_evaluation_and_some_of_them(site: Dashboard, logged: Past) -> None:
+    client = MlflowClient(logged.server.url)
+    run_id = client.create_run(client.create_experiment("folders")).info.run_id
+    for number in range(25):
+        client.log_text(run_id, "", f"a{number:02}/file.txt")
+    client.log_text(run_id, "false_positive_rate,true_positive_rate\n0,0\n", "evaluation/roc_curve.csv")
+    found = site.api(f"/runs/{run_id}")
+    assert found["evaluation"] == ["roc_curve"]
+    # The root is one of the twenty that were looked into.
+    assert [path for path in found["artifacts"] if path.startswith("a")] == [
+        *(f"a{number:02}/file.txt" for number in range(19)),
+        *(f"a{number:02}/" for number in range(19, 25)),
+    ]
+    client.delete_run(run_id)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runyard.api.addresses import without_logins
-from runyard.dashboard.artifacts import Artifacts
+from runyard.dashboard.artifacts import FOLDER, Artifacts
 from runyard.dashboard.auditing import Auditor
 from runyard.dashboard.index import Index
 from runyard.dashboard.progress import Going
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 2.0
 # One that does not answer is asked again sooner: who looks wants to know that it is back.
 _SILENT_SECONDS = 0.5
+# Each is a request of its own.
+_MOST_FOLDERS = 20
 # A page that waits is told after 1.5 s; what hangs may hold a thread for as long as this.
 _REQUEST_SECONDS = "10"
 
@@ -151,13 +153,17 @@ class Site:
         return self.reads.all([partial(found, run_id) for run_id in run_ids])
 
     def files(self, run: LoggedRun) -> list[str]:
-        """Return the paths of a run's artifacts.
+        """Return the paths of a run's artifacts: all of its evaluation's, and of very many folders some, with a slash.
 
         Raises:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
         """
-        return sorted(self.reads.one(lambda: self.history.files(run)))
+
+        def listed() -> set[str]:
+            return {*self.history.files(run, FOLDER), *self.history.files(run, most_folders=_MOST_FOLDERS)}
+
+        return sorted(self.reads.one(listed))
 
     def close(self) -> None:
         """End what goes on in the background."""
