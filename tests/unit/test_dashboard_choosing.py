@@ -18,6 +18,7 @@ from runyard.api.records import RunStatus
 from runyard.audit import Evidence
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Column, Figure, Kind
+from runyard.dashboard.api import drawn
 from runyard.dashboard.artifacts import Table
 from runyard.dashboard.auditing import WEEK, Auditor, Subject, TooManyAudits, by_week
 from runyard.dashboard.comparing import Question, compare, labels, pareto
@@ -163,6 +164,7 @@ def test_what_the_machine_did_decides_nothing() -> None:
     [
         ("a,b\n1,x\n", [(1.0, "x")]),
         ("a,b\n", []),
+        ("group,rate\n20_29,1e-3\n", [("20_29", 0.001)]),
         ("", None),
         ("\n", None),
         ("a,b\n1\n", None),
@@ -296,3 +298,9 @@ def test_the_library_of_charts_is_the_one_that_was_published() -> None:
     digest = hashlib.sha256((vendor / "echarts.js").read_bytes()).hexdigest()
     assert digest == "28515f26aa57f87eb1e4ed4eb446927eaf329b5f5e02b4bfd4b0264fea40d1da"
     assert "Apache License" in (vendor / "echarts.LICENSE").read_text()
+
+
+def test_a_file_is_called_as_its_figure_in_any_alphabet() -> None:
+    figure = Figure(name="fairness_年齢", title="", says="", kind=Kind.BARS, columns=[], rows=[])
+    answer = drawn(figure, "csv")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''fairness_%E5%B9%B4%E9%BD%A2.csv"

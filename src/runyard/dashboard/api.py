@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
@@ -99,7 +100,8 @@ def how_it_stands(site: TheSite) -> answers.State:
 def drawn(figure: answers.Figure, form: Literal["json", "csv"]) -> Response:
     """Answer with a figure, or with its table."""
     if form == "csv":
-        headers = {"Content-Disposition": f'attachment; filename="{figure.name}.csv"'}
+        # Of any alphabet, by RFC 6266.
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(figure.name, safe='')}.csv"}
         return Response(figure.csv(), media_type="text/csv; charset=utf-8", headers=headers)
     return Response(figure.model_dump_json(by_alias=True), media_type="application/json")
 

@@ -159,6 +159,8 @@ def _about(content: bytes) -> JsonObject:
 def _cell(text: str) -> Cell:
     if not text:
         return None
+    if "_" in text:  # a group such as 20_29, which Python reads as 2029
+        return text
     try:
         return float(text)
     except ValueError:
