@@ -3,15 +3,18 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 
 from runyard.explanation import Explanation
-from tests.dashboard.bed import Dashboard, Past
+from tests.dashboard.bed import Dashboard, Past, dashboard
+from tests.support.mlflow_store import make_store
 from tests.support.waiting import wait_for
 
 
@@ -92,8 +95,8 @@ def test_rows_are_found_by_name_as_they_were_given(site: Dashboard, logged: Past
     wanted = theirs[5][0]
     found = explained(site, logged.forest, "/rows", q=wanted)
     assert found["columns"] == theirs[0]
-    [one, *_] = [row for row in rows(found) if f"{row[0]:.0f}" == wanted]
-    for ours, given in zip(one, theirs[5], strict=True):
+    [one, *_] = [row for row in rows(found) if row[0] == wanted]
+    for ours, given in zip(one[1:], theirs[5][1:], strict=True):
         assert ours == (None if not given else pytest.approx(float(given)) if re.fullmatch(r"[\d.]+", given) else given)
 
 
@@ -165,3 +168,72 @@ def test_two_runs_side_by_side(page: Page, logged: Past) -> None:
     assert [parse_qs(urlsplit(source).query)["feature"] for source in of_one_feature] == 2 * [
         [page.get_by_label("Feature").input_value()]
     ]
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dashboard, dict[str, str]]]:
+    """A store of its own with two runs, of whose rows two are called alike; the second was given others."""
+    home = tmp_path_factory.mktemp("alike")
+    make_store(home / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.create_experiment("alike", artifact_location=str(home / "artifacts"))
+    data = np.array([[50.0], [np.nan], [70.0]])
+    values = np.array([[[0.05]], [[0.0]], [[0.07]]])
+    zeros = np.zeros((3, 1))
+    explained = Explanation(
+        values,
+        zeros,
+        values.sum(axis=1),
+        data,
+        ["age"],
+        ["o"],
+        ["007", "7", "007"],
+        [0, 4, 9],
+        "value",
+        "TreeExplainer",
+    )
+    ids = {}
+    for name, ages in (("first", ("50", "", "70")), ("second", ("50", "", "71"))):
+        ids[name] = client.create_run(experiment, run_name=name).info.run_id
+        client.log_text(
+            ids[name],
+            f"row,true,predicted,age\n007,1,0,{ages[0]}\n7,1,1,{ages[1]}\n007,0,1,{ages[2]}\n",
+            "evaluation/shap_rows.csv",
+        )
+        file = home / "shap.npz"
+        file.write_bytes(explained.to_bytes())
+        client.log_artifact(ids[name], str(file), "evaluation")
+        client.set_terminated(ids[name])
+    with dashboard(f"sqlite:///{home / 'mlflow.db'}") as site:
+        yield site, ids
+
+
+def test_rows_that_are_called_alike_are_each_shown(alike: tuple[Dashboard, dict[str, str]]) -> None:
+    site, ids = alike
+    found = explained(site, ids["first"], "/rows", q="007")
+    assert (found["places"], found["rows"]) == ([0, 9], [["007", 1.0, 0.0, 50.0], ["007", 0.0, 1.0, 70.0]])
+    text = site.get(f"/runs/{ids['first']}/explain").text
+    assert re.findall(r"row=(007|7)&amp;place=(\d+)|row=(7)#row", text) == [
+        ("007", "0", ""),
+        ("", "", "7"),
+        ("007", "9", ""),
+    ]
+    for place, age, true in (("0", "50", "1"), ("9", "70", "0")):
+        page = site.get(f"/runs/{ids['first']}/explain", row="007", place=place)
+        assert f"this is the one at place {place} of the test data" in page.text
+        given = page.text.partition("As it was given")[2].partition("</section>")[0]
+        assert re.findall(r"<th scope=.row.>(\w+)</th><td>(\w+)</td>", given) == [("age", age)]
+        assert f"True: <strong>{true}</strong>" in given
+        steps = rows(explained(site, ids["first"], "/figures/waterfall", row="007", place=place))
+        assert steps[0][:2] == ["age", float(age)]
+    # Who asks for another row by name, on the page of this one, sees that.
+    assert '<h2 id="row">Row 7</h2>' in site.get(f"/runs/{ids['first']}/explain", row="7", place="9").text
+
+
+def test_rows_of_one_name_that_are_not_the_same_are_told(alike: tuple[Dashboard, dict[str, str]]) -> None:
+    site, ids = alike
+    query = {"row": "007", "beside": ids["second"]}
+    assert "is not the same one" not in site.get(f"/runs/{ids['first']}/explain", place="0", **query).text
+    text = site.get(f"/runs/{ids['first']}/explain", place="9", **query).text
+    assert "Row 007 is not the same one in both runs: it differs in age." in text
+    assert text.count("place=9") >= 4, "both runs' figures are of that row"

@@ -255,19 +255,35 @@ def test_noise_is_nadeau_and_bengios() -> None:
     assert found.mean == pytest.approx(0.8)
     assert found.folds == 5
     assert found.error == pytest.approx(math.sqrt(0.0008 * 0.45))
-    assert found.high - found.mean == pytest.approx(2 * found.error)
+    # Student's t, 97.5 %, with four degrees of freedom: any table of it.
+    assert found.high - found.mean == pytest.approx(2.776 * found.error, rel=1e-3)
+    assert found.mean - found.low == pytest.approx(2.776 * found.error, rel=1e-3)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "is_inside"),
-    [((0.80, 0.02), (0.85, 0.02), True), ((0.80, 0.01), (0.85, 0.02), False), ((0.80, 0.0), (0.80, 0.0), True)],
+    [
+        # Equal errors of five folds each have eight degrees of freedom: 2.306 times the error of the difference.
+        ((0.80, 0.02, 5), (0.80 + 2.30 * 0.02 * math.sqrt(2), 0.02, 5), True),
+        ((0.80, 0.02, 5), (0.80 + 2.31 * 0.02 * math.sqrt(2), 0.02, 5), False),
+        # A run without spread leaves the four of the other one: 2.776.
+        ((0.80, 0.00, 5), (0.80 + 2.77 * 0.02, 0.02, 5), True),
+        ((0.80, 0.00, 5), (0.80 - 2.78 * 0.02, 0.02, 5), False),
+        # Two folds say little, a hundred much: 4.303 and 1.972.
+        ((0.80, 0.02, 2), (0.80 + 4.30 * 0.02 * math.sqrt(2), 0.02, 2), True),
+        ((0.80, 0.02, 100), (0.80 + 1.98 * 0.02 * math.sqrt(2), 0.02, 100), False),
+        ((0.80, 0.00, 5), (0.80, 0.00, 5), True),
+        ((0.80, 0.00, 5), (0.81, 0.00, 5), False),
+        ((0.80, 1e-160, 5), (0.81, 0.00, 5), False),
+    ],
 )
-def test_a_difference_is_noise_up_to_two_standard_errors(
-    one: tuple[float, float],
-    other: tuple[float, float],
+def test_a_difference_is_noise_as_far_as_students_t_says(
+    one: tuple[float, float, int],
+    other: tuple[float, float, int],
     is_inside: bool,  # noqa: FBT001
 ) -> None:
-    assert noise.is_inside(noise.Estimate(*one, 5), noise.Estimate(*other, 5)) is is_inside
+    assert noise.is_inside(noise.Estimate(*one), noise.Estimate(*other)) is is_inside
+    assert noise.is_inside(noise.Estimate(*other), noise.Estimate(*one)) is is_inside
 
 
 @pytest.mark.parametrize("scores", [[], [0.5], [0.5, math.nan], [0.5, math.inf]])

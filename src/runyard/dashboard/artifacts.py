@@ -28,6 +28,8 @@ _MOST_CELLS = 200_000
 _KEPT_BYTES = 128 * 1024 * 1024
 # A table of Python's numbers and texts takes about this much more memory than its text.
 _UNPACKED = 4
+# Tables whose first column names their rows: "007" is no number.
+_NAMED = frozenset({"shap_rows"})
 
 Cell: TypeAlias = float | str | None
 T = TypeVar("T")
@@ -48,8 +50,8 @@ class Table:
         return [row[place] for row in self.rows]
 
     @classmethod
-    def read(cls, content: bytes) -> Table:
-        """Read a CSV.
+    def read(cls, content: bytes, texts: int = 0) -> Table:
+        """Read a CSV, its first columns as texts.
 
         Raises:
             ValueError: it has rows of other lengths than its head, or too many cells.
@@ -65,7 +67,7 @@ class Table:
                 raise ValueError("a row is of another length")
             if (len(rows) + 1) * len(head) > _MOST_CELLS:
                 raise ValueError(f"more than {_MOST_CELLS} cells")
-            rows.append(tuple(map(_cell, line)))
+            rows.append((*line[:texts], *map(_cell, line[texts:])))
         return cls(tuple(head), tuple(rows))
 
 
@@ -102,7 +104,8 @@ class Artifacts:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
 
         """
-        return self._of_each(runs, f"{name}.csv", Table.read, None)
+        parse = partial(Table.read, texts=1) if name in _NAMED else Table.read
+        return self._of_each(runs, f"{name}.csv", parse, None)
 
     def explanation(self, run: LoggedRun) -> Explanation | None:
         """Return the SHAP values of a run; None where it has none.

@@ -21,6 +21,10 @@ router = APIRouter(prefix="/runs/{run_id}/explanation", responses=api.UNANSWERED
 ROWS_OF_A_PAGE = 20
 
 Name: TypeAlias = Annotated[str | None, Query(max_length=1_000)]
+Place: TypeAlias = Annotated[
+    int | None,
+    Query(ge=0, le=10**12, description="of rows that are called alike, the one at this place in the test data, from 0"),
+]
 
 
 class Picture(StrEnum):
@@ -59,6 +63,7 @@ class ExplainedRows(answers.Answer):
     total: int
     offset: int
     columns: list[str]
+    places: Annotated[list[int], Field(description="of each its place in the test data, from 0")]
     rows: list[list[answers.Cell]]
 
 
@@ -86,18 +91,12 @@ def read(site: Site, run_id: str) -> tuple[LoggedRun, Explanation]:
     return run, found
 
 
-def rows_of(site: Site, run: LoggedRun, found: Explanation, text: str) -> Table:
-    """Return the rows that were explained as they were given, those whose name begins with a text."""
+def rows_of(site: Site, run: LoggedRun, found: Explanation) -> Table:
+    """Return the rows that were explained as they were given, in their order; without that, their names alone."""
     table = site.artifacts.tables([run], "shap_rows")[0]
-    if table is None or table.columns[:1] != ("row",):
-        table = Table(("row",), tuple((name,) for name in found.rows))
-    kept = tuple(row for row in table.rows if name_of(row[0]).startswith(text))
-    return Table(table.columns, kept)
-
-
-def name_of(cell: answers.Cell) -> str:
-    """Return a row's name as an explanation has it: a table reads 17 as a number."""
-    return f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell if cell is not None else "")
+    if table is None or table.columns[:1] != ("row",) or table.column("row") != found.rows:
+        return Table(("row",), tuple((name,) for name in found.rows))
+    return table
 
 
 @router.get("")
@@ -131,14 +130,16 @@ def rows(
 ) -> ExplainedRows:
     """Return rows that were explained, as they were given."""
     run, found = read(site, run_id)
-    table = rows_of(site, run, found, q)
+    table = rows_of(site, run, found)
+    kept = [place for place, name in enumerate(found.rows) if name.startswith(q)]
+    shown = kept[offset : offset + limit]
     return ExplainedRows(
-        total=len(table.rows),
+        total=len(kept),
         offset=offset,
         columns=list(table.columns),
+        places=[found.places[place] for place in shown],
         rows=[
-            [answers.number(cell) if isinstance(cell, float) else cell for cell in row]
-            for row in table.rows[offset : offset + limit]
+            [answers.number(cell) if isinstance(cell, float) else cell for cell in table.rows[place]] for place in shown
         ],
     )
 
@@ -150,23 +151,24 @@ def figure(  # noqa: PLR0913, PLR0917 a query's parts
     picture: Picture,
     output: Name = None,
     row: Name = None,
+    place: Place = None,
     feature: Name = None,
     colour: Name = None,
     form: Format = "json",
 ) -> Response:
     """Return a figure of a run's SHAP values, or its table as CSV."""
     _, found = read(site, run_id)
-    place = explaining.output_of(found, output)
+    out = explaining.output_of(found, output)
     match picture:
         case Picture.SWARM:
-            drawn = explaining.swarm(found, place)
+            drawn = explaining.swarm(found, out)
         case Picture.IMPORTANCE:
-            drawn = explaining.importance(found, place)
+            drawn = explaining.importance(found, out)
         case Picture.WATERFALL | Picture.FORCE:
-            of_row = explaining.row_of(found, row)
-            drawn = explaining.waterfall(found, place, of_row, as_force=picture is Picture.FORCE)
+            of_row = explaining.row_of(found, row, place)
+            drawn = explaining.waterfall(found, out, of_row, as_force=picture is Picture.FORCE)
         case Picture.DEPENDENCE:
-            chosen = explaining.feature_of(found, feature, place)
-            hue = explaining.feature_of(found, colour, place) if colour else explaining.companion(found, place, chosen)
-            drawn = explaining.dependence(found, place, chosen, hue)
+            chosen = explaining.feature_of(found, feature, out)
+            hue = explaining.feature_of(found, colour, out) if colour else explaining.companion(found, out, chosen)
+            drawn = explaining.dependence(found, out, chosen, hue)
     return api.drawn(drawn, form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from runyard.dashboard import api, explaining
 from runyard.dashboard.api import RunId, TheSite
 from runyard.dashboard.comparing import labels
 from runyard.dashboard.explaining import NotExplained
-from runyard.dashboard.explanation_api import ROWS_OF_A_PAGE, Name, Picture, name_of, read, rows_of
+from runyard.dashboard.explanation_api import ROWS_OF_A_PAGE, Name, Picture, Place, read, rows_of
 from runyard.dashboard.pages import link, page
 from runyard.errors import EvaluationImpossible
 from runyard.history import UnreadableArtifact
@@ -50,6 +51,7 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
     run_id: RunId,
     output: Name = None,
     row: Name = None,
+    at: Annotated[Place, Query(alias="place")] = None,
     feature: Name = None,
     colour: Name = None,
     beside: Annotated[str, Query(pattern="^([0-9a-f]{32})?$")] = "",
@@ -65,7 +67,9 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
     wrong: list[str] = []
     asked = {"output": output, "row": row, "feature": feature, "colour": colour}
     place = _or_first(wrong, lambda: explaining.output_of(found, output), lambda: explaining.output_of(found, None))
-    chosen = _or_first(wrong, lambda: explaining.row_of(found, row), lambda: 0)
+    # The place was that of the row shown before, where another is asked for by name.
+    is_its = at in found.places and row in {None, "", found.rows[found.places.index(at)]}
+    chosen = _or_first(wrong, lambda: explaining.row_of(found, row, at if is_its else None), lambda: 0)
     one = _or_first(
         wrong,
         lambda: explaining.feature_of(found, feature, place),
@@ -76,16 +80,30 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
     if beside and not wrong:
         # Both are of the same row and feature: what matters most to one need not to the other.
         query |= {"row": found.rows[chosen], "feature": found.features[one]}
+    table = rows_of(site, run, found)
+    given = explaining.as_given(table.columns, table.rows[chosen])
+    which = explaining.alike(found, chosen)
+    if which:
+        query["place"] = str(found.places[chosen])
     sides = [_Side(run, found, place, query, base)]
+    doubt = ""
     if beside:
         try:
             other, theirs = read(site, beside)
-            sides.append(_Side(other, theirs, place, _of_both(query, theirs), base))
+            counterpart = explaining.same_row(found, chosen, theirs)
+            sides.append(_Side(other, theirs, place, _of_both(query, theirs, counterpart), base))
+            if counterpart is not None:
+                its = rows_of(site, other, theirs)
+                as_theirs = explaining.as_given(its.columns, its.rows[counterpart])
+                doubt = explaining.not_the_same(found.rows[chosen], given, as_theirs)
         except (NotExplained, EvaluationImpossible, UnreadableArtifact) as refusal:
             wrong.append(str(refusal))
-    table = rows_of(site, run, found, "")
-    given = next((each for each in table.rows if name_of(each[0]) == found.rows[chosen]), ())
-    kept = [(name_of(each[0]), each[:_COLUMNS]) for each in table.rows if name_of(each[0]).startswith(q)]
+    counts = Counter(found.rows)
+    kept = [
+        (name, str(found.places[each]) if counts[name] > 1 else "", each == chosen, table.rows[each][:_COLUMNS])
+        for each, name in enumerate(found.rows)
+        if name.startswith(q)
+    ]
     return page(
         request,
         "explain.html",
@@ -105,12 +123,15 @@ def explain(  # noqa: PLR0913, PLR0917 a query's parts
         others=_others(view, run),
         q=q,
         columns=list(table.columns[:_COLUMNS]),
-        given=list(zip(table.columns, given, strict=False))[1:],
+        given=given,
+        which=which,
+        at=query.get("place", ""),
+        doubt=doubt,
         rows=kept[(number - 1) * ROWS_OF_A_PAGE :][:ROWS_OF_A_PAGE],
         total=len(kept),
         number=number,
         last=max(1, -(-len(kept) // ROWS_OF_A_PAGE)),
-        query={**asked, "beside": beside, "q": q},
+        query={**asked, "place": query.get("place", ""), "beside": beside, "q": q},
     )
 
 
@@ -123,10 +144,11 @@ def _or_first(wrong: list[str], asked: Callable[[], int], otherwise: Callable[[]
         return otherwise()
 
 
-def _of_both(query: Mapping[str, str], theirs: Explanation) -> dict[str, str]:
-    """Return what is asked of the other run too: what colours need not be among its features."""
-    names = {"colour": theirs.features, "output": theirs.output_names}
-    return {name: value for name, value in query.items() if value in names.get(name, [value])}
+def _of_both(query: Mapping[str, str], theirs: Explanation, row: int | None) -> dict[str, str]:
+    """Return what is asked of the other run too: what colours need not be among its features; its row's place."""
+    names = {"colour": theirs.features, "output": theirs.output_names, "place": ()}
+    kept = {name: value for name, value in query.items() if value in names.get(name, [value])}
+    return kept if row is None else {**kept, "place": str(theirs.places[row])}
 
 
 def _others(view: View, run: LoggedRun) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ router = APIRouter(prefix="/fairness", responses=api.UNANSWERED)
 pages = APIRouter()
 _PREFIX = "fairness."
 _MOST = 0.1
+# Of what is measured in the unit of what is predicted: how wide a gap of it may be, no rate says.
+_ERRORS = frozenset({"mae", "medae", "mse", "rmse", "mape", "error", "errors", "loss", "deviance", "residual"})
 
 Most = Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="how wide a gap may be")]
 Grouping = Annotated[str, Query(pattern=r"^[\w.\- ]{1,100}$", description="by what rows are grouped, such as sex")]
@@ -45,22 +47,43 @@ def groupings(gaps: Sequence[str]) -> list[str]:
     return sorted({name.removeprefix(_PREFIX).rpartition(".")[0] for name in gaps})
 
 
+def is_of_rates(gap: str) -> bool:
+    """Whether a gap is the difference of rates, which are from 0 to 1, and not in the unit of what is predicted.
+
+    >>> is_of_rates("fairness.sex.accuracy_difference"), is_of_rates("fairness.sex.error_rate_difference")
+    (True, True)
+    >>> is_of_rates("fairness.sex.mae_difference"), is_of_rates("fairness.sex.selection_rate_ratio")
+    (False, False)
+    """
+    words = gap.rpartition(".")[2].split("_")
+    return words[-1] == "difference" and ("rate" in words or not _ERRORS & set(words))
+
+
 def gaps(runs: Sequence[LoggedRun], most: float) -> Figure:
-    """Draw each run's gaps between the groups that are furthest apart."""
+    """Draw each run's gaps between the groups that are furthest apart; those of rates are judged."""
     names = gaps_of(runs)
     called = labels(runs)
     rows: list[list[Cell]] = [
-        [run.id, called[run.id], name.removeprefix(_PREFIX), number(run.metrics[name]), int(run.metrics[name] > most)]
+        [
+            run.id,
+            called[run.id],
+            name.removeprefix(_PREFIX),
+            number(run.metrics[name]),
+            int(run.metrics[name] > most) if is_of_rates(name) else None,
+        ]
         for name in names
         for run in runs
         if name in run.metrics
     ]
     wide = sum(row[4] == 1 for row in rows)
+    judged = sum(row[4] is not None for row in rows)
+    apart = len(rows) - judged
+    others = f" {apart} {'is' if apart == 1 else 'are'} not judged: no difference of rates." if apart else ""
     titles = {"run": "run", "name": "Run", "gap": "gap", "difference": "difference", "wide": f"wider than {most:g}"}
     return Figure(
         name="fairness_gaps",
         title="Gaps",
-        says=f"{wide} of {len(rows)} gaps are wider than {most:g}. 0 is no difference between groups.",
+        says=f"{wide} of {judged} gaps of rates are wider than {most:g}; 0 is no difference between groups.{others}",
         kind=Kind.BARS,
         columns=[Column(name=name, title=title) for name, title in titles.items()],
         rows=rows,
@@ -74,21 +97,27 @@ def gaps(runs: Sequence[LoggedRun], most: float) -> Figure:
 def by_group(name: str, called: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table | None]]) -> Figure:
     """Draw each group's rates."""
     rows: list[list[Cell]] = []
+    sizes: list[tuple[float, str]] = []
     for run, table in tables:
         if table is None or "group" not in table.columns:
             continue
         groups = [f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in table.column("group")]
         counts = table.column("count") or [None] * len(groups)
+        sizes += [(size, group) for size, group in zip(counts, groups, strict=True) if isinstance(size, float)]
         for measure in [each for each in table.columns if each not in {"group", "count"}]:
             for group, count, value in zip(groups, counts, table.column(measure), strict=True):
                 title = group if len(tables) == 1 else f"{called[run.id]}: {group}"
                 rate = number(value) if isinstance(value, float) and not math.isnan(value) else None
                 rows.append([run.id, title, group, _as_number(count), measure.replace("_", " "), rate])
+    smallest = f" The smallest group is {min(sizes)[1]}, of {min(sizes)[0]:g} rows." if sizes else ""
     titles = {"run": "run", "name": "Group", "group": "group", "count": "rows", "measure": "measure", "rate": "value"}
     return Figure(
         name=f"fairness_{name}",
         title=f"By {name}",
-        says=f"What the model does to each group by {name}; a rate that is not defined for a group is left out.",
+        says=(
+            f"What the model does to each group by {name}; a rate that is not defined for a group is left out."
+            f"{smallest}"
+        ),
         kind=Kind.BARS,
         columns=[Column(name=each, title=title) for each, title in titles.items()],
         rows=rows,
@@ -161,6 +190,7 @@ def fairness(
         labels=labels(runs),
         gaps=names,
         most=most,
+        is_of_rates=is_of_rates,
         query=query,
         figures=figures,
         experiments=sorted(

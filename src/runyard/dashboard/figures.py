@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runyard.api.direction import direction_of
+from runyard.api.direction import Direction, direction_of
 from runyard.comparison import has
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Cell, Column, Figure, Kind, number
@@ -23,7 +23,7 @@ MOST_POINTS = 500
 _FEATURES = 12
 _AXES = 8
 _RUN, _NAME = Column(name="run", title="run"), Column(name="name", title="Run")
-_BARS = "Bars are two standard errors (Nadeau and Bengio)."
+_INSIDE, _BETTER, _WORSE = "inside the noise", "better by more than chance", "worse by more than chance"
 _LOG = "`runyard.evaluation.log(model, (X_test, y_test), train=(X_train, y_train))` in the script logs it."
 
 # The tables of evaluations that are curves: title, columns across and up, what is to be seen.
@@ -83,10 +83,13 @@ def parallel(found: Comparison) -> Figure:
 
 
 def scatter(found: Comparison, x: str, y: str) -> Figure:
-    """Draw two metrics against each other, and which runs no other beats by both."""
+    """Draw two metrics against each other, and which runs that can be the best no other such run beats by both."""
     having = [run for run in found.runs if has(run, x) and has(run, y)]
+    counting = [run for run in having if run.id not in found.left_out]
     across, up = (found.direction if name == found.metric else direction_of(name) for name in (x, y))
-    front = pareto({run.id: (run.metrics[x], run.metrics[y]) for run in having}, across, up)
+    front = pareto({run.id: (run.metrics[x], run.metrics[y]) for run in counting}, across, up)
+    whose = f"the {len(counting)} runs shown" if found.of > len(found.runs) else f"{len(counting)} runs"
+    whose += " that can be the best" if len(counting) < len(having) else ""
     titles = {"x": x, "y": y, "front": "best by both"}
     rows: list[list[Cell]] = [
         [run.id, found.labels[run.id], number(run.metrics[x]), number(run.metrics[y]), int(run.id in front)]
@@ -95,7 +98,7 @@ def scatter(found: Comparison, x: str, y: str) -> Figure:
     return Figure(
         name="scatter",
         title=f"{y} against {x}",
-        says=f"{len(front)} of {len(having)} runs are beaten by none in both ({across} {x}, {up} {y}): Pareto's front.",
+        says=f"{len(front)} of {whose} are beaten by none in both ({across} {x}, {up} {y}): Pareto's front.",
         kind=Kind.SCATTER,
         columns=[_RUN, _NAME, *_columns(titles)],
         rows=rows,
@@ -107,20 +110,20 @@ def scatter(found: Comparison, x: str, y: str) -> Figure:
 
 
 def folds(found: Comparison, tables: Sequence[tuple[LoggedRun, Table | None]]) -> Figure:
-    """Draw cross-validated scores with what chance does, and say which differences are inside it."""
-    estimates: dict[str, noise.Estimate] = {}
-    score = "score"
-    for run, table in tables:
-        scored = [name for name in table.columns if name != "fold"] if table else []
-        values = [value for value in table.column(scored[0]) if isinstance(value, float)] if table and scored else []
-        if scored and table and len(values) == len(table.rows) and (judged := noise.estimate(values)):
-            estimates[run.id], score = judged, scored[0]
-    best = found.best.id if found.best and found.best.id in estimates else None
-    best = best or max(estimates, key=lambda run_id: estimates[run_id].mean, default=None)
+    """Draw cross-validated scores with what chance does, and say which differences are inside it.
+
+    Each run is compared with the best of those that can be the best; runs with another score are left out.
+    """
+    scored = {run.id: judged for run, table in tables if (judged := _cross_validated(table))}
+    counting = {run_id: judged for run_id, judged in scored.items() if run_id not in found.left_out}
+    best = _best_by_folds(found, counting)
+    score = scored[best][0] if best else next((name for name, _ in scored.values()), "score")
+    estimates = {run_id: estimate for run_id, (name, estimate) in scored.items() if name == score}
+    towards = direction_of(score)
     columns = [
         _RUN,
         _NAME,
-        Column(name="mean", title=f"cross-validated {score}"),
+        Column(name="mean", title=f"cross-validated {_score(score)}"),
         Column(name="low", title="from"),
         Column(name="high", title="to"),
         Column(name="folds", title="folds"),
@@ -128,19 +131,22 @@ def folds(found: Comparison, tables: Sequence[tuple[LoggedRun, Table | None]]) -
         Column(name="best", title="compared with"),
     ]
     rows: list[list[Cell]] = []
-    alike = []
-    for run_id in sorted(estimates, key=lambda one: (one != best, -estimates[one].mean)):
+    told: dict[str, list[str]] = {_INSIDE: [], _BETTER: [], _WORSE: []}
+    for run_id in sorted(estimates, key=lambda one: (one != best, *_first(estimates[one].mean, towards))):
         this = estimates[run_id]
-        inside = run_id != best and best is not None and noise.is_inside(this, estimates[best])
-        words = "" if run_id == best else "inside the noise" if inside else "more than noise"
-        if inside:
-            alike.append(found.labels[run_id])
+        words = ""
+        if best and run_id != best:
+            is_better = towards.is_better(this.mean, estimates[best].mean)
+            words = _INSIDE if noise.is_inside(this, estimates[best]) else _BETTER if is_better else _WORSE
+            told[words].append(found.labels[run_id])
         cells: list[Cell] = [run_id, found.labels[run_id], this.mean, this.low, this.high, this.folds, words]
         rows.append([*cells, int(run_id == best)])
+    apart = len(scored) - len(estimates)
+    others = f" {apart} with another score {'is' if apart == 1 else 'are'} not drawn." if apart else ""
     return Figure(
         name="folds",
         title="Inside the noise?",
-        says=_of_noise(found.labels.get(best or "", ""), alike, len(estimates)),
+        says=_of_noise(_score(score), found.labels.get(best or "", ""), told, len(estimates)) + others,
         kind=Kind.INTERVALS,
         columns=columns,
         rows=rows,
@@ -153,13 +159,52 @@ def folds(found: Comparison, tables: Sequence[tuple[LoggedRun, Table | None]]) -
     )
 
 
-def _of_noise(best: str, alike: Sequence[str], of: int) -> str:
-    if of <= 1:
-        return "The mean over the folds, and twice its standard error (Nadeau and Bengio)."
-    if not alike:
-        return f"Every other run differs from {best} by more than chance does. {_BARS}"
-    listed = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")  # noqa: PLR2004
-    return f"{best} differs from {listed} by no more than chance does: inside the noise. {_BARS}"
+def _cross_validated(table: Table | None) -> tuple[str, noise.Estimate] | None:
+    """Return the score of a table of folds, and what they say of it; None where they say nothing."""
+    names = [name for name in table.columns if name != "fold"] if table else []
+    if table is None or not names:
+        return None
+    values = [value for value in table.column(names[0]) if isinstance(value, float)]
+    judged = noise.estimate(values) if len(values) == len(table.rows) else None
+    return (names[0], judged) if judged else None
+
+
+def _best_by_folds(found: Comparison, counting: Mapping[str, tuple[str, noise.Estimate]]) -> str | None:
+    """Return the best by what decides, or, where its folds say nothing, the best by them; None: none can be it."""
+    if found.best and found.best.id in counting:
+        return found.best.id
+    names = [name for name, _ in counting.values()]
+    alike = {run_id: each.mean for run_id, (name, each) in counting.items() if name == names[0]}
+    return min(alike, key=lambda run_id: _first(alike[run_id], direction_of(names[0])), default=None)
+
+
+def _first(value: float, towards: Direction) -> tuple[float]:
+    return (-value if towards is Direction.HIGHEST else value,)
+
+
+def _of_noise(score: str, best: str, told: Mapping[str, Sequence[str]], of: int) -> str:
+    bars = "Bars hold 95 % of what chance does (Student's t, Nadeau and Bengio)."
+    others = of - 1
+    if not best or not others:
+        return f"Mean {score} over the folds. {bars}"
+    inside = told[_INSIDE]
+    listed = f" ({_listed(inside)})" if inside else ""
+    differing = [
+        f"{len(told[words])} {'is' if len(told[words]) == 1 else 'are'} {words}" for words in (_BETTER, _WORSE)
+    ]
+    return (
+        f"By cross-validated {score}, of {others} other run{'' if others == 1 else 's'} {len(inside)} "
+        f"{'differs' if len(inside) == 1 else 'differ'} from {best} by no more than chance does: inside the noise"
+        f"{'; '.join([listed, *differing])}. {bars}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
+
+
+def _score(name: str) -> str:
+    return "R²" if name == "r2" else _words(name)
 
 
 def curve(name: str, labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table | None]]) -> Figure:

@@ -4,6 +4,9 @@ The folds of a cross-validation share most of their training rows, so that the s
 any difference look certain. Nadeau and Bengio (Machine Learning 52, 2003) correct for it: the variance of the mean over
 k folds is taken to be s² (1/k + 1/(k - 1)), with s² the folds' sample variance, since each fold judges a share of 1/k
 of the rows and is trained on the others.
+
+A variance that is taken from a handful of folds is itself uncertain: what chance does is Student's t with one degree of
+freedom fewer than folds, of a difference as many as Welch and Satterthwaite's formula says.
 """
 
 import math
@@ -11,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+from scipy.special import stdtrit  # type: ignore[import-untyped]
+
 _FEWEST = 2
-# About 95 % of what chance does.
-_WIDTH = 2.0
+# Of 100 differences that are chance alone, 95 lie inside, half of the others on each side.
+_BELOW = 0.975
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class Estimate:
 
     @property
     def low(self) -> float:
-        """The lower end of what it may be."""
-        return self.mean - _WIDTH * self.error
+        """The lower end of what it may be: of 95 %."""
+        return self.mean - _width(self.folds - 1) * self.error
 
     @property
     def high(self) -> float:
         """The upper end."""
-        return self.mean + _WIDTH * self.error
+        return self.mean + _width(self.folds - 1) * self.error
 
 
 def estimate(scores: Sequence[float]) -> Estimate | None:
@@ -56,4 +61,14 @@ def estimate(scores: Sequence[float]) -> Estimate | None:
 
 def is_inside(one: Estimate, other: Estimate) -> bool:
     """Whether a difference is no larger than chance may make it, the two taken to be independent of each other."""
-    return abs(one.mean - other.mean) <= _WIDTH * math.hypot(one.error, other.error)
+    variances = [(each.error**2, each.folds - 1) for each in (one, other)]
+    uncertain = sum(square**2 / freedom for square, freedom in variances)
+    error = math.hypot(one.error, other.error)
+    # Errors that vanish, or nearly so, leave nothing to divide by, and nothing to chance.
+    width = _width(error**4 / uncertain) * error if uncertain else 0.0
+    return abs(one.mean - other.mean) <= width
+
+
+def _width(freedom: float) -> float:
+    """Return how many standard errors chance may make of a difference, by degrees of freedom."""
+    return float(stdtrit(freedom, _BELOW))

@@ -14,20 +14,24 @@ if TYPE_CHECKING:
     from runyard.history import LoggedRun
 
 _LARGEST_PLAIN = 1e5
+# Whole numbers are counts, of rows or bytes or steps, which people read digit by digit.
+_LARGEST_WHOLE = 1e9
 _SMALLEST_PLAIN = 1e-3
 
 
 def shown(value: float | str | None) -> str:
     """Return a number as tables show it; its cell has all digits as its title.
 
-    >>> shown(0.83516483), shown(200.0), shown(1234567.8), shown(0.00001), shown(None), shown(float("nan"))
-    ('0.8352', '200', '1.235e+06', '1.000e-05', '', 'NaN')
+    >>> shown(0.83516483), shown(200.0), shown(1234567.0), shown(1234567.8), shown(0.00001), shown(None)
+    ('0.8352', '200', '1234567', '1.235e+06', '1.000e-05', '')
+    >>> shown(float("nan")), shown(2e9)
+    ('NaN', '2.000e+09')
     """
     if value is None or isinstance(value, str):
         return value or ""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
-    if value == int(value) and abs(value) < _LARGEST_PLAIN:
+    if value == int(value) and abs(value) < _LARGEST_WHOLE:
         return f"{value:.0f}"
     if _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
         return f"{value:.4f}"

@@ -2,6 +2,8 @@
 import * as echarts from "./vendor/echarts.js";
 
 const NONE = "–";
+// Lines across are otherwise drawn where two decimals are: of probabilities and small targets, somewhere else.
+const EXACT = -1;
 const MARGIN = { left: 8, right: 16, top: 34, bottom: 30, containLabel: true };
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -9,7 +11,7 @@ const palette = () => [1, 2, 3, 4, 5, 6, 7, 8].map((number) => style(`--s-${numb
 
 export function number(value) {
   if (typeof value !== "number") return value ?? "";
-  if (Number.isInteger(value) && Math.abs(value) < 1e5) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e5 ? String(Number(value.toFixed(4))) : value.toExponential(3);
 }
@@ -217,12 +219,23 @@ const up = (name, more) => axis(name, { nameLocation: "end", nameGap: 12, nameTe
 const WITH_LEGEND = { ...MARGIN, top: 58 };
 
 function legend(names) {
-  return { type: "scroll", top: 0, left: 0, right: 0, align: "left", itemGap: 14, textStyle: { color: style("--ink"), fontSize: 12 }, pageTextStyle: { color: style("--quiet") }, pageIconColor: style("--accent"), pageIconInactiveColor: style("--line"), icon: "roundRect", itemWidth: 12, itemHeight: 8, padding: 4, data: names };
+  return { type: "scroll", top: 0, left: 0, right: 0, align: "left", itemGap: 14, textStyle: { color: style("--ink"), fontSize: 12, lineHeight: 18 }, pageTextStyle: { color: style("--quiet") }, pageIconColor: style("--accent"), pageIconInactiveColor: style("--line"), icon: "roundRect", itemWidth: 12, itemHeight: 8, padding: 4, formatter: (name) => inside(name), data: names };
 }
 
-const legendOf = (apart) => (apart.size > 1 ? { legend: legend([...apart.keys()].map((name) => short(name))), grid: WITH_LEGEND } : {});
+const legendOf = (apart, more) => (apart.size > 1 ? { legend: { ...legend([...apart.keys()]), ...more }, grid: WITH_LEGEND } : {});
 
 const short = (text, most = 26) => (String(text).length > most ? `${String(text).slice(0, most - 1)}…` : String(text));
+
+// Names of runs of one sweep begin alike and differ at their end: what is left out is in the middle.
+function inside(text, most = 26) {
+  const whole = String(text);
+  const kept = most - 1;
+  return whole.length > most ? `${whole.slice(0, Math.ceil(kept / 2))}…${whole.slice(-Math.floor(kept / 2))}` : whole;
+}
+
+// There are eight colours: after them lines are of another type, and bars are hatched.
+const lineType = (place) => ["solid", "dashed", "dotted"][Math.floor(place / 8) % 3];
+const hatched = (place) => (place < 8 ? undefined : { symbol: "rect", symbolSize: 1, dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: Math.PI / 4 });
 
 function options(found, width) {
   const place = Object.fromEntries(found.columns.map((column, index) => [column.name, index]));
@@ -254,12 +267,12 @@ const KINDS = {
     const { found, at, title } = scene;
     const limits = (ends) => (ends ? { min: ends[0], max: ends[1], scale: false, minInterval: ends[1] - ends[0] > 1 ? 1 : undefined } : {});
     const apart = groups(scene);
-    const series = [...apart].map(([name, rows]) => ({
+    const series = [...apart].map(([name, rows], place) => ({
       type: "line",
-      name: short(name),
+      name,
       showSymbol: rows.length < 3,
       symbolSize: 6,
-      lineStyle: { width: 2 },
+      lineStyle: { width: 2, type: lineType(place) },
       emphasis: { focus: "series" },
       data: rows.map((row) => ({ value: [at(row, found.x), at(row, found.y)], row })),
     }));
@@ -267,7 +280,8 @@ const KINDS = {
       series.push({ type: "line", silent: true, symbol: "none", data: [[0, 0], [1, 1]], lineStyle: { color: style("--line-strong"), type: "dashed", width: 1 }, tooltip: { show: false }, name: "" });
     }
     return {
-      ...legendOf(apart),
+      // Without an icon a legend shows the line as it is drawn.
+      ...legendOf(apart, apart.size > 8 ? { icon: undefined, itemWidth: 26 } : {}),
       tooltip: { ...frame().tooltip, trigger: "item", formatter: rowInWords(found) },
       xAxis: across(title(found.x), limits(found.xLimits)),
       yAxis: up(title(found.y), limits(found.yLimits)),
@@ -279,9 +293,11 @@ const KINDS = {
     const { found, at, title } = scene;
     const point = (row) => ({ value: [at(row, found.x), at(row, found.y)], row });
     const marked = found.mark ? found.rows.filter((row) => at(row, found.mark) === 1) : [];
-    const others = found.rows.filter((row) => !marked.includes(row));
     const hue = found.colour ? scale(found, at) : undefined;
-    const values = found.rows.map((row) => at(row, found.x));
+    const isPlain = (row) => !hue || isNumber(at(row, found.colour));
+    const others = found.rows.filter((row) => !marked.includes(row) && isPlain(row));
+    const colourless = found.rows.filter((row) => !isPlain(row));
+    const values = found.rows.map((row) => at(row, found.x)).filter(isNumber);
     const middle = (Math.min(...values) + Math.max(...values)) / 2;
     const isRight = (row) => at(row, found.x) > middle;
     const front = [...marked].sort((one, other) => at(one, found.x) - at(other, found.x));
@@ -293,6 +309,7 @@ const KINDS = {
       grid: hue ? { ...MARGIN, right: 70 } : MARGIN,
       series: [
         { type: "scatter", symbolSize: found.rows.length > 300 ? 5 : 9, itemStyle: { opacity: 0.75, color: found.mark ? style("--s-8") : undefined }, data: others.map((row) => ({ ...point(row), value: hue ? [at(row, found.x), at(row, found.y), at(row, found.colour)] : [at(row, found.x), at(row, found.y)] })) },
+        ...grey(colourless.map(point), found.rows.length > 300 ? 5 : 9),
         ...(marked.length
           ? [
               { type: "line", silent: true, symbol: "none", data: front.map((row) => [at(row, found.x), at(row, found.y)]), lineStyle: { color: style("--accent"), width: 1, type: "dashed" } },
@@ -346,9 +363,10 @@ const KINDS = {
       tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
       xAxis: across(title(found.x), { scale: false }),
       yAxis: { ...axis(""), type: "category", data: names, axisTick: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name, 24) } },
-      series: [...apart].map(([name, rows]) => ({
+      series: [...apart].map(([name, rows], place) => ({
         type: "bar",
-        name: short(name),
+        name,
+        itemStyle: { decal: hatched(place) },
         barMaxWidth: 18,
         barGap: "10%",
         data: rows.map((row) => ({ value: [at(row, found.x), String(at(row, found.y))], row })),
@@ -385,7 +403,7 @@ const KINDS = {
 Object.assign(KINDS, {
   swarm({ found, at, title }) {
     const names = [...new Set(found.rows.map((row) => at(row, found.y)))];
-    const values = found.rows.map((row) => at(row, found.x)).filter((value) => typeof value === "number");
+    const values = found.rows.map((row) => at(row, found.x)).filter(isNumber);
     const low = Math.min(...values);
     const width = Math.max(...values) - low || 1;
     // Points that would hide each other stand beside each other: alternately above and below, as many as there are.
@@ -405,7 +423,8 @@ Object.assign(KINDS, {
       xAxis: across(title(found.x), { axisLine: { show: false } }),
       yAxis: { ...axis(""), inverse: true, min: -0.6, max: names.length - 0.4, interval: 1, axisLine: { show: false }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, customValues: names.map((_, place) => place), formatter: (place) => short(names[Math.round(place)] ?? "", 24) } },
       series: [
-        { type: "scatter", symbolSize: 5, itemStyle: { opacity: 0.8 }, data, markLine: zero() },
+        { type: "scatter", symbolSize: 5, itemStyle: { opacity: 0.8 }, data: data.filter(({ value }) => isNumber(value[2])), markLine: zero() },
+        ...grey(data.filter(({ value }) => !isNumber(value[2])).map(({ value, row }) => ({ value: value.slice(0, 2), row })), 5),
       ],
     };
   },
@@ -454,15 +473,20 @@ Object.assign(KINDS, {
           data: parts.map(({ row, from, to }) => ({ value: [from, to, 0, at(row, found.x)], row, name: at(row, found.y) })),
           encode: { x: [0, 1], y: 2 },
           renderItem: (params, api) => block(params, api, parts[params.dataIndex].row[0], 46),
-          markLine: { silent: true, symbol: "none", label: { formatter: number(last), color: style("--ink") }, lineStyle: { color: style("--ink"), type: "solid" }, data: [{ xAxis: last }] },
+          markLine: { silent: true, symbol: "none", label: { formatter: number(last), color: style("--ink") }, lineStyle: { color: style("--ink"), type: "solid" }, precision: EXACT, data: [{ xAxis: last }] },
         },
       ],
     };
   },
 });
 
+const isNumber = (value) => typeof value === "number";
+
+// What has no value to be coloured by is neither high nor low.
+const grey = (data, symbolSize) => (data.length ? [{ type: "scatter", symbolSize, itemStyle: { opacity: 0.8, color: style("--s-8") }, data }] : []);
+
 function zero() {
-  return { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: style("--line-strong"), type: "solid", width: 1 }, data: [{ xAxis: 0 }] };
+  return { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: style("--line-strong"), type: "solid", width: 1 }, precision: EXACT, data: [{ xAxis: 0 }] };
 }
 
 // Steps from one value to another: those that raise in the warm colour, those that lower in the cold one.
@@ -493,7 +517,7 @@ function block(params, api, words, height) {
 }
 
 function scale(found, at) {
-  const values = found.rows.map((row) => at(row, found.colour)).filter((value) => typeof value === "number");
+  const values = found.rows.map((row) => at(row, found.colour)).filter(isNumber);
   return {
     type: "continuous",
     dimension: 2,
