@@ -166,7 +166,7 @@ def test_two_runs_side_by_side(page: Page, logged: Past) -> None:
         if "dependence" in (source := str(each.get_attribute("data-src")))
     ]
     assert [parse_qs(urlsplit(source).query)["feature"] for source in of_one_feature] == 2 * [
-        [page.get_by_label("Feature").input_value()]
+        [page.locator("select[name=feature]").input_value()]
     ]
 
 

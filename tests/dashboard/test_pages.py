@@ -37,7 +37,7 @@ def open_whole(page: Page, path: str) -> None:
 
     def came() -> bool:
         page.goto(path)
-        return not page.get_by_text("has not answered").count()
+        return not page.get_by_text("has not answered").count() and not page.locator("[data-retry]").count()
 
     wait_for("all of it came in time", came, timeout_seconds=60)
     for figure in page.locator("figure[data-src]").all():
