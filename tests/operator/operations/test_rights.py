@@ -346,7 +346,7 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
         # told, and no more. Without the watch of pods a training ends as it should, but no trial is known to go on.
         gone = Right("runyard.dev", "trainingsweeps", "get")
         able = {team.name for team in teams if team.lacks in {gone, None}}
-        done = teams_work(teams, lambda done: done >= able and not untold(), 180)
+        done = teams_work(teams, lambda done: done >= able and not untold(), 420)
 
         assert untold() == [], operator.text[-3000:]
         assert done == able, [team.lacks for team in teams if team.name in done]
