@@ -32,7 +32,8 @@ def test_a_trial_that_is_worse_than_the_median_is_ended_and_told_why() -> None:
         (history(0.9, 0.1), {}),  # it was better before
         (history(0.3, 0.4), {"afterSteps": 3}),
         (history(0.3, 0.4), {"minTrials": 4}),
-        (history(0.3, 0.4, 0.5, 0.5), {}),  # nobody has come as far
+        (history(0.3, 0.4, 0.5, 0.8), {}),  # nobody has come as far, and it is as good as they were
+        (history(0.3, 0.4, 0.5, 0.5), {"afterSteps": 4}),  # nobody has come as far as one may be judged
         (history(), {}),
         (history(math.nan), {}),
     ],
@@ -50,6 +51,13 @@ def test_of_losses_the_lowest_are_good() -> None:
 def test_trials_that_go_on_count_among_the_others_as_far_as_they_have_come() -> None:
     running = {0: history(0.5, 0.6), 1: history(0.5, 0.7), 2: history(0.1), 3: history(0.2, 0.2)}
     assert set(to_prune(running, [], Pruning(after_steps=1, min_trials=2), Direction.HIGHEST)) == {2, 3}
+
+
+def test_one_that_has_come_further_is_judged_where_enough_others_were() -> None:
+    ahead = history(0.3, 0.4, 0.5, 0.5, 0.6)
+    assert decided(ahead, GOOD) == "0.6 at step 3 is worse than 0.8, the median of 3 other trials"
+    assert decided(ahead, [*GOOD, history(0.1)]) == "0.6 at step 3 is worse than 0.8, the median of 3 other trials"
+    assert decided(ahead, [*GOOD[:2], history(0.7)]) is None  # at step 1, where it has been better since
 
 
 def test_steps_need_not_be_the_same() -> None:

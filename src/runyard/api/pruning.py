@@ -1,7 +1,9 @@
 """Which trials are ended early: those that are worse than the median of the others.
 
 The rule is that of Golovin et al., "Google Vizier: A Service for Black-Box Optimization" (KDD 2017), section 3.2.2, and
-of Optuna's MedianPruner: a trial's best value so far is compared with what the others had at the same step.
+of Optuna's MedianPruner: a trial's best value so far is compared with what the others had at the same step. One that
+has come further than they have is compared with them at the last step that enough of them reached: a look may come
+after it has passed them all, and to be worse with more steps is no better.
 """
 
 import math
@@ -63,9 +65,12 @@ def to_prune(
 
 
 def _why(history: History, others: Sequence[History], asked: Pruning, direction: Direction) -> str | None:
-    if not history.steps or history.steps[-1] < asked.after_steps:
+    reached = sorted((other.steps[-1] for other in others if other.steps), reverse=True)
+    if not history.steps or len(reached) < asked.min_trials:
         return None
-    step = history.steps[-1]
+    step = min(history.steps[-1], reached[asked.min_trials - 1])
+    if step < asked.after_steps:
+        return None
     theirs = [value for value in (other.at(step) for other in others) if value is not None]
     if len(theirs) < asked.min_trials:
         return None
