@@ -12,7 +12,7 @@ import pytest
 from tests.support.waiting import wait_for
 from tests.testbed import cluster, debian, own, parts, programs, runc_bounded, shell
 from tests.testbed.cluster import Node, Route, farewell, manifests, node_state, route_of
-from tests.testbed.loading import absent, outdated
+from tests.testbed.loading import absent, outdated, untagged
 from tests.testbed.parts import CLUSTER, DEBIAN, IMAGES, NODE, PARTS, POSTGRES, PROGRAMS, PYTHON, Image
 
 KUBE_PROXY = next(tag for tag in IMAGES if "kube-proxy" in tag)
@@ -222,6 +222,16 @@ def test_only_images_that_the_node_lacks_are_loaded() -> None:
     ]
     ids = {"a:1": "sha256:a", "b:1": "sha256:b", "c:1": "sha256:c", "d:1": "sha256:a"}
     assert absent(ids, {"images": there}) == ["c:1", "d:1"]
+
+
+def test_what_a_newer_image_replaced_is_taken_out_of_the_node() -> None:
+    images = [
+        {"id": "now", "repoDigests": ["docker.io/a@sha256:now"], "repoTags": ["docker.io/a:1"]},
+        {"id": "before", "repoDigests": ["docker.io/a@sha256:before"], "repoTags": []},
+        {"id": "another's", "repoDigests": ["docker.io/b@sha256:b"], "repoTags": []},
+        {"id": "nobody's", "repoDigests": [], "repoTags": []},
+    ]
+    assert untagged({"images": images}, ["a:1"]) == ["before"]
 
 
 def test_an_images_inputs_are_all_that_its_recipe_takes() -> None:
