@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from runyard.api.datasets import DIGEST_TAG
 from runyard.api.model import JsonObject
 from runyard.api.records import OUTCOME_TAG, PARENT_TAG, REASON_TAG, RunStatus
 from runyard.errors import RunyardError
-from runyard.tracking import DELETED, answering, client, model_of
+from runyard.tracking import DELETED, answering, client, model_of, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -323,7 +323,7 @@ class History:
         """
         with answering(self._uri, "read a metric's course"):
             found = self._client.get_metric_history(run.id, metric)
-            points = [Point(each.step, _moment(each.timestamp), float(each.value)) for each in found]
+            points = [Point(each.step, moment_of(each.timestamp), float(each.value)) for each in found]
         return sorted(points, key=lambda point: (point.step, point.at))
 
     def files(self, run: LoggedRun, folder: str = "", most_folders: int | None = None) -> list[str]:
@@ -434,8 +434,8 @@ def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
         name=info.run_name or info.run_id,
         experiment=experiments.get(info.experiment_id, info.experiment_id),
         status=RunStatus(info.status),
-        started_at=_moment(info.start_time),
-        finished_at=_moment(info.end_time) if info.end_time else None,
+        started_at=moment_of(info.start_time),
+        finished_at=moment_of(info.end_time) if info.end_time else None,
         params=dict(data.params),
         metrics=dict(data.metrics),
         tags=dict(data.tags),
@@ -443,10 +443,6 @@ def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
         model=model_of(run),
         artifact_uri=info.artifact_uri or "",
     )
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _datasets(inputs: Sequence[DatasetInput]) -> dict[str, str]:

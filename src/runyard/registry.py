@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from runyard.api import alias_history
 from runyard.api.records import RunStatus
 from runyard.api.registered_models import LOGGED_MODEL, Candidate, RegisteredModel, Version
 from runyard.api.when import Facts
-from runyard.tracking import DELETED, answering, client
+from runyard.tracking import DELETED, answering, client, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -103,7 +103,7 @@ def listed(uri: str) -> list[Listed]:
             for model in page:
                 aliases = {alias: int(version) for alias, version in model.aliases.items()}
                 history = alias_history.entries(model.tags)
-                found.append(Listed(str(model.name), aliases, history, _moment(model.last_updated_timestamp)))
+                found.append(Listed(str(model.name), aliases, history, moment_of(model.last_updated_timestamp)))
             token = page.token
             if not token:
                 return sorted(found, key=lambda model: model.name)
@@ -124,7 +124,9 @@ def versions(uri: str, model: str, at_most: int) -> list[VersionInFull]:
             f"name='{model}'", max_results=at_most, order_by=["version_number DESC"]
         )
         return [
-            VersionInFull(int(each.version), str(each.run_id or ""), _moment(each.creation_timestamp), dict(each.tags))
+            VersionInFull(
+                int(each.version), str(each.run_id or ""), moment_of(each.creation_timestamp), dict(each.tags)
+            )
             for each in page
         ]
 
@@ -138,10 +140,6 @@ def tags_of(uri: str, model: str, version: int) -> dict[str, str]:
     """
     with answering(uri, "read a model's version"):
         return dict(client(uri).get_model_version(model, str(version)).tags)
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class Models:

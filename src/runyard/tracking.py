@@ -6,6 +6,7 @@ import os
 import socket
 import tempfile
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,6 +198,11 @@ def _cause(error: Exception) -> str:
     if isinstance(first, socket.gaierror):
         return f"this machine does not know its name, which /etc/hosts can tell it: {first.strerror}: {said}"
     return said if first is error else f"{first.strerror}: {said}"
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """Return a moment as MLflow writes it: in milliseconds since 1970."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def model_of(run: MlflowRun) -> str | None:

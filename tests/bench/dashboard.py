@@ -21,11 +21,11 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.store.tracking.dbmodels import models
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from sqlalchemy import create_engine, insert
 
 from tests.dashboard.bed import Dashboard, dashboard
-from tests.dashboard.conftest import CHROMIUM, FLAGS
+from tests.support.chromium import chromium
 from tests.support.mlflow_server import MlflowRest, mlflow_server
 from tests.support.waiting import wait_for
 
@@ -159,8 +159,7 @@ def main() -> None:
             say(
                 f"{asked.runs} runs of {asked.metrics} metrics; the first page {first:.0f} ms, all read in {took:.0f} s"
             )
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            with chromium() as browser:
                 for name, path in [*PAGES.items(), ("a run", f"/runs/{ids[7]}")]:
                     taken = sorted(measure(found, path, asked.times))
                     p95 = taken[math.ceil(0.95 * len(taken)) - 1]
@@ -169,7 +168,6 @@ def main() -> None:
                 say(f"{'memory':28} {resident_mib(found.process.pid):6.0f} MiB")
                 say(f"{'MLflow: 100 best by a metric':28} {mlflows_own(server, experiment):6.0f} ms")
                 side_by_side(browser, found, server, experiment, ids)
-                browser.close()
 
 
 def say(line: str) -> None:

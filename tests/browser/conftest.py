@@ -1,27 +1,13 @@
 """A person with Chromium in front of the deployed MLflow."""
 
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.browser.wine import WineRuns, wine_runs
-
-CHROMIUM = shutil.which("chromium") or "chromium"  # the project's `make tools` installs it
-# Chromium as root in a container has no sandbox and no GPU; the rest keeps it from calling home.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-SCREENSHOTS = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / "build") / "screenshots"
+from tests.support.chromium import SCREENSHOTS, chromium
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +21,10 @@ def runs(mlflow_url: str) -> WineRuns:
     return wine_runs(mlflow_url)
 
 
-# Playwright's loop runs until it is closed, and no other test could have a loop of its own meanwhile.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

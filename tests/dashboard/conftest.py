@@ -1,29 +1,17 @@
 """One MLflow and one dashboard for all, and a browser for a person."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.dashboard.bed import Dashboard, Past, dashboard, past
 from tests.operator.conftest import with_definition
+from tests.support import chromium as browsers
 from tests.support.apiserver import ApiServer
 from tests.support.mlflow_server import MlflowRest, mlflow_server
 
-CHROMIUM = shutil.which("chromium") or "chromium"  # the project's `make tools` installs it
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-SCREENSHOTS = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / "build") / "screenshots" / "dashboard"
+SCREENSHOTS = browsers.SCREENSHOTS / "dashboard"
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +43,8 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
+    with browsers.chromium() as started:
+        yield started
 
 
 @pytest.fixture

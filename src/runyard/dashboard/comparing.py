@@ -207,10 +207,9 @@ def _parted(
 
 
 def _why_not(run: LoggedRun, metric: str | None, condition: when.Condition | None) -> str:
+    """Say why a run that cannot be the best cannot."""
     if run.status is not RunStatus.FINISHED:
         return f"it is {run.outcome.lower()}"
     if metric is not None and not has(run, metric):
         return f"it has no {metric}"
-    if condition is not None and not when.holds(condition, facts(run)):
-        return when.judge(condition, facts(run)).because
-    return ""
+    return when.judge(condition, facts(run)).because if condition else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runyard.api.records import log_artifact
 from runyard.api.status import is_final
+from runyard.comparison import of_result
 from runyard.dashboard.kept import Kept
 from runyard.dashboard.logs import Log, last_lines
 from runyard.errors import RunyardError
@@ -32,7 +33,6 @@ _LOG_SECONDS, _COURSES_SECONDS = 1.5, 3.0
 # The operator keeps up to 16 MiB of each.
 _LARGEST_LOG = 16 * 1024 * 1024
 _AT_ONCE = 8
-_OF_THE_MACHINE = "system/"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Going:
         # The same to the last digit, and NaN as NaN: nothing was logged since.
         if before and repr(before.seen) == repr(seen):
             return replace(before, says="")
-        names = [name for name in _in_order(run.metrics, wanted) if not name.startswith(_OF_THE_MACHINE)]
+        names = _in_order(of_result(run.metrics), wanted)
         asked = names[:MOST_ASKED]
         courses = site.reads.all([partial(site.history.course, run, name) for name in asked])
         drawn = tuple(name for name, points in zip(asked, courses, strict=True) if _is_course(points))

@@ -160,8 +160,12 @@ class Site:
 
         """
 
-        def listed() -> set[str]:
-            return {*self.history.files(run, FOLDER), *self.history.files(run, most_folders=_MOST_FOLDERS)}
+        def listed() -> list[str]:
+            found = self.history.files(run, most_folders=_MOST_FOLDERS)
+            if f"{FOLDER}/" not in found:
+                return found
+            # It is beyond the folders that were looked into.
+            return [*(path for path in found if path != f"{FOLDER}/"), *self.history.files(run, FOLDER)]
 
         return sorted(self.reads.one(listed))
 
