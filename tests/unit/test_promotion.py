@@ -27,12 +27,33 @@ def holder(**metrics: float) -> Holder:
 
 
 GATE = read("metrics.f1 >= 0.9")
+HIGH, LOW = Direction.HIGHEST, Direction.LOWEST
 PLAIN = asked("heart")
 GATED = asked("heart", when=GATE)
 BETTER = asked("heart", better_than="champion", metric="f1")
 BOTH = asked("heart", when=GATE, better_than="champion")
 LOSS = asked("heart", better_than="champion", metric="log_loss")
 TURNED = asked("heart", better_than="champion", metric="log_loss", direction=Direction.HIGHEST)
+
+
+@pytest.mark.parametrize(
+    ("when", "metric", "direction"),
+    [
+        ("metrics.variance >= 0.8", "variance", HIGH),
+        ("0.8 < metrics.variance", "variance", HIGH),
+        ("metrics.score < 3", "score", LOW),
+        ("!(metrics.score > 3)", "score", LOW),
+        ("metrics.f1 > 0.9 && (metrics.score <= 3 || metrics.score <= 4)", "score", LOW),
+        # Neither bound says which way is better, so that the name does.
+        ("metrics.loss > 0.1 && metrics.loss < 3", "loss", LOW),
+        ("metrics.loss == 3", "loss", LOW),
+        ("metrics.f1 > 0.9", "loss", LOW),
+        ("metrics.f1 > metrics.loss", "loss", LOW),
+        ("metrics.f1 > metrics.f1", "f1", HIGH),
+    ],
+)
+def test_what_is_better_is_what_the_condition_asks_for(when: str, metric: str, direction: Direction) -> None:
+    assert asked("heart", when=read(when), better_than="champion", metric=metric).direction is direction
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ class Promote(Model):
         description="Better by which metric; default: the one that `when` names first.",
     )
     direction: Direction | None = Field(
-        None, description="Which values are better; default: lowest for losses and errors, else highest."
+        None,
+        description="Which values are better; default: those that `when` asks for, else lowest for "
+        "losses and errors, highest for all else.",
     )
     because: str | None = Field(
         None, min_length=1, max_length=1024, description="A reason in your words, kept with what was compared."

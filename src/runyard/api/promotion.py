@@ -95,7 +95,7 @@ def asked(
         when: what must hold for the run.
         better_than: an alias, usually the same.
         metric: by which metric it must be better; None: the one that `when` names first.
-        direction: which values of it are better; None: guessed from its name.
+        direction: which values of it are better; None: those that `when` asks for, else guessed from its name.
 
     Raises:
         WrongPromotion: something is no name, or missing.
@@ -115,7 +115,8 @@ def asked(
     metric = metric or (when.first_metric if when else None)
     if metric is None:
         raise WrongPromotion(f"better than {better_than} by which metric? `when` names none: give one")
-    return Promotion(model, alias, when, better_than, metric, direction or direction_of(metric))
+    towards = direction or (when.direction(metric) if when else None) or direction_of(metric)
+    return Promotion(model, alias, when, better_than, metric, towards)
 
 
 def _is_alias(text: str) -> bool:

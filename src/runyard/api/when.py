@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runyard.api.direction import Direction
 from runyard.api.promote import LONGEST_CONDITION
 from runyard.api.records import RunStatus
 from runyard.errors import RunyardError
@@ -44,6 +45,7 @@ _COMPARISONS: dict[str, Callable[..., bool]] = {
     ">=": operator.ge,
 }
 _OF_TEXT = ("==", "!=")
+_OPPOSITE = {Direction.HIGHEST: Direction.LOWEST, Direction.LOWEST: Direction.HIGHEST}
 # What people write who come from Python, SQL or MLflow's filters.
 _REMEDIES = {
     "and": "write && for and",
@@ -173,6 +175,11 @@ class Condition:
         """The metric that is named first, if any is."""
         return next((found.name for found in self.references if found.kind is Kind.METRICS), None)
 
+    def direction(self, metric: str) -> Direction | None:
+        """Return which values of a metric it asks for: those above a bound, or below one; None if neither, or both."""
+        found = set(_directions(self._root, Reference(Kind.METRICS, metric)))
+        return found.pop() if len(found) == 1 else None
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -214,6 +221,17 @@ def holds(condition: Condition, facts: Facts) -> bool:
         if isinstance(value, float) and math.isnan(value):
             return False
     return _holds(condition._root, facts)  # noqa: SLF001 the tree is this module's own
+
+
+def _directions(part: _Part, metric: Reference) -> Iterator[Direction]:
+    match part:
+        case _All(parts) | _Any(parts):
+            for each in parts:
+                yield from _directions(each, metric)
+        case _Not(negated):
+            yield from map(_OPPOSITE.__getitem__, _directions(negated, metric))
+        case _Comparison(left, ("<" | "<=" | ">" | ">=") as sign, right) if metric in {left, right} and left != right:
+            yield Direction.HIGHEST if (left == metric) == (sign[0] == ">") else Direction.LOWEST
 
 
 def _holds(part: _Part, facts: Facts) -> bool:

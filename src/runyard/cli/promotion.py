@@ -40,7 +40,10 @@ def promote(
     ] = None,
     direction: Annotated[
         Direction | None,
-        typer.Option("--direction", help="Which is better; default: lowest for losses and errors, else highest."),
+        typer.Option(
+            "--direction",
+            help="Which is better; default: as --when asks, else lowest for losses and errors, highest for all else.",
+        ),
     ] = None,
     because: BecauseOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
