@@ -35,7 +35,6 @@ def test_a_trial_that_is_worse_than_the_median_is_ended_and_told_why() -> None:
         (history(0.3, 0.4, 0.5, 0.8), {}),  # nobody has come as far, and it is as good as they were
         (history(0.3, 0.4, 0.5, 0.5), {"afterSteps": 4}),  # nobody has come as far as one may be judged
         (history(), {}),
-        (history(math.nan), {}),
     ],
 )
 def test_any_other_goes_on(own: History, asked: dict[str, Any]) -> None:
@@ -48,9 +47,28 @@ def test_of_losses_the_lowest_are_good() -> None:
     assert decided(history(0.2, 0.9), losses, Direction.LOWEST) is None
 
 
-def test_trials_that_go_on_count_among_the_others_as_far_as_they_have_come() -> None:
-    running = {0: history(0.5, 0.6), 1: history(0.5, 0.7), 2: history(0.1), 3: history(0.2, 0.2)}
-    assert set(to_prune(running, [], Pruning(after_steps=1, min_trials=2), Direction.HIGHEST)) == {2, 3}
+def test_those_that_go_on_are_compared_with_those_that_ended_well_alone() -> None:
+    """Else each look would halve the rest again, though nobody logged anything new."""
+    running = {number: history(number / 40) for number in range(40)}
+    asked = Pruning(after_steps=1, min_trials=2)
+    assert to_prune(running, [], asked, Direction.HIGHEST) == {}
+    ended = [history(0.1), history(0.3), history(0.2)]
+    pruned = to_prune(running, ended, asked, Direction.HIGHEST)
+    assert set(pruned) == set(range(8))
+    left = {number: running[number] for number in running.keys() - pruned.keys()}
+    assert to_prune(left, ended, asked, Direction.HIGHEST) == {}
+
+
+def test_one_that_never_had_a_number_is_worse_than_any() -> None:
+    said = "it had no number until step 2, where 0.6, the median of 3 other trials is"
+    assert decided(history(math.nan, math.inf), GOOD) == said
+    assert decided(history(0.9, math.nan), GOOD) is None
+    assert decided(history(math.nan, math.nan), GOOD[:2]) is None
+
+
+def test_of_others_those_without_a_number_at_the_step_do_not_count() -> None:
+    assert decided(history(0.3, 0.4), [*GOOD[:2], history(0.5, math.nan)]) is None
+    assert decided(history(0.3, 0.4), [*GOOD, history(0.5, math.nan)]) is not None
 
 
 def test_one_that_has_come_further_is_judged_where_enough_others_were() -> None:

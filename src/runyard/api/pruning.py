@@ -1,9 +1,11 @@
-"""Which trials are ended early: those that are worse than the median of the others.
+"""Which trials are ended early: those that are worse than the median of those that ended well.
 
-The rule is that of Golovin et al., "Google Vizier: A Service for Black-Box Optimization" (KDD 2017), section 3.2.2, and
-of Optuna's MedianPruner: a trial's best value so far is compared with what the others had at the same step. One that
-has come further than they have is compared with them at the last step that enough of them reached: a look may come
-after it has passed them all, and to be worse with more steps is no better.
+The rule is that of Optuna's MedianPruner, after Golovin et al., "Google Vizier: A Service for Black-Box Optimization"
+(KDD 2017), section 3.2.2: a trial's best value so far is compared with what the trials that ended well had at the same
+step. Those that go on are compared with nobody: each look would halve them again, until hardly one is left.
+
+One that has come further than they did is compared with them at the last step that enough of them reached: a look may
+come after it has passed them all, and to be worse with more steps is no better.
 """
 
 import math
@@ -21,15 +23,15 @@ MOST_STEPS, MOST_HISTORIES = 200, 500
 
 @dataclass(frozen=True)
 class History:
-    """A metric step by step, oldest first; of a step that was logged twice the last value."""
+    """A metric step by step, oldest first; of a step that was logged twice the last value, be it a number or not."""
 
     steps: tuple[int, ...]
     values: tuple[float, ...]
 
     @classmethod
     def of(cls, logged: Mapping[int, float]) -> "History":
-        """Return what was logged, as far as it is a number, thinned to what is looked at; its last step stays."""
-        steps = sorted(step for step, value in logged.items() if math.isfinite(value))
+        """Return what was logged, thinned to what is looked at; its last step stays."""
+        steps = sorted(logged)
         if len(steps) > MOST_STEPS:
             last = len(steps) - 1
             steps = [steps[last * place // (MOST_STEPS - 1)] for place in range(MOST_STEPS)]
@@ -55,13 +57,9 @@ def to_prune(
         direction: which values are better.
 
     """
-    looked_at = ended[-MOST_HISTORIES:]
-    found = {}
-    for index, history in running.items():
-        others = [*looked_at, *(other for key, other in running.items() if key != index)][:MOST_HISTORIES]
-        if why := _why(history, others, asked, direction):
-            found[index] = why
-    return found
+    others = ended[-MOST_HISTORIES:]
+    found = {index: _why(history, others, asked, direction) for index, history in running.items()}
+    return {index: why for index, why in found.items() if why}
 
 
 def _why(history: History, others: Sequence[History], asked: Pruning, direction: Direction) -> str | None:
@@ -71,11 +69,13 @@ def _why(history: History, others: Sequence[History], asked: Pruning, direction:
     step = min(history.steps[-1], reached[asked.min_trials - 1])
     if step < asked.after_steps:
         return None
-    theirs = [value for value in (other.at(step) for other in others) if value is not None]
+    theirs = [value for value in (other.at(step) for other in others) if value is not None and math.isfinite(value)]
     if len(theirs) < asked.min_trials:
         return None
-    own = max(history.values) if direction is Direction.HIGHEST else min(history.values)
     median = statistics.median(theirs)
-    if not direction.is_better(median, own):
-        return None
-    return f"{own:.6g} at step {step} is worse than {median:.6g}, the median of {len(theirs)} other trials"
+    of_theirs = f"{median:.6g}, the median of {len(theirs)} other trials"
+    numbers = [value for value in history.values if math.isfinite(value)]
+    if not numbers:
+        return f"it had no number until step {step}, where {of_theirs} is"
+    own = max(numbers) if direction is Direction.HIGHEST else min(numbers)
+    return f"{own:.6g} at step {step} is worse than {of_theirs}" if direction.is_better(median, own) else None

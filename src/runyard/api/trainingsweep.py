@@ -114,13 +114,13 @@ class Objective(Model):
 
 
 class Pruning(Model):
-    """Which trials are ended early: those that are worse than the median of the others at the same step."""
+    """Which trials are ended early: those that are worse than the median of those that ended well, at the same step."""
 
     after_steps: int = Field(
         1, ge=0, le=1_000_000_000, description="The first step of the metric at which a trial may be ended."
     )
     min_trials: int = Field(
-        4, ge=1, le=500, description="How many other trials must have come as far before one is ended."
+        4, ge=1, le=500, description="How many trials that ended well must have come as far before one is ended."
     )
 
 
@@ -157,8 +157,8 @@ class TrainingSweepSpec(Model):
     objective: Objective = Field(description="Which trial is the best.")
     pruning: Pruning | None = Field(
         None,
-        description="End trials early that are worse than the median of the others. The script logs the objective's "
-        "metric with a step.",
+        description="End trials early that are worse than the median of those that ended well. The script logs the "
+        "objective's metric with a step.",
     )
     max_failed_trials: int | None = Field(
         None,

@@ -5,8 +5,6 @@ A namespace a right: in each, the operator lacks one, and all of them see the sa
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ from runyard_operator.objects import Key
 from tests.chart.rendered import Object, Rendered, render
 from tests.operator.actors import condition, start_run
 from tests.operator.operations.process import Operator, Operators
-from tests.support.apiserver import TOKEN, ApiServer, unverified
+from tests.support.apiserver import ApiServer
+from tests.support.cluster_api import ClusterApi
 from tests.support.factories import stamp
 from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
@@ -64,40 +63,11 @@ def without(rules: list[Object], right: Right) -> list[Object]:
     return left
 
 
-@dataclass(frozen=True)
-class Api:
-    """The API server over HTTP: for the many small requests of this test, without a process each."""
-
-    server: ApiServer
-
-    def call(self, method: str, path: str, body: Object | None = None) -> Object:
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        request = urllib.request.Request(  # noqa: S310
-            self.server.url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": kind},
-        )
-        try:
-            with urllib.request.urlopen(request, context=unverified(), timeout=30) as answer:  # noqa: S310
-                found: Object = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
-
-    def create(self, path: str, body: Object) -> Object:
-        return self.call("POST", path, body)
-
-    def items(self, path: str) -> list[Object]:
-        found: list[Object] = self.call("GET", path)["items"]
-        return found
-
-
 @dataclass
 class Team:
     """A namespace, the right that the operator lacks in it, and the work in it."""
 
-    api: Api
+    api: ClusterApi
     mlflow: MlflowRest
     name: str
     lacks: Right | None
@@ -115,12 +85,12 @@ class Team:
             "metadata": {"name": name},
             "spec": {"image": "example/image:1", "command": ["true"], **spec},
         }
-        self.api.create(self.step(RUNS, "trainingruns"), body)
+        self.api.call("POST", self.step(RUNS, "trainingruns"), body)
 
     def job(self, name: str) -> Object | None:
         found = [
             job
-            for job in self.api.items(self.step(JOBS, "jobs"))
+            for job in self.api.call("GET", self.step(JOBS, "jobs"))["items"]
             if job["metadata"]["annotations"]["runyard.dev/name"] == name
         ]
         return found[0] if found else None
@@ -137,7 +107,7 @@ class Team:
         }
         metadata = {"name": "swept"}
         body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingSweep", "metadata": metadata, "spec": spec}
-        self.api.create(self.step(RUNS, "trainingsweeps"), body)
+        self.api.call("POST", self.step(RUNS, "trainingsweeps"), body)
 
     def orphan_trial(self) -> None:
         """Leave a trial of a sweep that is gone."""
@@ -149,14 +119,14 @@ class Team:
         }
         spec = {"image": "example/image:1", "suspend": True, "tracking": {"requireMetrics": ["f1"]}}
         body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingRun", "metadata": metadata, "spec": spec}
-        self.api.create(self.step(RUNS, "trainingruns"), body)
+        self.api.call("POST", self.step(RUNS, "trainingruns"), body)
 
     def begin_trial(self, name: str, job: Object, value: float) -> None:
         """Have a trial's pod run, and its script log a value."""
         template = job["spec"]["template"]
         owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
         metadata = {**template["metadata"], "name": name, "ownerReferences": [owner]}
-        pod = self.api.create(self.step(PODS, "pods"), {"metadata": metadata, "spec": template["spec"]})
+        pod = self.api.call("POST", self.step(PODS, "pods"), {"metadata": metadata, "spec": template["spec"]})
         container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
         state = {"running": {"startedAt": stamp(datetime.now(UTC))}}
         status = {"phase": "Running", "containerStatuses": [{**container, "state": state}]}
@@ -178,22 +148,27 @@ class Team:
         }
         pod = {"restartPolicy": "Never", "containers": [{"name": "training", "image": "example/image:1"}]}
         body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
-        self.api.create(self.step(JOBS, "jobs"), body)
+        self.api.call("POST", self.step(JOBS, "jobs"), body)
 
     def train(self, job: Object) -> None:
         """Run the Job's pod to its end, as the Job controller and the kubelet would."""
         template = job["spec"]["template"]
         owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
         metadata = {**template["metadata"], "name": "pod", "ownerReferences": [owner]}
-        self.api.create(
+        self.api.call(
+            "POST",
             self.step(PODS, "pods"),
             {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
         )
+        self.end("pod", job)
+
+    def end(self, pod: str, job: Object) -> None:
+        """End a pod well, and its Job."""
         now = stamp(datetime.now(UTC))
         end = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
         container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
         status = {"phase": "Succeeded", "containerStatuses": [{**container, "state": end}]}
-        self.api.call("PATCH", self.step(PODS, "pods", "pod", "status"), {"status": status})
+        self.api.call("PATCH", self.step(PODS, "pods", pod, "status"), {"status": status})
         conditions = [
             {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
         ]
@@ -206,7 +181,7 @@ class Team:
         regarding = {key: job["metadata"][key] for key in ("name", "namespace", "uid")}
         event = {"reason": "FailedCreate", "message": REFUSAL, "type": "Warning", "metadata": {"name": "refused"}}
         body = {**event, "involvedObject": {"kind": "Job", **regarding}, "lastTimestamp": stamp(datetime.now(UTC))}
-        self.api.create(self.step(PODS, "events"), body)
+        self.api.call("POST", self.step(PODS, "events"), body)
 
     def work(self) -> Iterator[None]:
         """Do all that there is to do for an operator, a little at a time; wait at each yield."""
@@ -234,13 +209,16 @@ class Team:
             yield
         self.begin_trial("good", good, 0.9)
         self.begin_trial("bad", bad, 0.1)
+        self.end("good", good)
         while not self.is_done():
             yield
 
     def is_done(self) -> bool:
         names = ("trained", "deleted", "refused")
         trained, deleted, refused = (self.run(name).get("status", {}) for name in names)
-        told = {event["reason"] for event in self.api.items(self.step("/apis/events.k8s.io/v1", "events"))}
+        told = {
+            event["reason"] for event in self.api.call("GET", self.step("/apis/events.k8s.io/v1", "events"))["items"]
+        }
         return (
             trained.get("phase") == "Succeeded"
             and condition(trained, "Tracked")["status"] == "True"
@@ -270,33 +248,33 @@ def teams_work(teams: list[Team], is_over: Callable[[set[str]], bool], timeout_s
 
 
 @pytest.fixture(scope="module")
-def api(server: ApiServer) -> Api:
-    api = Api(server)
+def api(server: ApiServer) -> ClusterApi:
+    api = server.api
     account = next(
         found for found in render().of_kind("ServiceAccount") if found["metadata"]["name"] == "runyard-operator"
     )
-    api.create("/api/v1/namespaces", {"metadata": {"name": RELEASE}})
-    api.create(f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": RELEASE}})
+    api.call("POST", f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
     give(api, access(render(), "runyard-leader-election"))
     return api
 
 
-def kubeconfig_of_the_account(api: Api, home: Path, name: str = "runyard-operator") -> Path:
+def kubeconfig_of_the_account(api: ClusterApi, home: Path, name: str = "runyard-operator") -> Path:
     path = f"/api/v1/namespaces/{RELEASE}/serviceaccounts/{name}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
-    token = api.create(path, body)["status"]["token"]
-    found = json.loads(api.server.kubeconfig.read_text())
+    token = api.call("POST", path, body)["status"]["token"]
+    found = json.loads(api.kubeconfig.read_text())
     found["users"][0]["user"]["token"] = token
     file = home / "kubeconfig"
     file.write_text(json.dumps(found))
     return file
 
 
-def give(api: Api, objects: list[Object]) -> None:
+def give(api: ClusterApi, objects: list[Object]) -> None:
     for found in objects:
         namespace = found["metadata"].get("namespace")
         place = f"/namespaces/{namespace}" if namespace else ""
-        api.create(f"/apis/rbac.authorization.k8s.io/v1{place}/{found['kind'].lower()}s", found)
+        api.call("POST", f"/apis/rbac.authorization.k8s.io/v1{place}/{found['kind'].lower()}s", found)
 
 
 def access(chart: Rendered, *names: str) -> list[Object]:
@@ -304,7 +282,7 @@ def access(chart: Rendered, *names: str) -> list[Object]:
     return [each for each in found if each["metadata"]["name"] in names]
 
 
-def operators(api: Api, mlflow: MlflowRest, home: Path, namespaces: str) -> Operators:
+def operators(api: ClusterApi, mlflow: MlflowRest, home: Path, namespaces: str) -> Operators:
     return Operators(
         home,
         {
@@ -323,7 +301,9 @@ def told(operator: Operator, right: Right, namespace: str) -> bool:
     )
 
 
-def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+def test_each_right_in_the_namespaces_of_trainings_is_needed(
+    api: ClusterApi, mlflow: MlflowRest, tmp_path: Path
+) -> None:
     [example] = access(render(values={"operator": {"watchNamespaces": ["x"]}}), "runyard-operator")[:1]
     all_rights = rights(example["rules"])
     lacking = {f"team-{number}": right for number, right in enumerate(all_rights)}
@@ -332,7 +312,7 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
     assert not chart.of_kind("ClusterRole", "ClusterRoleBinding")
     given = access(chart, "runyard-operator")
     for team in teams:
-        api.create("/api/v1/namespaces", {"metadata": {"name": team.name}})
+        api.call("POST", "/api/v1/namespaces", {"metadata": {"name": team.name}})
     for found in given:
         if found["kind"] == "Role" and (right := lacking.get(found["metadata"]["namespace"])):
             found["rules"] = without(found["rules"], right)
@@ -346,15 +326,18 @@ def test_each_right_in_the_namespaces_of_trainings_is_needed(api: Api, mlflow: M
         # told, and no more. Without the watch of pods a training ends as it should, but no trial is known to go on.
         gone = Right("runyard.dev", "trainingsweeps", "get")
         able = {team.name for team in teams if team.lacks in {gone, None}}
+        # Sweeps that may be listed and not watched are found by the next list, which may come in time.
+        listed = Right("runyard.dev", "trainingsweeps", "watch")
+        late = {team.name for team in teams if team.lacks == listed}
         done = teams_work(teams, lambda done: done >= able and not untold(), 420)
 
         assert untold() == [], operator.text[-3000:]
-        assert done == able, [team.lacks for team in teams if team.name in done]
+        assert able <= done <= able | late, [team.lacks for team in teams if team.name in done]
 
 
-def test_with_rights_in_the_whole_cluster_everything_works(api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+def test_with_rights_in_the_whole_cluster_everything_works(api: ClusterApi, mlflow: MlflowRest, tmp_path: Path) -> None:
     team = Team(api, mlflow, "team-anywhere-all", None)
-    api.create("/api/v1/namespaces", {"metadata": {"name": team.name}})
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": team.name}})
     chart = render()
     give(api, access(chart, "runyard-runyard-operator"))
     with operators(api, mlflow, tmp_path, "").start("operator") as operator:
@@ -363,7 +346,7 @@ def test_with_rights_in_the_whole_cluster_everything_works(api: Api, mlflow: Mlf
 
 
 @pytest.mark.parametrize("verb", ["create", "get", "update"])
-def test_each_right_to_the_lease_is_needed(verb: str, api: Api, mlflow: MlflowRest, tmp_path: Path) -> None:
+def test_each_right_to_the_lease_is_needed(verb: str, api: ClusterApi, mlflow: MlflowRest, tmp_path: Path) -> None:
     role, binding = access(render(), "runyard-leader-election")
     name = f"without-{verb}"
     right = Right("coordination.k8s.io", "leases", verb)
@@ -371,7 +354,7 @@ def test_each_right_to_the_lease_is_needed(verb: str, api: Api, mlflow: MlflowRe
         {**rule, "resourceNames": [name]} if "resourceNames" in rule else rule for rule in without(role["rules"], right)
     ]
     account = {"metadata": {"name": name}}
-    api.create(f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
+    api.call("POST", f"/api/v1/namespaces/{RELEASE}/serviceaccounts", account)
     for found in (role, binding):
         found["metadata"]["name"] = name
     binding["roleRef"]["name"] = binding["subjects"][0]["name"] = name
