@@ -84,8 +84,7 @@ class Ledger:
         found = reuse.earliest(listed, self.resource.spec.tracking)
         if found is None:
             return None
-        facts = TrackingFacts(experiment_id=found.experiment_id)
-        self.facts = facts.with_results(found, self.resource.spec.tracking)
+        self.facts = TrackingFacts().with_results(found, None, self.resource.spec.tracking)
         return reuse.reused_from(found, None)
 
     def promote(self, run_id: str | None) -> None:
@@ -157,8 +156,7 @@ class Ledger:
         self.store.apply(corrections(runs, attempt, None if is_assigned else chief, self._of_result()))
         told = self.attempts[index] = attempt.model_copy(update={"run_id": chief.id})
         if told is self.attempts[-1]:
-            facts = replace(self.facts, experiment_id=chief.experiment_id)
-            self.facts = facts.with_results(chief, self.resource.spec.tracking)
+            self.facts = self.facts.with_results(chief, None, self.resource.spec.tracking)
         self.store.log_inputs(chief, datasets.inputs(self.resource.spec.datasets or [], attempt.datasets or []))
         if self.resource.spec.source is None:
             # Where the code was: nothing else says it to those who repeat the run.
@@ -177,7 +175,7 @@ class Ledger:
         if self.resource.spec.run_mode is RunMode.ASSIGNED:
             chief = self._assigned()
             self.store.apply(corrections([chief], last, chief, self._of_result()))
-            self.facts = self.facts.with_results(chief, self.resource.spec.tracking)
+            self.facts = self.facts.with_results(chief, None, self.resource.spec.tracking)
             runs = [*runs, chief]
         self.facts = replace(self.facts, missing=missing(self.resource.spec.tracking, runs), is_closed=True)
 

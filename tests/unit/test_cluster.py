@@ -118,3 +118,31 @@ async def test_a_log_of_which_nothing_was_read_is_not_there_or_not_known() -> No
         assert await cluster.log_tail("team", "wine", "training", LIMIT_BYTES) is None
         with pytest.raises(ClusterError, match="the kubelet does not answer"):
             await cluster.log_tail("team", "wine", "training", LIMIT_BYTES)
+
+
+@asynccontextmanager
+async def conflicting(reason: str, message: str) -> AsyncIterator[Cluster]:
+    """Answer 409 to whatever is to be made."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "code": 409, "reason": reason, "message": message}, status=409)
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", refuse)
+    async with TestServer(app) as server:
+        host = str(server.make_url("")).rstrip("/")
+        async with client.ApiClient(client.Configuration(host=host)) as api:
+            yield Cluster(api)
+
+
+async def test_what_is_there_need_not_be_made() -> None:
+    async with conflicting("AlreadyExists", 'services "wine" already exists') as cluster:
+        await cluster.create_service("team", {})
+        assert await cluster.create_job("team", {}) is None
+
+
+async def test_what_others_that_write_at_a_quota_were_in_the_way_of_is_not_there() -> None:
+    async with conflicting("Conflict", 'Operation cannot be fulfilled on resourcequotas "small"') as cluster:
+        for create in (cluster.create_service, cluster.create_job):
+            with pytest.raises(ClusterError, match="409"):
+                await create("team", {})

@@ -45,14 +45,13 @@ def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, no
     before = status.attempts
     present = {pod.metadata.uid: pod for pod in pods}
     remembered = {attempt.uid for attempt in before}
-    # Pods of attempts that the status has dropped may still be there; each of them ended before the rest began.
-    begun = min((attempt.started_at for attempt in before if attempt.started_at), default=None)
-    has_dropped = (status.attempt_count or 0) > len(before)
+    # Pods of attempts that the status has dropped may still be there.
+    listed_since = _first_begun(before) if (status.attempt_count or 0) > len(before) else {}
     new = [
         pod
         for pod in by_age(pods)
         if pod.metadata.uid not in remembered
-        and not (has_dropped and begun and pod.metadata.creation_timestamp < begun)
+        and not (pod.worker in listed_since and pod.metadata.creation_timestamp < listed_since[pod.worker])
     ]
     last = {attempt.worker: attempt.uid for attempt in before} | {pod.worker: "" for pod in new}
     found = [
@@ -64,6 +63,15 @@ def observed(pods: Iterable[Pod], status: TrainingRunStatus, job: Job | None, no
     ]
     # After a restart pods are seen in any order. Each attempt begins after the one before it has ended.
     return sorted(found, key=lambda attempt: _begun_at(attempt, present.get(attempt.uid), now))
+
+
+def _first_begun(listed: Iterable[Attempt]) -> dict[int | None, datetime]:
+    """Return when the first of each worker's listed attempts began: those that were dropped had ended before."""
+    found: dict[int | None, datetime] = {}
+    for attempt in listed:
+        if attempt.started_at:
+            found[attempt.worker] = min(attempt.started_at, found.get(attempt.worker, attempt.started_at))
+    return found
 
 
 def _begun_at(attempt: Attempt, pod: Pod | None, now: datetime) -> datetime:

@@ -106,7 +106,7 @@ class Cluster:
 
         """
         async with self._send("POST", _path(namespace, PLURAL), body=manifest) as answer:
-            if answer.status == HTTPStatus.CONFLICT:
+            if await _is_there(answer):
                 return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
                 raise Refused(_problems(await answer.text()))
@@ -154,7 +154,7 @@ class Cluster:
         """
         query = {"dryRun": "All"} if dry_run else None
         async with self._send("POST", _jobs_path(namespace), query, body=manifest) as answer:
-            if answer.status == HTTPStatus.CONFLICT:
+            if await _is_there(answer):
                 return None
             if answer.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}:
                 raise Refused(_problems(await answer.text()))
@@ -165,7 +165,7 @@ class Cluster:
         """Create a service, unless it is there already."""
         path = f"/api/v1/namespaces/{namespace}/services"
         async with self._send("POST", path, body=manifest) as answer:
-            if answer.status != HTTPStatus.CONFLICT:
+            if not await _is_there(answer):
                 await _raise_for_status(answer)
 
     async def patch_job(self, namespace: str, name: str, patch: JsonObject) -> Job | None:
@@ -333,6 +333,11 @@ def _jobs_path(namespace: str) -> str:
 
 def _leases_path(namespace: str) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+
+async def _is_there(answer: aiohttp.ClientResponse) -> bool:
+    """Whether nothing was made because there is one of that name; a quota that others write at has the same number."""
+    return answer.status == HTTPStatus.CONFLICT and '"AlreadyExists"' in await answer.text()
 
 
 async def _raise_for_status(answer: aiohttp.ClientResponse) -> None:

@@ -126,11 +126,6 @@ def job_facts(job: Job, pods: tuple[Pod, ...] = (), *, is_queued: bool = False) 
     return facts
 
 
-def _is_to_be_pruned(run: TrainingRun, job: Job) -> bool:
-    """Whether a sweep wants an end of a trial, which its Job does not know of."""
-    return PRUNED_ANNOTATION in (run.metadata.annotations or {}) and FAILED_BECAUSE not in job.metadata.annotations
-
-
 def _why_pruned(run: TrainingRun, facts: JobFacts) -> str | None:
     return (run.metadata.annotations or {}).get(PRUNED_ANNOTATION) if facts.reason == Reason.PRUNED else facts.message
 

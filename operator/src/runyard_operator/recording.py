@@ -84,6 +84,7 @@ class Recorder:
             recording.facts = self._of_reused(decision.reused, run)
         if run.spec.run_mode is RunMode.ASSIGNED and (run_id := assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
+        recording.last = decision.attempts[-1].uid if decision.attempts else ""
         if view.is_deleted and not recording.is_swept:
             recording.facts = replace(recording.facts, is_closed=False)
         wanted = open_attempts(recording.applied_to(decision.attempts))
@@ -112,8 +113,7 @@ class Recorder:
         recording.earlier = Earlier(found, reuse.reused_from(found, self.tracking.url_of(found)) if found else None)
 
     def _of_reused(self, found: Run, run: TrainingRun) -> TrackingFacts:
-        facts = TrackingFacts(url=self.tracking.url_of(found), experiment_id=found.experiment_id)
-        return facts.with_results(found, run.spec.tracking)
+        return TrackingFacts().with_results(found, self.tracking.url_of(found), run.spec.tracking)
 
     async def _begin(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         """Have something done by a task, and wait a moment for it: nobody is to be held up by MLflow."""
@@ -139,8 +139,7 @@ class Recorder:
         found = await self._assigned(run, recording, key)
         recording.not_before = None
         recording.assigned = AssignedRun(found.id, found.experiment_id)
-        url = self.tracking.url_of(found)
-        recording.facts = replace(recording.facts, run_id=found.id, experiment_id=found.experiment_id, url=url)
+        recording.facts = recording.facts.of(found, self.tracking.url_of(found))
 
     def is_busy(self, key: Key) -> bool:
         """Whether a task is at work on a resource."""
@@ -276,8 +275,10 @@ class Recorder:
             chief = await self._made(recording, run, attempt.pod, tags, attempt.started_at or self.now())
             runs = [chief]
         recording.run_ids[attempt.uid] = chief.id
-        url = self.tracking.url_of(chief)
-        recording.facts = replace(recording.facts, url=url, experiment_id=chief.experiment_id)
+        # MLflow may be told of an earlier one after the last: the status goes on telling of that.
+        is_told, url = is_assigned or attempt.uid == recording.last, self.tracking.url_of(chief)
+        if is_told:
+            recording.facts = recording.facts.of(chief, url)
         inputs = datasets.inputs(run.spec.datasets or [], attempt.datasets or [])
         if not attempt.outcome.is_final:
             await self.tracking.apply(source_correction(chief, attempt))
@@ -287,7 +288,8 @@ class Recorder:
         of_result = reuse.result_tags(run)
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief, of_result))
         await self.tracking.log_inputs(chief, inputs)
-        recording.facts = recording.facts.with_results(chief, run.spec.tracking)
+        if is_told:
+            recording.facts = recording.facts.with_results(chief, url, run.spec.tracking)
         return chief
 
     def _is_recorded(self, recording: Recording, attempt: Attempt) -> None:
@@ -369,7 +371,7 @@ class Recorder:
             if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or assigned_id(run, recording)):
                 chief = await self._assigned(run, recording, key)
                 await self.tracking.apply(corrections([chief], last, chief, reuse.result_tags(run)))
-                recording.facts = recording.facts.with_results(chief, run.spec.tracking)
+                recording.facts = recording.facts.with_results(chief, self.tracking.url_of(chief), run.spec.tracking)
                 runs = [*runs, chief]
             if ended.job.state is JobState.COMPLETE:
                 lacks = recording.facts.missing or missing(run.spec.tracking, runs)

@@ -24,6 +24,8 @@ class Recording:
     recorded: dict[str, Attempt] = field(default_factory=dict)
     """Attempts as MLflow was told of them, by their UIDs."""
     facts: TrackingFacts = field(default_factory=TrackingFacts)
+    last: str = ""
+    """The UID of the last attempt: of several runs the status tells of its run."""
     task: asyncio.Task[None] | None = None
     is_left_alone: bool = False
     """Whether nobody waits for the task any more, so that its end has to be told."""

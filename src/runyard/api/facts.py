@@ -67,7 +67,10 @@ class TrackingFacts:
     experiment_id: str | None = None
     run_id: str | None = None
     """The run assigned to the whole resource."""
+    told_of: str | None = None
+    """The run that the address, the metrics and the model are of."""
     metrics: dict[str, str] | None = None
+    """None where they are not known, or were written down before."""
     model: str | None = None
     problem: str | None = None
     problem_reason: Reason = Reason.TRACKING_UNAVAILABLE
@@ -77,6 +80,11 @@ class TrackingFacts:
     promotion: PromotionOutcome | None = None
     """What came of the promotion that is asked for; None while that is not known."""
 
-    def with_results(self, found: Run, asked: Tracking) -> "TrackingFacts":
-        """Return them with what a run has logged."""
-        return replace(self, metrics=status_metrics(found.metrics, asked), model=found.model)
+    def of(self, found: Run, url: str | None) -> "TrackingFacts":
+        """Return them with where a run is; what another one has logged is left out."""
+        place = replace(self, url=url, experiment_id=found.experiment_id, told_of=found.id)
+        return place if self.told_of == found.id else replace(place, metrics=None, model=None)
+
+    def with_results(self, found: Run, url: str | None, asked: Tracking) -> "TrackingFacts":
+        """Return them with where a run is, and what it has logged."""
+        return replace(self.of(found, url), metrics=status_metrics(found.metrics, asked), model=found.model)

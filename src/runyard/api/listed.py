@@ -16,12 +16,18 @@ def of_one(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def of_workers(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Keep the last of each worker, what MLflow does not agree with yet, and ten more.
+    """Keep the last of each worker, what MLflow does not agree with yet and what came after that, and ten more.
 
     Of 512 workers a status has room for little: all were given the same code and the same data, which the first tells.
     """
     last = {attempt.worker: attempt.uid for attempt in attempts}
-    older = [attempt.uid for attempt in attempts if attempt.recorded_at and last[attempt.worker] != attempt.uid]
+    waiting: set[int | None] = set()
+    older = []
+    for attempt in attempts:
+        if not attempt.recorded_at:
+            waiting.add(attempt.worker)
+        if attempt.worker not in waiting and last[attempt.worker] != attempt.uid:
+            older.append(attempt.uid)
     dropped = set(older[: max(len(older) - ATTEMPTS_KEPT, 0)])
     return [
         attempt.model_copy(update={} if attempt.worker == 0 else {"source": None, "datasets": None})

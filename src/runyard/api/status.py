@@ -142,7 +142,9 @@ def assemble(
     previous = run.status.tracking or TrackingStatus()
     found = last.run_id if last else job.reused_from.run_id if job.reused_from else None
     run_id = tracking.run_id or found or previous.run_id
-    metrics = (run.status.metrics if tracking.metrics is None else tracking.metrics) or {}
+    # What one attempt logged is not the next one's.
+    known = run.status.metrics if previous.run_id == run_id else None
+    metrics = (known if tracking.metrics is None else tracking.metrics) or {}
     return TrainingRunStatus(
         observed_generation=run.metadata.generation,
         phase=phase,

@@ -136,7 +136,7 @@ class ApiServer:
 
     def _create_job(self, body: Object, *, is_trial: bool) -> Answer:
         if (JOBS, body["metadata"]["name"]) in self.objects:
-            return Answer(409, {"message": "already exists"})
+            return Answer(409, {"reason": "AlreadyExists"})
         if self.is_webhook_down:
             return Answer(500, {"message": "failed calling webhook"})
         if is_trial:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runyard.api.records import POD_TAG
 from tests.unit.model.apiserver import JOBS, PODS, RUNS, Object, condition_of, verdict_of
 from tests.unit.model.process import SETTINGS
 from tests.unit.model.truths import check_always, check_at_rest, check_finished
@@ -397,3 +398,31 @@ def test_an_assigned_run_that_a_killed_operator_asked_for_is_waited_for(world: W
     world.flow(30)
     assert len(world.mlflow.runs) == len(world.names(JOBS)) == 1
     conclude(world)
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_after_an_outage_the_metrics_are_the_last_attempts_whatever_request_is_lost(world: World, lost: int) -> None:
+    """An earlier attempt is then recorded after the last one, whose run the status goes on telling of."""
+    job, first = with_pod(world, backoffLimit=1)
+    world.kubelet.start(first, Script.HONEST)
+    world.flow()
+    world.kubelet.end(first, 1)
+    world.operator.to_mlflow.is_down = True
+    for _ in range(20):
+        world.flow(3)
+    [second] = set(world.names(PODS)) - {first}
+    world.kubelet.start(second, Script.HONEST)
+    world.flow()
+    world.kubelet.end(second, 0)
+    end_job(world, job)
+    for _ in range(6):
+        world.flow(3)
+    world.operator.to_mlflow.is_down = False
+    world.operator.to_mlflow.expect(lost, Fault.TIMED_OUT)
+    world.rest()
+    check_at_rest(world)
+    status = world.status("a")
+    [run] = world.mlflow.tagged(POD_TAG, status["attempts"][-1]["uid"])
+    assert status["tracking"]["runId"] == run["info"]["run_id"]
+    assert status["tracking"]["url"].endswith(run["info"]["run_id"])
+    assert float(status["metrics"]["loss"]) == run["metrics"]["loss"]

@@ -82,6 +82,16 @@ def _check_tracked(world: World, run: Object) -> None:
         last = world.mlflow.tagged(POD_TAG, status["attempts"][-1]["uid"]) if status.get("attempts") else []
         lacks = outcome == "True" and wanted and not any(found["metrics"] for found in last)
         assert tracked["reason"] == ("MetricsMissing" if lacks else "Recorded"), tracked
+        if run_id:
+            _check_told(world, status, run_id)
+
+
+def _check_told(world: World, status: Object, run_id: str) -> None:
+    """What is told of a run is that run's own."""
+    logged = world.mlflow.runs[run_id]
+    assert status["tracking"]["url"].endswith(f"/{run_id}"), status["tracking"]
+    assert status["tracking"]["experimentId"] == logged["info"]["experiment_id"]
+    assert {name: float(value) for name, value in status.get("metrics", {}).items()} == logged["metrics"], run_id
 
 
 def _check_verdict(world: World, run: Object) -> None:

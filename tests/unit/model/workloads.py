@@ -226,7 +226,7 @@ class Kubelet:
         self.mlflow.end(first, "RUNNING")  # as one that was assigned is resumed
         if script is Script.HONEST:
             self._honest[uid] = first
-            self.mlflow.runs[first]["metrics"] = {"loss": 0.5}
+            self.mlflow.runs[first]["metrics"] = {"loss": float(len(self.mlflow.runs))}  # no two runs log the same
         if script is Script.LIAR or script is Script.TWO_RUNS:
             self.mlflow.end(first, "FINISHED")
         if script is Script.TWO_RUNS:
