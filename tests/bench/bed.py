@@ -35,7 +35,7 @@ class Bed:
 
     def server_cpu_seconds(self) -> float:
         """Return what the API server has used so far."""
-        text = str(self.server.get("/metrics")["text"])
+        text = self.server.api.read("/metrics")
         return next(
             float(line.split()[1]) for line in text.splitlines() if line.startswith("process_cpu_seconds_total")
         )

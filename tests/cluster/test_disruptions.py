@@ -346,7 +346,7 @@ def _register_node(api: ClusterApi) -> None:
     has_room = {"cpu": "1", "memory": "1Gi", "pods": "10"}
     ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": _now(), "lastTransitionTime": _now()}
     status = {"capacity": has_room, "allocatable": has_room, "conditions": [ready]}
-    api.call("PATCH", f"/api/v1/nodes/{_LOST_NODE}/status", {"status": status}, _MERGE_PATCH)
+    api.call("PATCH", f"/api/v1/nodes/{_LOST_NODE}/status", {"status": status})
 
 
 def _run_on_lost_node(trainings: Trainings, api: ClusterApi) -> None:
@@ -358,7 +358,7 @@ def _run_on_lost_node(trainings: Trainings, api: ClusterApi) -> None:
     container = {"name": "training", "image": RUNTIME, "imageID": "", "ready": True, "restartCount": 0}
     running = {**container, "state": {"running": {"startedAt": _now()}}}
     status = {"phase": "Running", "startTime": _now(), "containerStatuses": [running]}
-    api.call("PATCH", path, {"status": status}, _MERGE_PATCH)
+    api.call("PATCH", path, {"status": status})
     trainings.wait_until_running("node-lost", in_mlflow=False)
 
 

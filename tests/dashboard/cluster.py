@@ -1,6 +1,5 @@
 """TrainingRuns that a test moves on, before a real API server: the test is their operator and their kubelet."""
 
-import json
 from typing import Any
 
 from tests.support.apiserver import ApiServer
@@ -24,16 +23,12 @@ def create(server: ApiServer, name: str, **spec: Any) -> None:
 
 def apply(server: ApiServer, body: dict[str, Any]) -> None:
     """Create any object."""
-    done = server.kubectl("create", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(body))
-    assert done.returncode == 0, done.stderr
+    server.api.create(NAMESPACE, body)
 
 
 def stands(server: ApiServer, name: str, kind: str = "trainingrun", **status: Any) -> None:
     """Write what came of an object into its status."""
-    patch = json.dumps({"status": status})
-    flags = ("-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
-    done = server.kubectl("patch", kind, name, *flags)
-    assert done.returncode == 0, done.stderr
+    server.api.patch(kind, NAMESPACE, name, {"status": status}, "status")
 
 
 def runs(server: ApiServer, kubelet: Kubelet, pod: str) -> None:
@@ -53,8 +48,7 @@ def attempt(pod: str, outcome: str = "Running", **more: Any) -> dict[str, Any]:
 
 def found(server: ApiServer, name: str) -> dict[str, Any]:
     """Read a TrainingRun."""
-    body: dict[str, Any] = server.get(f"/apis/runyard.dev/v1alpha1/namespaces/{NAMESPACE}/trainingruns/{name}")
-    return body
+    return server.api.get("trainingrun", NAMESPACE, name)
 
 
 def token(server: ApiServer, name: str, rules: list[dict[str, Any]]) -> str:

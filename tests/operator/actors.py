@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from tests.support.apiserver import ApiServer
 from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
@@ -30,29 +28,28 @@ class Actors:
             "metadata": {"name": name},
             "spec": {"image": "example/image:1", "command": ["python", "train.py"], **spec},
         }
-        self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
-        return self.get("trainingrun", name)
+        return self.server.api.apply(self.namespace, manifest)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Read an object."""
-        found: dict[str, Any] = json.loads(self._kubectl("get", kind, name, "-o", "json"))
-        return found
+        return self.server.api.get(kind, self.namespace, name)
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """List objects."""
-        found: list[dict[str, Any]] = json.loads(self._kubectl("get", kind, "-o", "json"))["items"]
-        return found
+        return self.server.api.items(kind, self.namespace)
 
     def columns(self, name: str) -> dict[str, str]:
         """Return what a person sees of a TrainingRun, by the columns' headings; empty ones included."""
-        heading, row = self._kubectl("get", "trainingrun", name, "-o", "wide").splitlines()
+        done = self.server.kubectl("-n", self.namespace, "get", "trainingrun", name, "-o", "wide")
+        assert done.returncode == 0, done.stderr
+        heading, row = done.stdout.splitlines()
         begins = [found.start() for found in re.finditer(r"\S+", heading)]
         cells = zip(begins, [*begins[1:], None], strict=True)
         return {heading[begin:end].strip(): row[begin:end].strip() for begin, end in cells}
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object at once."""
-        self._kubectl("delete", kind, name, "--grace-period=0", "--force", "--wait=false")
+        self.server.api.delete(kind, self.namespace, name)
 
     def wait_for_job(self, name: str) -> dict[str, Any]:
         """Wait for the Job of a TrainingRun."""
@@ -99,8 +96,7 @@ class Actors:
             },
             "spec": template["spec"],
         }
-        self._kubectl("create", "-f", "-", stdin=json.dumps(pod))
-        return self.get("pod", name)
+        return self.server.api.create(self.namespace, pod)
 
     def set_pod(self, pod: dict[str, Any], phase: str, state: dict[str, Any], **status: Any) -> None:
         """Write a pod's status, as the kubelet would."""
@@ -113,7 +109,7 @@ class Actors:
             "restartCount": 0,
         }
         body = {"status": {"phase": phase, "containerStatuses": [container], **status}}
-        self._patch("pod", pod["metadata"]["name"], body)
+        self.server.api.patch("pod", self.namespace, pod["metadata"]["name"], body, "status")
 
     def end_pod(self, pod: dict[str, Any], exit_code: int, reason: str = "", message: str = "") -> None:
         """End a pod's training container."""
@@ -140,27 +136,19 @@ class Actors:
             status |= {"completionTime": now, "succeeded": pods}
             if job["spec"].get("completionMode") == "Indexed":
                 status |= {"completedIndexes": f"0-{pods - 1}"}
-        self._patch("job", job["metadata"]["name"], {"status": status})
+        self.set_status("job", job["metadata"]["name"], status)
 
     def create(self, manifest: dict[str, Any]) -> None:
-        """Create an object of any kind."""
-        self._kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+        """Create an object."""
+        self.server.api.create(self.namespace, manifest)
 
     def set_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
         """Write an object's status, as its controller would."""
-        self._patch(kind, name, {"status": status})
+        self.server.api.patch(kind, self.namespace, name, {"status": status}, "status")
 
     def patch_spec(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         """Change an object's spec, as another controller would."""
-        self._kubectl("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-    def _patch(self, kind: str, name: str, body: dict[str, Any]) -> None:
-        self._kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps(body))
-
-    def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        done = self.server.kubectl("-n", self.namespace, *arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        self.server.api.patch(kind, self.namespace, name, {"spec": spec})
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:

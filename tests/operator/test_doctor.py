@@ -151,7 +151,7 @@ def renew(cluster: Cluster, stop: threading.Event) -> None:
     """Renew the Lease, as the operator does, whenever it is to be renewed."""
     while not stop.wait(0.2):
         if cluster.renewing.is_set():
-            cluster.server.patch(LEASE, {"spec": {"renewTime": now()}})
+            cluster.server.api.call("PATCH", LEASE, {"spec": {"renewTime": now()}})
 
 
 Doctor = Callable[..., tuple[int, list[Object]]]

@@ -108,10 +108,11 @@ def controller(server: ApiServer, status: Status) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(0.1):
             with suppress(OSError):  # it is not there yet, or not any more
-                found: dict[str, Any] = server.get(DEPLOYMENT)
+                found = server.api.call("GET", DEPLOYMENT)
                 now = found["metadata"]["generation"]
                 if found["status"].get("observedGeneration") != now:
-                    server.patch(f"{DEPLOYMENT}/status", {"status": {**status(found), "observedGeneration": now}})
+                    said = {**status(found), "observedGeneration": now}
+                    server.api.call("PATCH", f"{DEPLOYMENT}/status", {"status": said})
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -3,16 +3,15 @@
 import json
 import os
 import socket
-import ssl
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from tests.support.cluster_api import ClusterApi
 from tests.support.programs import program
 from tests.support.waiting import wait_for
 
@@ -26,31 +25,10 @@ class ApiServer:
     url: str
     kubeconfig: Path
 
-    def get(self, path: str) -> dict[str, object]:
-        """GET a path and parse the answer.
-
-        Raises:
-            urllib.error.URLError: the server refused or is not there yet.
-
-        """
-        return self._ask(urllib.request.Request(self.url + path))  # noqa: S310
-
-    def patch(self, path: str, body: object) -> dict[str, object]:
-        """PATCH what is at a path, by a merge, and parse the answer: for what is done too often for a process each.
-
-        Raises:
-            urllib.error.URLError: the server refused.
-
-        """
-        kind = {"Content-Type": "application/merge-patch+json"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), kind, method="PATCH")  # noqa: S310
-        return self._ask(request)
-
-    def _ask(self, request: urllib.request.Request) -> dict[str, object]:
-        request.add_header("Authorization", f"Bearer {TOKEN}")
-        with urllib.request.urlopen(request, context=unverified(), timeout=10) as answer:  # noqa: S310
-            text = answer.read()
-        return json.loads(text) if text[:1] == b"{" else {"text": text.decode()}
+    @cached_property
+    def api(self) -> ClusterApi:
+        """The server over HTTP, for what is asked too often for a process each."""
+        return ClusterApi(self.kubeconfig)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run kubectl against the server; the caller looks at the exit code."""
@@ -60,16 +38,9 @@ class ApiServer:
     def is_ready(self) -> bool:
         """Whether the server says that it is ready."""
         try:
-            return self.get("/readyz")["text"] == "ok"
+            return self.api.read("/readyz") == "ok"
         except OSError:
             return False
-
-
-def unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def free_port() -> int:

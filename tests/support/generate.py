@@ -26,7 +26,7 @@ PLATFORM = Platform("http://runyard-mlflow.runyard.svc:5000", prepare_image="run
 def files() -> dict[Path, str]:
     """Return each derived file's path, from the root, and its text."""
     with api_server() as server:
-        document = cast("dict[str, dict[str, dict[str, JsonObject]]]", server.get("/openapi/v3/api/v1"))
+        document = cast("dict[str, dict[str, dict[str, JsonObject]]]", server.api.call("GET", "/openapi/v3/api/v1"))
     definition = custom_resource_definition(document["components"]["schemas"])
     schema = cast("JsonObject", definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])  # type: ignore[index, call-overload]
     of_sweeps = sweep_crd.custom_resource_definition(schema)

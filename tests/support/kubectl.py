@@ -1,14 +1,15 @@
 """kubectl, as a person has it."""
 
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.support.cluster_api import ClusterApi
 from tests.support.programs import program
 
 
@@ -40,11 +41,12 @@ class Kubectl:
         self("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """Read an object."""
-        found: dict[str, Any] = json.loads(self("get", kind, name, "-o", "json"))
-        return found
+        """Read an object: without kubectl, as this is asked again and again."""
+        return _api(self.kubeconfig).get(kind, self.namespace or "default", name)
 
     def items(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """List objects."""
-        found: list[dict[str, Any]] = json.loads(self("get", kind, "-o", "json", f"--selector={selector}"))["items"]
-        return found
+        """List objects, likewise."""
+        return _api(self.kubeconfig).items(kind, self.namespace or "default", selector)
+
+
+_api = cache(ClusterApi)

@@ -15,7 +15,7 @@ from tests.support.waiting import wait_for
 
 def latest_version(actors: Actors) -> int:
     """Return the version as of which the API server answers now."""
-    found: Any = actors.server.get(f"/api/v1/namespaces/{actors.namespace}/pods")["metadata"]
+    found: Any = actors.server.api.call("GET", f"/api/v1/namespaces/{actors.namespace}/pods")["metadata"]
     return int(found["resourceVersion"])
 
 

@@ -163,9 +163,7 @@ def test_a_run_that_a_killed_operator_asked_for_is_the_only_one_when_its_contain
 def test_a_leader_whose_lease_is_taken_by_hand_ends(actors: Actors, operators: Operators) -> None:
     with operators.start("first") as first:
         first.wait_until_leading()
-        patch = '{"spec": {"holderIdentity": "somebody"}}'
-        done = actors.server.kubectl("-n", actors.namespace, "patch", "lease", "runyard-operator", "-p", patch)
-        assert done.returncode == 0, done.stderr
+        actors.patch_spec("lease", "runyard-operator", {"holderIdentity": "somebody"})
 
         assert first.ends() == 3
         assert "somebody holds the Lease" in first.text

@@ -64,7 +64,8 @@ def test_what_waits_for_a_worker_is_counted(actors: Actors, operators: Operators
         operator.wait_until_leading()
         proxy.frozen = "writes"  # each worker is held by the Job that it makes
         more_than_workers = [manifest(f"a-{number}", suspend=True) for number in range(_WORKERS + 3)]
-        actors.create({"apiVersion": "v1", "kind": "List", "items": more_than_workers})
+        for body in more_than_workers:
+            actors.create(body)
 
         wait_for("all workers are held", lambda: operator.metric("runyard_queue_in_work") == _WORKERS)
         wait_for("the others wait", lambda: operator.metric("runyard_queue_depth") == 3)
