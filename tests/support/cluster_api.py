@@ -21,7 +21,6 @@ import yaml
 Object = dict[str, Any]
 
 MERGE = "application/merge-patch+json"
-_APPLY = "application/apply-patch+yaml"
 _TIMEOUT_SECONDS = 120
 _GROUPS = {
     "trainingruns": "apis/runyard.dev/v1alpha1",
@@ -43,10 +42,11 @@ _CLUSTER_SCOPED = {"nodes"}
 
 def path_of(kind: str, namespace: str, name: str = "", sub: str = "") -> str:
     """Return where the API server has objects of a kind, said as one would to kubectl."""
-    plural = {"pvc": "persistentvolumeclaims"}.get(kind, kind).lower().removesuffix(".runyard.dev").removesuffix("s")
-    plural += "s"
+    word, _, group = {"pvc": "persistentvolumeclaims"}.get(kind, kind).lower().partition(".")
+    plural = word.removesuffix("s") + "s"
+    place = "apis/events.k8s.io/v1" if group == "events.k8s.io" else _GROUPS[plural]
     inside = () if plural in _CLUSTER_SCOPED else ("namespaces", namespace)
-    return "/" + "/".join(part for part in (_GROUPS[plural], *inside, plural, name, sub) if part)
+    return "/" + "/".join(part for part in (place, *inside, plural, name, sub) if part)
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,15 @@ class ClusterApi:
         return [{**common, **body} for body in found["items"]]
 
     def apply(self, namespace: str, manifest: Object) -> Object:
-        """Apply an object; return it as stored."""
-        path = path_of(manifest["kind"], namespace, manifest["metadata"]["name"])
-        return self.call("PATCH", f"{path}?fieldManager=tests&force=true&fieldValidation=Strict", manifest, _APPLY)
+        """Create an object, or give one that is there another spec; return it as stored."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            return self.create(namespace, manifest)
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.CONFLICT:
+                raise
+        changed = {**self.get(kind, namespace, name), "spec": manifest["spec"]}
+        return self.call("PUT", f"{path_of(kind, namespace, name)}?fieldValidation=Strict", changed)
 
     def create(self, namespace: str, manifest: Object) -> Object:
         """Create an object; return it as stored."""
