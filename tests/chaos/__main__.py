@@ -14,7 +14,9 @@ from tests.chaos import load
 from tests.chaos.faults import Faults
 from tests.chaos.verdict import Afterwards
 from tests.cluster.installation import Installation
+from tests.cluster.timeline import Timeline
 from tests.cluster.training import condition
+from tests.support.cluster_api import ClusterApi
 from tests.support.kubectl import Kubectl
 from tests.support.mlflow_server import MlflowRest
 from tests.support.programs import CACHE
@@ -48,11 +50,13 @@ def main() -> int:
     plan = Plan(given.seed, given.trainings, given.chaos_seconds, given.settle_seconds)
     kubectl, mlflow = Kubectl(given.kubeconfig), MlflowRest(given.mlflow)
     _say(f"seed {plan.seed}: {plan.trainings} trainings, {plan.chaos_seconds:.0f} s of faults")
+    timeline = Timeline(ClusterApi(given.kubeconfig))
     namespace = f"chaos-{uuid.uuid4().hex[:6]}"
     kubectl("create", "namespace", namespace)
     try:
-        found = _run(plan, kubectl.within(namespace), Installation(kubectl.within("runyard"), mlflow))
+        found = _run(plan, kubectl.within(namespace), Installation(kubectl.within("runyard"), mlflow), timeline)
     finally:
+        timeline.close()
         kubectl("delete", "namespace", namespace, "--wait=false")
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(found, indent=2) + "\n")
@@ -60,7 +64,7 @@ def main() -> int:
     return 1 if found["offenders"] else 0
 
 
-def _run(plan: Plan, kubectl: Kubectl, installation: Installation) -> dict[str, Any]:
+def _run(plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Timeline) -> dict[str, Any]:
     chance = random.Random(plan.seed)  # noqa: S311 chance that can be had again, not secrecy
     waiting = [load.training(number, chance) for number in range(plan.trainings)]
     faults = Faults(installation, kubectl, chance)
@@ -82,7 +86,7 @@ def _run(plan: Plan, kubectl: Kubectl, installation: Installation) -> dict[str, 
         kubectl.apply(*waiting)
     ended = time.monotonic()
     _say(f"{ended - begun:.0f} s: no more faults; {len(waiting)} trainings began last")
-    afterwards = _settle(plan, kubectl, installation, deleted)
+    afterwards = _settle(plan, kubectl, installation, timeline, deleted)
     return {
         "seed": plan.seed,
         "trainings": plan.trainings,
@@ -119,13 +123,15 @@ def _intervene(kubectl: Kubectl, deleted: set[str]) -> None:
             kubectl("delete", "trainingrun", name, "--wait=false")
 
 
-def _settle(plan: Plan, kubectl: Kubectl, installation: Installation, deleted: set[str]) -> Afterwards:
+def _settle(
+    plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Timeline, deleted: set[str]
+) -> Afterwards:
     """Wait until nothing is going on, or the time for that is over."""
     installation.wait_until_all_ready()
     deadline = time.monotonic() + plan.settle_seconds
     while True:
         _intervene(kubectl, deleted)
-        found = _look(kubectl, installation)
+        found = _look(kubectl, installation, timeline)
         if not found.unsettled() and not found.offenders():
             return found
         if time.monotonic() > deadline:
@@ -133,7 +139,7 @@ def _settle(plan: Plan, kubectl: Kubectl, installation: Installation, deleted: s
         time.sleep(_POLL_SECONDS)
 
 
-def _look(kubectl: Kubectl, installation: Installation) -> Afterwards:
+def _look(kubectl: Kubectl, installation: Installation, timeline: Timeline) -> Afterwards:
     mine = f"tags.`runyard.dev/installation` = '{installation.identity}'"
     runs = installation.mlflow.runs(f"{mine} AND tags.`runyard.dev/namespace` = '{kubectl.namespace}'")
     return Afterwards(
@@ -141,6 +147,7 @@ def _look(kubectl: Kubectl, installation: Installation) -> Afterwards:
         jobs=kubectl.items("jobs"),
         pods=kubectl.items("pods", "runyard.dev/uid"),
         runs=runs,
+        made=timeline.jobs(),
     )
 
 

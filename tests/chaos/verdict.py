@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.cluster.timeline import second_jobs
 from tests.cluster.training import condition, is_stand_in
 from tests.support.mlflow_server import tags_of
 
@@ -24,6 +25,8 @@ class Afterwards:
     pods: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     """All runs of the installation in the chaos' namespace, those of deleted resources included."""
+    made: dict[str, set[str]]
+    """The UIDs of the Jobs that were seen to be made, by TrainingRun; a second one has the first one's name."""
 
     def unsettled(self) -> list[str]:
         """Return what is still going on."""
@@ -53,9 +56,19 @@ class Afterwards:
             *(offence for body in self.resources for offence in _untrue(body, jobs[uid_of(body)], runs[uid_of(body)])),
             *(offence for body in self.resources for offence in _unlike_pods(body, pods[uid_of(body)])),
             *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
+            *self._unseen(),
+            *second_jobs(self.made),
             *self._duplicates(),
             *self._lost_pods(uids),
             *self._finished_of_deleted(uids),
+        ]
+
+    def _unseen(self) -> list[str]:
+        """Return the resources of which nobody can say how many Jobs were made for them."""
+        return [
+            f"{body['metadata']['name']}: its Job was not seen to be made"
+            for body in self.resources
+            if not self.made.get(uid_of(body))
         ]
 
     def _open_runs(self) -> list[str]:

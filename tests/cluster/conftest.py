@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.installation import Installation
 from tests.cluster.leaks import leaked
-from tests.cluster.timeline import Timeline
+from tests.cluster.timeline import Timeline, second_jobs
 from tests.cluster.training import Trainings
 from tests.support.cluster_api import ClusterApi
 from tests.support.kubectl import Kubectl
@@ -69,5 +69,6 @@ def trainings(kubectl: Kubectl, mlflow: MlflowRest, timeline: Timeline) -> Itera
         inside("create", "configmap", "scripts", f"--from-file={SCRIPTS}")
         yield Trainings(inside, mlflow, timeline)
         wait_for("nothing is left over", lambda: not leaked(inside), timeout_seconds=60)
+        assert second_jobs(timeline.jobs()) == []
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")

@@ -1,6 +1,5 @@
-"""What is left in a namespace without an owner, or beside what its owner should have."""
+"""What is left in a namespace without an owner."""
 
-from collections import Counter
 from typing import Any
 
 from tests.support.kubectl import Kubectl
@@ -12,13 +11,11 @@ def leaked(kubectl: Kubectl) -> list[str]:
     jobs = [body for body in kubectl.items("jobs") if _is_ours(body)]
     owners = runs | {job["metadata"]["uid"] for job in jobs}
     others = [body for kind in ("pods", "services") for body in kubectl.items(kind) if _is_ours(body)]
-    unowned = [
+    return [
         f"{body['kind']} {body['metadata']['name']} has lost its owner"
         for body in [*jobs, *others]
         if not owners & {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
     ]
-    counts = Counter(owner["uid"] for job in jobs for owner in job["metadata"].get("ownerReferences", []))
-    return [*unowned, *(f"{count} Jobs of TrainingRun {uid}" for uid, count in counts.items() if count > 1)]
 
 
 def _is_ours(body: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import matrix
-from tests.cluster.training import Trainings, condition, is_stand_in, of_shell
+from tests.cluster.training import Trainings, assert_one_job, condition, is_stand_in, of_shell
 from tests.support.mlflow_server import tags_of
 from tests.support.waiting import wait_for
 
@@ -43,9 +43,10 @@ def test_two_hundred_at_once(trainings: Trainings) -> None:
     for number in range(_COUNT):
         body = by_name[_name(number)]
         _assert_told(body, run_of[body["status"]["tracking"]["runId"]], code=number % 2)
-        seconds = trainings.timeline.wait_for_outcome(body["metadata"]["uid"]).truth_seconds
-        assert seconds is not None
-        matrix.note(matrix.JOB_END, seconds)
+        seen = trainings.timeline.wait_for_outcome(body["metadata"]["uid"])
+        assert seen.truth_seconds is not None
+        matrix.note(matrix.JOB_END, seen.truth_seconds)
+        assert_one_job(seen)
     for number in _LOOKED_AT:
         body = by_name[_name(number)]
         run, [attempt] = run_of[body["status"]["tracking"]["runId"]], body["status"]["attempts"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.installation import Installation
-from tests.cluster.training import RUNTIME, Trainings, condition
+from tests.cluster.training import RUNTIME, Trainings, assert_one_job, condition
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.outage
@@ -63,3 +63,5 @@ def test_forty_trials_are_each_tried_once(trainings: Trainings, installation: In
     assert sorted(each["spec"]["parameters"]["x"] for each in trials) == list(range(TRIALS))
     jobs = [each for each in trainings.kubectl.items("jobs") if each["metadata"]["name"].startswith("forty-")]
     assert len(jobs) == TRIALS
+    for each in trials:
+        assert_one_job(trainings.timeline.wait_for_outcome(each["metadata"]["uid"]))

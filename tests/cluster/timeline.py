@@ -1,14 +1,13 @@
-"""When a client of the API server saw what: how each Job ended, and what its TrainingRun said then."""
+"""When a client of the API server saw what: which Jobs were made, how each ended, what its TrainingRun said then."""
 
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPException
-from typing import Any
-
-from tests.support.cluster_api import ClusterApi
+from typing import Any, Protocol
 
 TRAINING_RUNS = "/apis/runyard.dev/v1alpha1/trainingruns"
 _KINDS = {"Job": "/apis/batch/v1/jobs", "TrainingRun": TRAINING_RUNS}
@@ -16,10 +15,19 @@ _SILENCE_SECONDS = 3600.0
 _AGAIN_SECONDS = 0.2
 
 
+class Watched(Protocol):
+    """An API server that can be watched."""
+
+    def lines(self, path: str, silence_seconds: float) -> Iterator[dict[str, Any]]:
+        """Follow a watch until it ends, or brings nothing for so long."""
+
+
 @dataclass
 class Seen:
     """What was seen of one TrainingRun; moments are seconds of this machine's clock, which the node shares."""
 
+    jobs: set[str] = field(default_factory=set)
+    """The UIDs of the Jobs that were made for it: a second one, made after the first is gone, has the same name."""
     job_ended: float | None = None
     job_ended_dated: float | None = None
     """As the API server dates it, in whole seconds."""
@@ -41,10 +49,15 @@ class Seen:
         return max(0.0, self.told - self.job_ended)
 
 
+def second_jobs(made: Mapping[str, set[str]]) -> list[str]:
+    """Return a sentence for each TrainingRun for which more than one Job was made, be it one after the other."""
+    return [f"{len(jobs)} Jobs were made for TrainingRun {uid}" for uid, jobs in made.items() if len(jobs) > 1]
+
+
 class Timeline:
     """Watches all Jobs and TrainingRuns of a cluster, in threads."""
 
-    def __init__(self, api: ClusterApi) -> None:
+    def __init__(self, api: Watched) -> None:
         """Begin to watch."""
         self._api = api
         self._seen: dict[str, Seen] = defaultdict(Seen)
@@ -68,6 +81,11 @@ class Timeline:
             self._changed.wait_for(lambda: self._seen[uid].truth_seconds is not None, timeout_seconds)
             return self._seen[uid]
 
+    def jobs(self) -> dict[str, set[str]]:
+        """Return the UIDs of all Jobs that were made for TrainingRuns, by TrainingRun."""
+        with self._changed:
+            return {uid: set(seen.jobs) for uid, seen in self._seen.items() if seen.jobs}
+
     def _follow(self, kind: str) -> None:
         while not self._is_over:
             try:
@@ -87,8 +105,9 @@ class Timeline:
         conditions = {found["type"]: found for found in status.get("conditions", [])}
         with self._changed:
             if kind == "Job":
-                uid = metadata.get("labels", {}).get("runyard.dev/uid", "")
-                self._take_job(event["type"], uid, conditions, now)
+                if uid := metadata.get("labels", {}).get("runyard.dev/uid"):
+                    self._seen[uid].jobs.add(metadata["uid"])
+                    self._take_job(event["type"], uid, conditions, now)
             else:
                 self._take_run(event["type"], metadata["uid"], conditions, now)
             self._changed.notify_all()

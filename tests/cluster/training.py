@@ -66,6 +66,11 @@ def finished(kubectl: Kubectl, mlflow: MlflowRest, uid: str, status: dict[str, A
     return Finished(uid, status, jobs, pods, runs_of(mlflow, uid), mlflow)
 
 
+def assert_one_job(seen: Seen) -> None:
+    """Assert that one Job was made for a TrainingRun in all its life, whether it is still there or not."""
+    assert len(seen.jobs) == 1, f"Jobs were made for it: {sorted(seen.jobs)}"
+
+
 def note_truth(seen: Seen, *, has_job: bool) -> None:
     """Keep how long the truth took, once; where there is a Job, it must have been seen."""
     assert seen.truth_seconds is not None or not has_job, "the Job's end or the outcome was not seen to come"
@@ -131,6 +136,7 @@ class Trainings:
         done = finished(self.kubectl, self.mlflow, self.uid(name), status)
         seen = self.timeline.wait_for_outcome(done.uid, 10 if done.jobs else 0)
         note_truth(seen, has_job=bool(done.jobs))
+        assert_one_job(seen)
         return done
 
     def finish_after(self, name: str, obstacle: str, gone: float) -> "Finished":

@@ -1,6 +1,6 @@
 """What chaos takes for untrue: each offence is found, and a true story has none."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -43,66 +43,78 @@ def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN) -> dict[str, 
     }
 
 
+Objects: TypeAlias = list[dict[str, Any]]
+
+
+def afterwards(
+    resources: Objects, jobs: Objects, pods: Objects, runs: Objects, made: tuple[str, ...] = ("uid-of-job",)
+) -> Afterwards:
+    return Afterwards(resources, jobs, pods, runs, {UID: set(made)})
+
+
 def lost_pod() -> dict[str, Any]:
     return {"metadata": {"name": "lost", "labels": {"runyard.dev/uid": "uid-of-nobody"}}}
 
 
 def test_a_true_story_has_no_offenders() -> None:
-    assert Afterwards([resource()], [job()], [pod()], [run()]).offenders() == []
-    assert Afterwards([resource()], [job()], [leaving(pod("Running"))], [run()]).offenders() == []
-    overdue = Afterwards([resource(reason="DeadlineExceeded")], [job(reason="DeadlineExceeded")], [], [run()])
+    assert afterwards([resource()], [job()], [pod()], [run()]).offenders() == []
+    assert afterwards([resource()], [job()], [leaving(pod("Running"))], [run()]).offenders() == []
+    overdue = afterwards([resource(reason="DeadlineExceeded")], [job(reason="DeadlineExceeded")], [], [run()])
     assert overdue.offenders() == []
     evicted = pod(conditions=[{"type": "DisruptionTarget", "status": "True"}], code=137)
     shown = resource(reason="Evicted")
     shown["status"]["attempts"][0] |= {"outcome": "Cancelled", "reason": "Evicted", "exitCode": 137}
-    assert Afterwards([shown], [job()], [evicted], [run("KILLED")]).offenders() == []
+    assert afterwards([shown], [job()], [evicted], [run("KILLED")]).offenders() == []
 
 
 @pytest.mark.parametrize(
     ("found", "offence"),
     [
-        (Afterwards([resource("Running")], [job()], [], [run()]), "a is Running, its record Recorded"),
-        (Afterwards([resource("Succeeded")], [job()], [], [run()]), "a is Succeeded, its Job ['Failed']"),
-        (Afterwards([resource()], [], [], [run()]), "a has 0 Jobs"),
-        (Afterwards([resource()], [job(), job()], [], [run()]), "a has 2 Jobs"),
-        (Afterwards([resource()], [job()], [], [run("FINISHED")]), "a: attempt a-1 Failed, its run FINISHED"),
-        (Afterwards([resource()], [job()], [], [run("RUNNING")]), "run run-1 of a is RUNNING"),
-        (Afterwards([resource()], [job()], [], []), "a: attempt a-1 has no record"),
-        (Afterwards([resource()], [job()], [], [run(), run(run_id="run-2")]), f"2 records of pod {POD}"),
+        (afterwards([resource("Running")], [job()], [], [run()]), "a is Running, its record Recorded"),
+        (afterwards([resource("Succeeded")], [job()], [], [run()]), "a is Succeeded, its Job ['Failed']"),
+        (afterwards([resource()], [], [], [run()]), "a has 0 Jobs"),
+        (afterwards([resource()], [job(), job()], [], [run()]), "a has 2 Jobs"),
+        (afterwards([resource()], [job()], [], [run()], ("1", "2")), f"2 Jobs were made for TrainingRun {UID}"),
+        (afterwards([], [], [], [], ("1", "2")), f"2 Jobs were made for TrainingRun {UID}"),
+        (afterwards([resource()], [job()], [], [run()], ()), "a: its Job was not seen to be made"),
+        (afterwards([resource()], [job()], [], [run("FINISHED")]), "a: attempt a-1 Failed, its run FINISHED"),
+        (afterwards([resource()], [job()], [], [run("RUNNING")]), "run run-1 of a is RUNNING"),
+        (afterwards([resource()], [job()], [], []), "a: attempt a-1 has no record"),
+        (afterwards([resource()], [job()], [], [run(), run(run_id="run-2")]), f"2 records of pod {POD}"),
         (
-            Afterwards([resource()], [job()], [], [run(), run(run_id="run-2", pod="other")]),
+            afterwards([resource()], [job()], [], [run(), run(run_id="run-2", pod="other")]),
             "a: runs of pods that are no attempts of it: {'other'}",
         ),
-        (Afterwards([resource()], [job()], [lost_pod()], [run()]), "pod lost of no TrainingRun"),
-        (Afterwards([], [job()], [], []), "a Job of no TrainingRun: a-job"),
+        (afterwards([resource()], [job()], [lost_pod()], [run()]), "pod lost of no TrainingRun"),
+        (afterwards([], [job()], [], []), "a Job of no TrainingRun: a-job"),
         (
-            Afterwards([resource()], [job()], [pod(code=137)], [run()]),
+            afterwards([resource()], [job()], [pod(code=137)], [run()]),
             "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Failed', 'Error', 137)",
         ),
         (
-            Afterwards([resource()], [job()], [pod(reason="OOMKilled")], [run()]),
+            afterwards([resource()], [job()], [pod(reason="OOMKilled")], [run()]),
             "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Failed', 'OOMKilled', 1)",
         ),
         (
-            Afterwards([resource()], [job()], [pod("Succeeded", 0)], [run()]),
+            afterwards([resource()], [job()], [pod("Succeeded", 0)], [run()]),
             "a: attempt a-1 says ('Failed', 'Error', 1), its pod ('Succeeded', 'Completed', 0)",
         ),
-        (Afterwards([resource()], [job()], [pod("Running")], [run()]), "a is Failed, its pod a-1 Running"),
-        (Afterwards([resource()], [job()], [pod(uid="other")], [run()]), "a: pod a-1 is no attempt"),
+        (afterwards([resource()], [job()], [pod("Running")], [run()]), "a is Failed, its pod a-1 Running"),
+        (afterwards([resource()], [job()], [pod(uid="other")], [run()]), "a: pod a-1 is no attempt"),
         (
-            Afterwards([resource()], [job(reason="DeadlineExceeded")], [], [run()]),
+            afterwards([resource()], [job(reason="DeadlineExceeded")], [], [run()]),
             "a failed because of Error, its Job because of DeadlineExceeded",
         ),
         (
-            Afterwards([resource(reason="DeadlineExceeded")], [job()], [], [run()]),
+            afterwards([resource(reason="DeadlineExceeded")], [job()], [], [run()]),
             "a failed because of DeadlineExceeded, its Job because of BackoffLimitExceeded",
         ),
         (
-            Afterwards([resource(reason="Evicted")], [job()], [], [run()]),
+            afterwards([resource(reason="Evicted")], [job()], [], [run()]),
             "a failed because of Evicted, its attempts because of ['Error']",
         ),
         (
-            Afterwards([resource("Succeeded")], [job("Complete", "CompletionsReached")], [], [run()]),
+            afterwards([resource("Succeeded")], [job("Complete", "CompletionsReached")], [], [run()]),
             "a is Succeeded because of Error",
         ),
     ],
@@ -120,18 +132,18 @@ def by(maker: str | None, found: dict[str, Any], uid: str = UID) -> dict[str, An
 
 
 def test_a_stand_in_beside_the_scripts_own_run_is_one_too_many() -> None:
-    found = Afterwards([resource()], [job()], [], [run(), by(None, run(run_id="run-2"))])
+    found = afterwards([resource()], [job()], [], [run(), by(None, run(run_id="run-2"))])
     assert found.offenders() == ["2 records of pod uid-of-pod"]
 
 
 def test_a_shared_run_ends_as_its_resource_does() -> None:
     assigned = resource(tracking={"run": "Assigned"})
-    assert Afterwards([assigned], [job()], [], [by("assigned", run("KILLED"))]).offenders() == []
-    [offence] = Afterwards([assigned], [job()], [], [by("assigned", run("FINISHED"))]).offenders()
+    assert afterwards([assigned], [job()], [], [by("assigned", run("KILLED"))]).offenders() == []
+    [offence] = afterwards([assigned], [job()], [], [by("assigned", run("FINISHED"))]).offenders()
     assert offence == "a is Failed, the run of all its attempts FINISHED"
 
 
 def test_a_run_of_a_deleted_training_has_not_finished() -> None:
     gone = by(None, run("FINISHED", pod="other", run_id="run-2"), uid="uid-gone")
-    [offence] = Afterwards([resource()], [job()], [], [run(), gone]).offenders()
+    [offence] = afterwards([resource()], [job()], [], [run(), gone]).offenders()
     assert offence == "run run-2 of a, which was deleted, has finished"
