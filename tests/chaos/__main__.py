@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos import load
 from tests.chaos.faults import Faults
-from tests.chaos.verdict import Afterwards
+from tests.chaos.verdict import Afterwards, late
 from tests.cluster.installation import Installation
 from tests.cluster.timeline import Timeline
 from tests.cluster.training import condition
@@ -86,16 +86,21 @@ def _run(plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Tim
         kubectl.apply(*waiting)
     ended = time.monotonic()
     _say(f"{ended - begun:.0f} s: no more faults; {len(waiting)} trainings began last")
-    afterwards = _settle(plan, kubectl, installation, timeline, deleted)
+    afterwards = _settle(ended + plan.settle_seconds, kubectl, installation, timeline, deleted)
+    settled_after = time.monotonic() - ended
     return {
         "seed": plan.seed,
         "trainings": plan.trainings,
         "chaos_seconds": round(ended - begun),
-        "settled_after_seconds": round(time.monotonic() - ended, 1),
+        "settled_after_seconds": round(settled_after, 1),
         "faults": dict(faults.done),
         "deleted": len(deleted),
         **afterwards.counts(),
-        "offenders": [*afterwards.offenders(), *_undeleted(afterwards, deleted)],
+        "offenders": [
+            *late(settled_after, plan.settle_seconds),
+            *afterwards.offenders(),
+            *_undeleted(afterwards, deleted),
+        ],
     }
 
 
@@ -124,11 +129,10 @@ def _intervene(kubectl: Kubectl, deleted: set[str]) -> None:
 
 
 def _settle(
-    plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Timeline, deleted: set[str]
+    deadline: float, kubectl: Kubectl, installation: Installation, timeline: Timeline, deleted: set[str]
 ) -> Afterwards:
-    """Wait until nothing is going on, or the time for that is over."""
-    installation.wait_until_all_ready()
-    deadline = time.monotonic() + plan.settle_seconds
+    """Wait until nothing is going on, or the time for that, which began with the last fault's end, is over."""
+    installation.wait_until_all_ready(deadline)
     while True:
         _intervene(kubectl, deleted)
         found = _look(kubectl, installation, timeline)
@@ -148,6 +152,7 @@ def _look(kubectl: Kubectl, installation: Installation, timeline: Timeline) -> A
         pods=kubectl.items("pods", "runyard.dev/uid"),
         runs=runs,
         made=timeline.jobs(),
+        mlflow=installation.mlflow.url,
     )
 
 

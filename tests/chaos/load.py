@@ -14,8 +14,11 @@ _SMALL = {"requests": {"cpu": "50m"}}
 _ASSIGNED = {"run": "Assigned"}
 _GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
 
+# A metric by which a run names the pod that logged it.
+POD_METRIC = "pod"
+
 # A run begun over REST and never ended, with the tags that MLflow's own client would take from the environment.
-_LOGS_RUN = """
+LOGS_RUN = """
 import json, os, sys, time, urllib.error, urllib.request
 def call(path, body):
     request = urllib.request.Request(
@@ -24,20 +27,24 @@ def call(path, body):
         {"Content-Type": "application/json"},
     )
     return json.load(urllib.request.urlopen(request, timeout=10))
+def called(path, body):
+    # A pod's way to MLflow may be open only a moment after it began.
+    for _ in range(20):
+        try:
+            return call(path, body)
+        except urllib.error.HTTPError as error:
+            print("refused:", error)
+            return None
+        except OSError as error:
+            print("not yet:", error)
+            time.sleep(0.5)
 tags = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
 body = {"experiment_id": "0", "start_time": int(time.time() * 1000)}
 body |= {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-# A pod's way to MLflow may be open only a moment after it began.
-for _ in range(20):
-    try:
-        call("runs/create", body)
-    except urllib.error.HTTPError as error:
-        print("no run:", error)
-    except OSError as error:
-        print("not yet:", error)
-        time.sleep(0.5)
-        continue
-    break
+if made := called("runs/create", body):
+    value = int(tags["runyard.dev/pod"][:8], 16)
+    logged = {"run_id": made["run"]["info"]["run_id"], "key": "pod", "value": value, "timestamp": body["start_time"]}
+    called("runs/log-metric", logged)
 time.sleep(float(sys.argv[1]))
 sys.exit(int(sys.argv[2]))
 """
@@ -56,7 +63,13 @@ def _workers(chance: random.Random, seconds: int) -> Spec:
 
 
 def _logs_run(chance: random.Random, seconds: int) -> Spec:
-    return {"command": ["python", "-c", _LOGS_RUN, str(seconds), str(chance.choice((0, 0, 1)))]}
+    # One that fails is tried again, so that there is another attempt's metric to be mistaken for its own.
+    return {"command": ["python", "-c", LOGS_RUN, str(seconds), str(chance.choice((0, 0, 1)))], "backoffLimit": 1}
+
+
+def pod_number(uid: str) -> float:
+    """Return what the metric of a pod says: the first 32 bits of its UID, which a float has exactly."""
+    return float(int(uid[:8], 16))
 
 
 def _shell(script: str, **spec: Any) -> Spec:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.chaos.load import POD_METRIC, pod_number
 from tests.cluster.timeline import second_jobs
 from tests.cluster.training import condition, is_stand_in
 from tests.support.mlflow_server import tags_of
@@ -27,6 +28,8 @@ class Afterwards:
     """All runs of the installation in the chaos' namespace, those of deleted resources included."""
     made: dict[str, set[str]]
     """The UIDs of the Jobs that were seen to be made, by TrainingRun; a second one has the first one's name."""
+    mlflow: str
+    """MLflow's address for people."""
 
     def unsettled(self) -> list[str]:
         """Return what is still going on."""
@@ -55,6 +58,7 @@ class Afterwards:
             *self.unsettled(),
             *(offence for body in self.resources for offence in _untrue(body, jobs[uid_of(body)], runs[uid_of(body)])),
             *(offence for body in self.resources for offence in _unlike_pods(body, pods[uid_of(body)])),
+            *(offence for body in self.resources for offence in _unlike_run(body, runs[uid_of(body)], self.mlflow)),
             *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
             *self._unseen(),
             *second_jobs(self.made),
@@ -114,8 +118,18 @@ class Afterwards:
             "reasons": dict(Counter(verdicts)),
             "attempts": dict(Counter(f"{found['outcome']}, {found.get('reason')}" for found in attempts)),
             "runs": dict(Counter(run["info"]["status"] for run in self.runs)),
+            "with a metric": {"runs": sum(POD_METRIC in _metrics_of(run) for run in self.runs)},
             "made by": dict(Counter(tags_of(run).get("runyard.dev/made", "the script") for run in self.runs)),
         }
+
+
+def late(settled_after_seconds: float, allowed_seconds: float) -> list[str]:
+    """Return a sentence where it took longer than it may from the last fault until all was at rest and true."""
+    if settled_after_seconds <= allowed_seconds:
+        return []
+    return [
+        f"at rest {settled_after_seconds:.0f} s after the last fault, if at all: {allowed_seconds:.0f} s were given"
+    ]
 
 
 def uid_of(body: dict[str, Any]) -> str:
@@ -166,6 +180,34 @@ def _unlike_job(body: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
         causes = {found.get("reason") for found in status.get("attempts", []) if found["outcome"] != "Succeeded"}
         if reason not in (causes or {"Error"}):
             yield f"{name} failed because of {reason}, its attempts because of {sorted(map(str, causes))}"
+
+
+def _unlike_run(body: dict[str, Any], runs: list[dict[str, Any]], mlflow: str) -> Iterator[str]:
+    """Compare what a resource says of its result with the run in MLflow, and each run with the pod that logged it."""
+    name, status = body["metadata"]["name"], body.get("status", {})
+    by_id = {run["info"]["run_id"]: run for run in runs}
+    attempts, told = status.get("attempts", []), status.get("tracking", {})
+    for attempt in attempts:
+        said = _metrics_of(by_id[attempt["runId"]]).get(POD_METRIC) if attempt.get("runId") in by_id else None
+        if said is not None and said != pod_number(attempt["uid"]):
+            yield f"{name}: attempt {attempt['pod']} has the run of another pod"
+    if attempts and told.get("runId") != attempts[-1].get("runId"):
+        yield f"{name}: its run is {told.get('runId')}, its last attempt's {attempts[-1].get('runId')}"
+    run = by_id.get(told.get("runId", ""))
+    if run is None:
+        if told.get("runId"):
+            yield f"{name}: its run {told['runId']} is none of its runs in MLflow"
+        return
+    page = f"{mlflow}/#/experiments/{run['info']['experiment_id']}/runs/{told['runId']}"
+    if told.get("url") != page:
+        yield f"{name}: its address is {told.get('url')}, its run's {page}"
+    found = {metric: float(value) for metric, value in status.get("metrics", {}).items()}
+    if found != (logged := _metrics_of(run)):
+        yield f"{name} has the metrics {found}, its run {logged}"
+
+
+def _metrics_of(run: dict[str, Any]) -> dict[str, float]:
+    return {metric["key"]: float(metric["value"]) for metric in run["data"].get("metrics", [])}
 
 
 def _unlike_pods(body: dict[str, Any], pods: list[dict[str, Any]]) -> Iterator[str]:

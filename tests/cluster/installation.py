@@ -1,7 +1,9 @@
 """The platform's own parts, and what can be done to them."""
 
 import json
+import math
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from tests.support.mlflow_server import MlflowRest
 from tests.support.waiting import wait_for
 
 NODE = "runyard-control-plane"
+_READY_SECONDS = 150
 KINDS = {
     "operator": "deployment/runyard-operator",
     "mlflow": "deployment/runyard-mlflow",
@@ -55,15 +58,18 @@ class Installation:
         finally:
             self.scale(component, 1)
 
-    def wait_until_ready(self, component: str) -> None:
+    def wait_until_ready(self, component: str, timeout_seconds: float = _READY_SECONDS) -> None:
         """Wait until a component has all its pods, and they are ready."""
-        self.kubectl("rollout", "status", KINDS[component], "--timeout=150s")
+        self.kubectl("rollout", "status", KINDS[component], f"--timeout={max(timeout_seconds, 1):.0f}s")
 
-    def wait_until_all_ready(self) -> None:
-        """Wait until nothing is missing, and MLflow can be reached from outside."""
+    def wait_until_all_ready(self, deadline: float = math.inf) -> None:
+        """Wait until nothing is missing, and MLflow can be reached from outside.
+
+        Of the monotonic clock's `deadline` each of them is given what is left, and no more than it has by itself.
+        """
         for component in KINDS:
-            self.wait_until_ready(component)
-        wait_for("MLflow answers", self.mlflow_works, timeout_seconds=60)
+            self.wait_until_ready(component, min(_READY_SECONDS, deadline - time.monotonic()))
+        wait_for("MLflow answers", self.mlflow_works, timeout_seconds=min(60, deadline - time.monotonic()))
 
     def mlflow_works(self) -> bool:
         """Whether MLflow can read its database: its health says only that it is there."""

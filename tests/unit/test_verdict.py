@@ -4,9 +4,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.chaos.verdict import Afterwards
+from tests.chaos.verdict import Afterwards, late
 
-UID, POD, RUN = "uid-1", "uid-of-pod", "run-1"
+UID, POD, RUN = "uid-1", "0000002a-of-pod", "run-1"
+MLFLOW = "http://mlflow.example"
+PAGE = f"{MLFLOW}/#/experiments/0/runs/{RUN}"
 
 
 def resource(phase: str = "Failed", reason: str = "Error", **spec: Any) -> dict[str, Any]:
@@ -16,8 +18,14 @@ def resource(phase: str = "Failed", reason: str = "Error", **spec: Any) -> dict[
         {"type": "Tracked", "status": "True", "reason": "Recorded"},
     ]
     attempt = {"pod": "a-1", "uid": POD, "outcome": "Failed", "reason": "Error", "exitCode": 1, "runId": RUN}
-    status = {"phase": phase, "conditions": conditions, "attempts": [attempt]}
+    status: dict[str, Any] = {"phase": phase, "conditions": conditions, "attempts": [attempt]}
+    status |= {"tracking": {"runId": RUN, "url": PAGE}, "metrics": {"pod": "42.0"}}
     return {"metadata": {"name": "a", "uid": UID}, "spec": spec, "status": status}
+
+
+def saying(**status: Any) -> dict[str, Any]:
+    found = resource()
+    return {**found, "status": found["status"] | status}
 
 
 def job(kind: str = "Failed", reason: str = "BackoffLimitExceeded") -> dict[str, Any]:
@@ -35,11 +43,14 @@ def leaving(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "metadata": found["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
 
 
-def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN) -> dict[str, Any]:
+def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN, value: float = 42) -> dict[str, Any]:
     tags = {"runyard.dev/uid": UID, "runyard.dev/name": "a", "runyard.dev/pod": pod, "runyard.dev/made": "stand-in"}
     return {
-        "info": {"run_id": run_id, "status": status},
-        "data": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        "info": {"run_id": run_id, "status": status, "experiment_id": "0"},
+        "data": {
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+            "metrics": [{"key": "pod", "value": value}],
+        },
     }
 
 
@@ -49,7 +60,7 @@ Objects: TypeAlias = list[dict[str, Any]]
 def afterwards(
     resources: Objects, jobs: Objects, pods: Objects, runs: Objects, made: tuple[str, ...] = ("uid-of-job",)
 ) -> Afterwards:
-    return Afterwards(resources, jobs, pods, runs, {UID: set(made)})
+    return Afterwards(resources, jobs, pods, runs, {UID: set(made)}, MLFLOW)
 
 
 def lost_pod() -> dict[str, Any]:
@@ -77,6 +88,21 @@ def test_a_true_story_has_no_offenders() -> None:
         (afterwards([resource()], [job()], [], [run()], ("1", "2")), f"2 Jobs were made for TrainingRun {UID}"),
         (afterwards([], [], [], [], ("1", "2")), f"2 Jobs were made for TrainingRun {UID}"),
         (afterwards([resource()], [job()], [], [run()], ()), "a: its Job was not seen to be made"),
+        (afterwards([resource()], [job()], [], [run(value=43)]), "a: attempt a-1 has the run of another pod"),
+        (afterwards([saying(metrics={})], [job()], [], [run()]), "a has the metrics {}, its run {'pod': 42.0}"),
+        (
+            afterwards([saying(metrics={"pod": "41.0"})], [job()], [], [run()]),
+            "a has the metrics {'pod': 41.0}, its run {'pod': 42.0}",
+        ),
+        (
+            afterwards([saying(tracking={"runId": "run-2", "url": PAGE})], [job()], [], [run(), run(run_id="run-2")]),
+            f"a: its address is {PAGE}, its run's {MLFLOW}/#/experiments/0/runs/run-2",
+        ),
+        (
+            afterwards([saying(tracking={"runId": "run-2", "url": PAGE})], [job()], [], [run()]),
+            "a: its run run-2 is none of its runs in MLflow",
+        ),
+        (afterwards([saying(tracking={})], [job()], [], [run()]), "a: its run is None, its last attempt's run-1"),
         (afterwards([resource()], [job()], [], [run("FINISHED")]), "a: attempt a-1 Failed, its run FINISHED"),
         (afterwards([resource()], [job()], [], [run("RUNNING")]), "run run-1 of a is RUNNING"),
         (afterwards([resource()], [job()], [], []), "a: attempt a-1 has no record"),
@@ -128,12 +154,12 @@ def by(maker: str | None, found: dict[str, Any], uid: str = UID) -> dict[str, An
     tags = {tag["key"]: tag["value"] for tag in found["data"]["tags"]}
     changed = tags | {"runyard.dev/made": maker, "runyard.dev/uid": uid}
     kept = [{"key": key, "value": value} for key, value in changed.items() if value]
-    return {**found, "data": {"tags": kept}}
+    return {**found, "data": found["data"] | {"tags": kept}}
 
 
 def test_a_stand_in_beside_the_scripts_own_run_is_one_too_many() -> None:
     found = afterwards([resource()], [job()], [], [run(), by(None, run(run_id="run-2"))])
-    assert found.offenders() == ["2 records of pod uid-of-pod"]
+    assert found.offenders() == [f"2 records of pod {POD}"]
 
 
 def test_a_shared_run_ends_as_its_resource_does() -> None:
@@ -147,3 +173,8 @@ def test_a_run_of_a_deleted_training_has_not_finished() -> None:
     gone = by(None, run("FINISHED", pod="other", run_id="run-2"), uid="uid-gone")
     [offence] = afterwards([resource()], [job()], [], [run(), gone]).offenders()
     assert offence == "run run-2 of a, which was deleted, has finished"
+
+
+def test_what_came_to_rest_too_late_is_an_offence() -> None:
+    assert late(240, 240) == []
+    assert late(351.2, 240) == ["at rest 351 s after the last fault, if at all: 240 s were given"]
