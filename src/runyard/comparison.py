@@ -7,10 +7,12 @@ from enum import StrEnum
 
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject, as_object
-from runyard.api.records import IMAGE_TAG
+from runyard.api.records import IMAGE_TAG, MADE_TAG, SWEEP
 from runyard.api.source import COMMIT_TAG
 from runyard.errors import RunyardError
 from runyard.history import LoggedRun
+from runyard.trees import ancestors
+from runyard.words import listed
 
 # Of MLflow's own about the machine, such as system/cpu_utilization_percentage: no result of a training.
 MACHINE_METRICS = "system/"
@@ -26,6 +28,9 @@ class NothingToCompare(RunyardError):
 def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list[LoggedRun]:
     """Return the runs that have the metric, the best first; of equals the one that was there first.
 
+    A run that another one is a part of comes after that one where both have the same value: it has it from there, and
+    the model is there too.
+
     Raises:
         NothingToCompare: none has it; the message lists those that there are.
 
@@ -36,7 +41,25 @@ def ranked(runs: Iterable[LoggedRun], metric: str, direction: Direction) -> list
         there = ", ".join(sorted({name for run in every for name in run.metrics})) or "none"
         raise NothingToCompare(f'no run has the metric "{metric}" as a number; there are: {there}')
     sign = -1 if direction is Direction.HIGHEST else 1
-    return sorted(found, key=lambda run: (sign * run.metrics[metric], run.started_at, run.id))
+    above = levels_above_equals(every, metric)
+    return sorted(found, key=lambda run: (sign * run.metrics[metric], above.get(run.id, 0), run.started_at, run.id))
+
+
+def levels_above_equals(runs: Iterable[LoggedRun], metric: str) -> dict[str, int]:
+    """Return by ID the runs of which a part has the same value of a metric, and how many levels below it is at most."""
+    by_id = {run.id: run for run in runs}
+    found: dict[str, int] = {}
+    for run in by_id.values():
+        if has(run, metric):
+            for levels, above in enumerate(ancestors(run, by_id), 1):
+                if above.metrics.get(metric) == run.metrics[metric]:
+                    found[above.id] = max(levels, found.get(above.id, 0))
+    return found
+
+
+def is_summary(run: LoggedRun) -> bool:
+    """Whether a run only repeats the best of a sweep's trials, which lie below it."""
+    return run.tags.get(MADE_TAG) == SWEEP
 
 
 def has(run: LoggedRun, metric: str) -> bool:
@@ -47,12 +70,15 @@ def has(run: LoggedRun, metric: str) -> bool:
 def winners(runs: Sequence[LoggedRun], metric: str, direction: Direction | None = None) -> list[LoggedRun]:
     """Return the best of several runs, those that share it included; none where all have the same, or none has any.
 
+    Runs that only repeat the best of a sweep's trials are not among them.
+
     Args:
         runs: several.
         metric: by which.
         direction: which values are better; None: as its name says.
 
     """
+    runs = [run for run in runs if not is_summary(run)]
     if not any(has(run, metric) for run in runs):
         return []
     best = ranked(runs, metric, direction or direction_of(metric))[0].metrics[metric]
@@ -188,17 +214,17 @@ class Diff:
             metrics = "no metric of both"
         if not kinds:
             known = [kind for kind in Kind if kind not in self.unknown]
-            begun = f"The same {_listed(known)}" if known else "Nothing is recorded that decides a result"
+            begun = f"The same {listed(known)}" if known else "Nothing is recorded that decides a result"
             if is_same:
                 return f"{begun}, and {metrics}.{more}"
             return f"{begun}, yet {metrics}: what decides them is not recorded.{more}"
         shown = _some([found.name for found in self.differences])
         verb = "differ" if len(kinds) > 1 or kinds[0] in {Kind.PARAMETERS, Kind.SEEDS} else "differs"
-        return f"{_listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{more}"
+        return f"{listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{more}"
 
     def _not_known(self) -> str:
         told = [found.name for found in self.alone if found.kind not in self.unknown]
-        unknown = f" Not recorded of both: {_listed(self.unknown)}." if self.unknown else ""
+        unknown = f" Not recorded of both: {listed(self.unknown)}." if self.unknown else ""
         return unknown + (f" Recorded of one alone: {_some(told)}." if told else "")
 
 
@@ -281,13 +307,3 @@ def _texts(values: Mapping[str, object]) -> dict[str, str]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
-def _listed(kinds: Sequence[Kind]) -> str:
-    """Return words with commas and an `and`.
-
-    >>> _listed([Kind.CODE, Kind.DATA, Kind.ENVIRONMENT])
-    'code, data and environment'
-    """
-    words = [kind.value for kind in kinds]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,5 +1,6 @@
-"""Times in the words that people read."""
+"""Times and lists in the words that people read."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 
@@ -23,3 +24,12 @@ def span(length: timedelta | None) -> str:
         if amount:
             parts.append(f"{amount}{unit}")
     return "".join(parts[:2]) or "0s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words with commas and an `and`.
+
+    >>> listed(["code"]), listed(["code", "data", "environment"])
+    ('code', 'code, data and environment')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,6 +1,7 @@
 """The wine example, run as a person runs it, against what scikit-learn says when it is asked plainly."""
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from sklearn.model_selection import train_test_split
 
 from tests.local.laptop import imported
+from tests.support.command_line import call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wine"
 SEED = 7
@@ -175,6 +177,18 @@ def test_parent_names_the_best(trained: Trained) -> None:
     }
     assert parent.data.tags["best_run_id"] == best.info.run_id
     assert parent.data.tags["mlflow.note.content"] == "Best of 8 by f1_score: forest-15-none-2"
+
+
+def test_the_experiments_best_is_a_forest_with_its_model_and_not_the_grid(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = trained.client.tracking_uri
+    found = json.loads(call(capsys, "best", "wine", "-m", "f1_score", "-o", "json", "--tracking-uri", uri).out)
+    first, last = trained.child(BEST).info.run_id, trained.child({**BEST, "min_samples_split": 3}).info.run_id
+    assert found["tied"] == [first, last]
+    assert [run["runId"] for run in found["runs"][:3]] == [first, last, trained.parent.info.run_id]
+    asked = call(capsys, "promote", found["runs"][0]["runId"], "--model", "wine", "--dry-run", "--tracking-uri", uri)
+    assert asked.code == 0, asked.error
 
 
 def test_output_is_a_line_a_forest_and_the_best_last(trained: Trained) -> None:

@@ -152,6 +152,12 @@ def test_a_grid_is_tried_and_the_best_is_named(laptop: Laptop) -> None:
     [best] = [run for run in trials if run.data.metrics["score"] == 30]
     assert parent.data.tags["runyard.dev/best-run"] == best.info.run_id
 
+    # The run above them has the same value, and was there before; it is none that could be promoted.
+    code, out, error = laptop.cli("best", "wines", "--metric", "score", "--store", laptop.store)
+    assert code == 0, error
+    assert out.startswith(f"{best.info.run_name}: score 30, the highest\n")
+    assert out.endswith("\nNot counted: 1 above a sweep's trials.\n")
+
     # The same command says the same, and trains nothing.
     again, found, error = swept(laptop, file)
     assert again == 0

@@ -193,6 +193,7 @@ def test_the_best_are_told_with_those_that_share_it_and_those_not_counted(runyar
         "withMetric": 3,
         "withoutMetric": 2,
         "unfinished": 1,
+        "aboveTrials": 0,
     }
 
 

@@ -31,8 +31,8 @@ from runyard.audit.metadata import Field, provided, recorded, to_read
 from runyard.audit.promotion import moment
 from runyard.audit.reading import asked_for
 from runyard.audit.thresholds import Least, WrongThreshold, failures, least, length, longest
-from runyard.audit.trees import topmost, trees
 from runyard.history import LoggedRun
+from runyard.trees import topmost, trees
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FINGERPRINT, PARENT = "runyard.dev/fingerprint", "mlflow.parentRunId"

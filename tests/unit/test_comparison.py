@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from runyard.api.direction import Direction, direction_of
 from runyard.api.model import JsonObject
-from runyard.api.records import RunStatus
-from runyard.comparison import Kind, NothingToCompare, diff, ranked, varying, winners
+from runyard.api.records import MADE_TAG, PARENT_TAG, SWEEP, RunStatus
+from runyard.comparison import Kind, NothingToCompare, diff, is_summary, ranked, varying, winners
 from runyard.history import LoggedRun
+from runyard.trees import ancestors
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -91,6 +93,37 @@ def test_the_first_is_never_worse_than_another_and_none_is_lost(values: list[flo
 def test_what_is_not_a_number_is_no_value() -> None:
     found = ranked([run(0, score=float("nan")), run(1, score=0.5), run(2)], "score", Direction.HIGHEST)
     assert [each.name for each in found] == ["run-1"]
+
+
+@given(st.lists(st.tuples(st.integers(-1, 7), st.sampled_from([0.5, 0.9])), min_size=1, max_size=8), st.randoms())
+def test_of_equals_a_part_comes_before_what_it_is_a_part_of(wishes: list[tuple[int, float]], chance: Random) -> None:
+    """Any tags: a run may be said to be a part of itself, of a later one, or of none that there is."""
+    runs = [
+        replace(run(number, score=score), tags={PARENT_TAG: f"{above:032x}"})
+        for number, (above, score) in enumerate(wishes)
+    ]
+    mixed = chance.sample(runs, len(runs))
+    order = ranked(mixed, "score", Direction.HIGHEST)
+    by_id = {each.id: each for each in runs}
+    for each in runs:
+        for above in ancestors(each, by_id):
+            if above.metrics == each.metrics:
+                assert order.index(each) < order.index(above)
+    assert ranked(runs, "score", Direction.HIGHEST) == order
+    assert [each.metrics["score"] for each in order] == sorted((score for _, score in wishes), reverse=True)
+
+
+def test_a_grid_is_not_the_best_but_its_forest_whichever_was_there_first() -> None:
+    grid, forest, other = run(0, score=0.9), run(1, score=0.9), run(2, score=0.9)
+    forest = replace(forest, tags={PARENT_TAG: grid.id})
+    assert ranked([grid, forest, other], "score", Direction.HIGHEST) == [forest, other, grid]
+
+
+def test_what_only_repeats_its_best_trial_wins_nothing() -> None:
+    above = replace(run(0, score=0.9), tags={MADE_TAG: SWEEP})
+    trials = [replace(run(number, score=number / 10), tags={PARENT_TAG: above.id}) for number in (8, 9)]
+    assert [is_summary(each) for each in (above, *trials)] == [True, False, False]
+    assert winners([above, *trials], "score") == [trials[1]]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("01")), min_size=1))

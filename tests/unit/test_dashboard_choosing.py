@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runyard import dashboard
 from runyard.api.direction import Direction
-from runyard.api.records import RunStatus
+from runyard.api.records import MADE_TAG, SWEEP, RunStatus
 from runyard.audit import Evidence
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Column, Figure, Kind
@@ -127,6 +127,14 @@ def test_the_best_has_finished_has_the_metric_and_satisfies_the_condition() -> N
     assert compare(runs, Question("auc", Direction.LOWEST)).best == runs[0]
     # What crashed wins by nothing.
     assert compare(runs, Question("auc")).winners["auc"] == {runs[1].id}
+
+
+def test_the_run_above_a_sweeps_trials_is_never_the_best() -> None:
+    above = replace(run(0, "sweep", auc=0.9), tags={MADE_TAG: SWEEP})
+    trial = run(1, "trial", auc=0.8)
+    found = compare([above, trial], Question("auc"))
+    assert (found.best, found.winners["auc"]) == (trial, frozenset())
+    assert found.left_out == {above.id: "it stands above a sweep's trials, and has the best one's value"}
 
 
 def test_who_cannot_be_the_best_keeps_nobody_out() -> None:

@@ -8,8 +8,8 @@ from runyard.api.outcome import Outcome
 from runyard.api.records import ASSIGNED, MADE_TAG, OUTCOME_TAG, POD_TAG, UID_TAG
 from runyard.audit.folders import Folder
 from runyard.audit.measures import Finding, Measure, Name, counted, lacking, listed
-from runyard.audit.trees import trees
 from runyard.history import LoggedRun
+from runyard.trees import trees
 
 
 class Part(StrEnum):

@@ -7,10 +7,10 @@ from datetime import timedelta
 from runyard.api.records import RunStatus
 from runyard.api.repetition import is_faithful
 from runyard.audit.measures import Finding, Measure, Name, counted, duration, listed
-from runyard.audit.trees import topmost, trees
 from runyard.comparison import MetricChange, of_result
 from runyard.history import LoggedRun
 from runyard.provenance import FINGERPRINT_TAG
+from runyard.trees import topmost, trees
 
 _REMEDY = (
     "Before training, look for `provenance.collect(parameters=…).fingerprint` among the tags of earlier runs. Where "

@@ -9,10 +9,10 @@ from runyard.api.model import JsonObject, as_object
 from runyard.api.records import RunStatus
 from runyard.audit.folders import Folder
 from runyard.audit.measures import Finding, Measure, Name, counted, lacking, listed
-from runyard.audit.trees import Tree, topmost, trees
 from runyard.comparison import of_result
 from runyard.history import LoggedRun
 from runyard.provenance import FINGERPRINT_TAG
+from runyard.trees import Tree, topmost, trees
 
 COMMIT_TAG = "mlflow.source.git.commit"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

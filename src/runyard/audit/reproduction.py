@@ -8,8 +8,8 @@ from datetime import timedelta
 from runyard.api.records import UID_TAG, RunStatus
 from runyard.api.repetition import DIFFERENCE_TAG, REPRODUCES_TAG, VARIES_TAG, VERDICT_TAG, Verdict, is_faithful
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration
-from runyard.audit.trees import topmost, trees
 from runyard.history import LoggedRun
+from runyard.trees import topmost, trees
 
 _REMEDY = (
     "`runyard reproduce RUN` trains an earlier run again and compares; `runyard diff` says what is not the same where "

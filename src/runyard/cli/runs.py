@@ -14,11 +14,11 @@ from runyard.cli import output as out
 from runyard.cli.mlflow import StoreOption, TrackingOption, chosen_mlflow
 from runyard.cli.output import Output
 from runyard.cli.progress import progress
-from runyard.comparison import of_result, ranked, varying
+from runyard.comparison import is_summary, levels_above_equals, of_result, ranked, varying
 from runyard.errors import RunyardError
 from runyard.history import History, LoggedRun
 from runyard.sorting import NEWEST, Order, read_order
-from runyard.words import ago, span
+from runyard.words import ago, listed, span
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What is printed.")]
 ExperimentOption = Annotated[str | None, typer.Option("--experiment", "-e", help="Look only there.")]
@@ -205,7 +205,8 @@ def best(
 ) -> None:
     """Name the best run of an experiment, and those after it. Only runs that finished count.
 
-    Of several that share the best value the first that was started is named, and the others are told.
+    Of several that share the best value the first that was started is named, and the others are told. A run that has it
+    from a part of its own, as a grid has, comes after that part; the run above a sweep's trials does not count.
 
     Exit codes: 0; 2 there is no such experiment, or no run has the metric; 4 MLflow does not answer.
     """
@@ -213,10 +214,15 @@ def best(
     with progress("Reading runs") as told:
         every = history(store, tracking_uri).search(experiment, where, told=told)
     finished = [run for run in every if run.status is RunStatus.FINISHED]
-    found = ranked(finished, metric, towards)
-    first = found[0]
-    tied = [run for run in found if run.metrics[metric] == first.metrics[metric]]
-    without, unfinished = len(finished) - len(found), len(every) - len(finished)
+    counting = [run for run in finished if not is_summary(run)]
+    found = ranked(counting, metric, towards)
+    first, repeating = found[0], levels_above_equals(counting, metric)
+    tied = [run for run in found if run.metrics[metric] == first.metrics[metric] and run.id not in repeating]
+    without, unfinished, summaries = (
+        len(counting) - len(found),
+        len(every) - len(finished),
+        len(finished) - len(counting),
+    )
 
     def text(console: Console) -> None:
         said = f"{out.short(first.name)}: {metric} {out.number(first.metrics[metric])}, the {towards}"
@@ -241,9 +247,10 @@ def best(
         left_out = [
             *([f"{without} without {metric} as a number"] if without else []),
             *([f"{unfinished} that did not finish"] if unfinished else []),
+            *([f"{summaries} above a sweep's trials"] if summaries else []),
         ]
         if left_out:
-            console.print(f"\nNot counted: {out.plain(' and '.join(left_out))}.", soft_wrap=True)
+            console.print(f"\nNot counted: {out.plain(listed(left_out))}.", soft_wrap=True)
 
     answer = {
         "metric": metric,
@@ -253,6 +260,7 @@ def best(
         "withMetric": len(found),
         "withoutMetric": without,
         "unfinished": unfinished,
+        "aboveTrials": summaries,
     }
     out.emit(output, answer, text)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runyard.api import when
 from runyard.api.direction import Direction, direction_of
 from runyard.api.records import RunStatus
-from runyard.comparison import MACHINE_METRICS, NothingToCompare, has, ranked, winners
+from runyard.comparison import MACHINE_METRICS, NothingToCompare, has, is_summary, ranked, winners
 from runyard.dashboard.selecting import facts, in_order, parameters
 
 if TYPE_CHECKING:
@@ -201,7 +201,8 @@ def _parted(
     counting: list[LoggedRun] = []
     others: list[LoggedRun] = []
     for run in runs:
-        can = run.status is RunStatus.FINISHED and (metric is None or has(run, metric))
+        is_whole = run.status is RunStatus.FINISHED and not is_summary(run)
+        can = is_whole and (metric is None or has(run, metric))
         (counting if can and (condition is None or when.holds(condition, facts(run))) else others).append(run)
     return counting, others
 
@@ -210,6 +211,8 @@ def _why_not(run: LoggedRun, metric: str | None, condition: when.Condition | Non
     """Say why a run that cannot be the best cannot."""
     if run.status is not RunStatus.FINISHED:
         return f"it is {run.outcome.lower()}"
+    if is_summary(run):
+        return "it stands above a sweep's trials, and has the best one's value"
     if metric is not None and not has(run, metric):
         return f"it has no {metric}"
     return when.judge(condition, facts(run)).because if condition else ""
