@@ -1,12 +1,13 @@
 """Runs side by side: which is the best, in what two differ, and what that explains."""
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from runyard.api.direction import Direction, direction_of
-from runyard.api.model import JsonObject, as_object
+from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.records import IMAGE_TAG, MADE_TAG, SWEEP
 from runyard.api.source import COMMIT_TAG
 from runyard.errors import RunyardError
@@ -93,13 +94,19 @@ def varying(values: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 class Kind(StrEnum):
-    """What decides a result."""
+    """What decides a result, and the hardware, which should not."""
 
     PARAMETERS = "parameters"
     SEEDS = "seeds"
     CODE = "code"
     DATA = "data"
     ENVIRONMENT = "environment"
+    HARDWARE = "hardware"
+
+    @property
+    def decides(self) -> bool:
+        """Whether two results may differ because of it, and be reproducible; as the fingerprint has it."""
+        return self is not Kind.HARDWARE
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ class Diff:
     """Two runs side by side.
 
     Attributes:
-        differences: in what they differ, of all that decides a result and both have on record.
+        differences: in what they differ, of what both have on record.
         metrics: every metric of both, without those of the machine.
         alone: what one of them alone has on record.
         unknown: what is not recorded, or not all of it, of one run or both.
@@ -199,6 +206,11 @@ class Diff:
         """Whether each metric of both has the same value: to the last bit, or as far as is allowed."""
         return all(metric.is_within(self.tolerance) for metric in self.metrics)
 
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing that decides a result differs, and no metric."""
+        return self.same_metrics and not any(found.kind.decides for found in self.differences)
+
     def explanation(self, *, same_metrics: bool | None = None) -> str:
         """Say in a sentence or two what explains the difference.
 
@@ -212,13 +224,14 @@ class Diff:
         more = self._not_known()
         if not self.metrics and same_metrics is None:
             metrics = "no metric of both"
-        if not kinds:
-            known = [kind for kind in Kind if kind not in self.unknown]
+        shown = _some([found.name for found in self.differences])
+        if not any(kind.decides for kind in kinds):
+            known = [kind for kind in Kind if kind not in self.unknown and kind not in kinds]
             begun = f"The same {listed(known)}" if known else "Nothing is recorded that decides a result"
             if is_same:
-                return f"{begun}, and {metrics}.{more}"
-            return f"{begun}, yet {metrics}: what decides them is not recorded.{more}"
-        shown = _some([found.name for found in self.differences])
+                return f"{begun}, and {metrics}{f' on other hardware ({shown})' if kinds else ''}.{more}"
+            why = f"the hardware differs ({shown})" if kinds else "what decides them is not recorded"
+            return f"{begun}, yet {metrics}: {why}.{more}"
         verb = "differ" if len(kinds) > 1 or kinds[0] in {Kind.PARAMETERS, Kind.SEEDS} else "differs"
         return f"{listed(kinds).capitalize()} {verb} ({shown}): {metrics}.{more}"
 
@@ -279,20 +292,35 @@ def _facts(run: LoggedRun, provenance: JsonObject, installed_there: Iterable[str
         known_code["uncommitted"] = str(code["diff"])
     elif code.get("commit") and not _is_partial(Kind.CODE, provenance):
         known_code["uncommitted"] = None
-    environment = {
+    environment: dict[str, object] = {
         "image": provenance.get("image") or run.tags.get(IMAGE_TAG, "").rpartition("@")[2],
         "python": provenance.get("python"),
         **packages,
     }
     # A list of packages is whole: what is not on it is not installed.
     absent = dict.fromkeys(name for name in installed_there if name not in packages) if packages else {}
+    command = shlex.join(map(str, as_list(provenance.get("command"))))
     return {
-        Kind.PARAMETERS: {**run.params},
+        Kind.PARAMETERS: {**_texts({"command": command}), **run.params},
         Kind.SEEDS: {**_texts(as_object(provenance.get("seeds")))},
         Kind.CODE: known_code,
         Kind.DATA: {**_texts({**run.datasets, **as_object(provenance.get("datasets"))})},
-        Kind.ENVIRONMENT: {**absent, **_texts(environment)},
+        Kind.ENVIRONMENT: {**absent, **_workers(provenance), **_texts(environment)},
+        Kind.HARDWARE: _hardware(as_object(provenance.get("hardware"))),
     }
+
+
+def _workers(provenance: JsonObject) -> dict[str, str | None]:
+    """Return how many processes trained together; None where nobody said that there were several."""
+    found = provenance.get("workers")
+    return {"workers": None if found is None else str(found)} if "workers" in provenance else {}
+
+
+def _hardware(found: JsonObject) -> dict[str, str | None]:
+    """Return what may change a result's last digits: how much memory there is does not."""
+    given = {"architecture": found.get("machine"), "processor": found.get("processor"), "cpus": found.get("cpus")}
+    known: dict[str, str | None] = {**_texts(given)}
+    return {**known, "gpus": ", ".join(map(str, as_list(found["gpus"]))) or None} if "gpus" in found else known
 
 
 def _is_partial(kind: Kind, provenance: JsonObject) -> bool:

@@ -35,9 +35,19 @@ def provenance(commit: str = COMMIT, **more: Any) -> dict[str, Any]:
         "python": "3.11.7",
         "packages": {"numpy": "2.4.6"},
         "seeds": {"random_state": "0"},
+        "command": ["train.py"],
+        "workers": None,
+        "hardware": {"machine": "x86_64", "processor": "AMD EPYC 7763", "cpus": 2.0, "memory_bytes": 8, "gpus": []},
         **more,
     }
 
+
+def on_arm(**more: Any) -> dict[str, Any]:
+    hardware = {"machine": "aarch64", "processor": None, "cpus": 2.0, "memory_bytes": 64, "gpus": ["A100", "A100"]}
+    return provenance(datasets=HEART, hardware=hardware, **more)
+
+
+HEART = {"heart": "sha256:" + "1" * 64}
 
 RUNS: list[dict[str, Any]] = [
     {
@@ -77,6 +87,16 @@ RUNS: list[dict[str, Any]] = [
 # Pairs for what is not recorded, and for what is nearly the same.
 BESIDE: list[dict[str, Any]] = [
     {"name": "bare", "params": {"max_depth": "9"}, "metrics": {"f1_score": 0.9, "extra": 1.0}},
+    {"name": "here", "metrics": {"f1_score": 0.9}, "provenance": provenance(datasets=HEART)},
+    {"name": "same-on-arm", "metrics": {"f1_score": 0.9}, "provenance": on_arm()},
+    {"name": "other-on-arm", "metrics": {"f1_score": 0.8}, "provenance": on_arm()},
+    {"name": "eight-on-arm", "metrics": {"f1_score": 0.8}, "provenance": on_arm(workers=8)},
+    {
+        "name": "deeper",
+        "metrics": {"f1_score": 0.8},
+        "provenance": provenance(datasets=HEART, command=["train.py", "--depth=3", "a name"]),
+    },
+    {"name": "eight", "metrics": {"f1_score": 0.9}, "provenance": provenance(datasets=HEART, workers=8)},
     {"name": "twin-a", "metrics": {"f1_score": 0.5}},
     {"name": "twin-b", "metrics": {"f1_score": 0.501}},
 ]
@@ -269,7 +289,7 @@ def test_equals_have_no_best(runyard: Command) -> None:
             "deep-again",
             0,
             [],
-            "The same parameters, seeds, code, data and environment, and the same metrics.",
+            "The same parameters, seeds, code, data, environment and hardware, and the same metrics.",
         ),
         ("shallow", 1, ["parameters"], "Parameters differ (max_depth): different metrics."),
         ("other-code", 1, ["code", "data"], "Code and data differ (commit, heart): different metrics."),
@@ -279,7 +299,8 @@ def test_equals_have_no_best(runyard: Command) -> None:
             ["parameters"],
             (
                 "Parameters differ (max_depth): different metrics. "
-                "Not recorded of both: seeds, code, data and environment. Recorded of one alone: seed, log_loss."
+                "Not recorded of both: seeds, code, data, environment and hardware. "
+                "Recorded of one alone: command, seed, log_loss."
             ),
         ),
     ],
@@ -294,6 +315,49 @@ def test_two_runs_differ_and_that_is_explained(
     assert body["explanation"] == said
 
 
+SAME = "The same parameters, seeds, code, data and environment"
+PROCESSOR_ALONE = "Recorded of one alone: processor."
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "shown", "said"),
+    [
+        (
+            "same-on-arm",
+            0,
+            {"architecture": ("x86_64", "aarch64"), "gpus": (None, "A100, A100")},
+            f"{SAME}, and the same metrics on other hardware (architecture, gpus). Recorded of one alone: processor.",
+        ),
+        (
+            "other-on-arm",
+            1,
+            {"architecture": ("x86_64", "aarch64"), "gpus": (None, "A100, A100")},
+            f"{SAME}, yet different metrics: the hardware differs (architecture, gpus). " + PROCESSOR_ALONE,
+        ),
+        (
+            "eight-on-arm",
+            1,
+            {"workers": (None, "8"), "architecture": ("x86_64", "aarch64"), "gpus": (None, "A100, A100")},
+            "Environment and hardware differ (workers, architecture, gpus): different metrics. " + PROCESSOR_ALONE,
+        ),
+        (
+            "deeper",
+            1,
+            {"command": ("train.py", "train.py --depth=3 'a name'")},
+            "Parameters differ (command): different metrics.",
+        ),
+        ("eight", 1, {"workers": (None, "8")}, "Environment differs (workers): the same metrics."),
+    ],
+)
+def test_command_workers_and_hardware_are_among_what_explains_a_difference(
+    runyard: Command, other: str, code: int, shown: dict[str, tuple[str | None, str]], said: str
+) -> None:
+    found, out, _ = runyard("diff", "here", other)
+    assert (found, out.splitlines()[-1]) == (code, said)
+    body = json.loads(runyard("diff", "here", other, "-o", "json")[1])
+    assert {each["name"]: (each["one"], each["other"]) for each in body["differences"]} == shown
+
+
 def test_what_one_run_alone_has_on_record_is_apart_and_no_difference(runyard: Command, past: Past) -> None:
     code, out, _ = runyard("diff", "deep", "bare")
     assert code == 0
@@ -304,8 +368,8 @@ def test_what_one_run_alone_has_on_record_is_apart_and_no_difference(runyard: Co
     assert ["parameters", "seed", "0"] in lines(out)
     assert ["metrics", "extra", "1"] in lines(out)
     assert out.splitlines()[-1] == (
-        "The same parameters, and the same metrics. Not recorded of both: seeds, code, data and environment. "
-        "Recorded of one alone: seed, log_loss, extra."
+        "The same parameters, and the same metrics. Not recorded of both: seeds, code, data, environment and hardware. "
+        "Recorded of one alone: command, seed, log_loss, extra."
     )
     found = json.loads(runyard("diff", "deep", "bare", "-o", "json")[1])
     assert (found["differences"], [each["name"] for each in found["metrics"]]) == ([], ["f1_score"])

@@ -152,7 +152,7 @@ def test_the_same_recipe_with_other_metrics_is_said_to_lack_something() -> None:
     found = diff(run(0, {"a": "1"}, score=0.5), run(1, {"a": "1"}, score=0.6), {}, {})
     assert found.explanation() == (
         "The same parameters, yet different metrics: what decides them is not recorded. "
-        "Not recorded of both: seeds, code, data and environment."
+        "Not recorded of both: seeds, code, data, environment and hardware."
     )
     assert not found.same_metrics
 
@@ -165,6 +165,25 @@ def test_seeds_are_among_what_explains_a_difference() -> None:
         ("seeds", "random_state", "0", "1")
     ]
     assert found.explanation().startswith("Seeds differ (random_state): different metrics.")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"workers": 2}, {"workers": 2}, True),
+        ({"workers": 2}, {"workers": None}, False),
+        ({"workers": 2}, {}, True),
+        ({"command": ["a b"]}, {"command": ["a", "b"]}, False),
+        ({"hardware": {"gpus": ["A100"]}}, {"hardware": {"gpus": []}}, True),
+        ({"hardware": {"memory_bytes": 1}}, {"hardware": {"memory_bytes": 2}}, True),
+    ],
+)
+def test_workers_and_command_decide_a_result_and_hardware_does_not(
+    one: JsonObject,
+    other: JsonObject,
+    is_same: bool,  # noqa: FBT001 a case
+) -> None:
+    assert diff(run(0), run(1), one, other).is_same is is_same
 
 
 def test_what_is_no_number_in_both_is_the_same() -> None:
@@ -196,6 +215,7 @@ def test_what_is_known_in_part_is_compared_and_said_to_be_so(left_out: str, kind
 
 def test_what_a_run_wrote_of_itself_need_not_be_what_was_expected() -> None:
     odd = {"code": "none", "packages": ["numpy"], "datasets": {"heart": {"sha": 1}}, "seeds": {"a": 0}}
+    odd |= {"command": "train.py", "workers": {}, "hardware": {"gpus": 3, "cpus": "many"}}
     found = diff(run(0), run(1), odd, {})  # type: ignore[arg-type]
     assert found.differences == ()
 
@@ -221,8 +241,8 @@ def test_a_metric_that_one_run_does_not_have_is_no_equal() -> None:
     assert (found.metrics, found.same_metrics) == ((), True)
     assert [(each.kind, each.name, each.value, each.is_first) for each in found.alone] == [(None, "score", 0.5, True)]
     assert found.explanation() == (
-        "The same parameters, and no metric of both. Not recorded of both: seeds, code, data and environment. "
-        "Recorded of one alone: score."
+        "The same parameters, and no metric of both. "
+        "Not recorded of both: seeds, code, data, environment and hardware. Recorded of one alone: score."
     )
 
 

@@ -42,9 +42,10 @@ def diff(
     tracking_uri: TrackingOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say in what two runs differ - parameters, code, data, environment, metrics - and what that explains.
+    """Say in what two runs differ - parameters, code, data, environment, hardware, metrics - and what that explains.
 
-    Only what both have on record is compared; what one alone has is listed apart, and is no difference.
+    Only what both have on record is compared; what one alone has is listed apart, and is no difference. Hardware is
+    shown, and changes no exit code.
 
     Exit codes: 0 nothing that decides a result differs, and no metric does (with --code: the code does not); 1
     something does; 2 there is no such run, or its code cannot be had; 4 MLflow does not answer.
@@ -64,7 +65,7 @@ def diff(
         raise typer.Exit(1 if changed.text else 0)
     found = difference(first, second, opened.provenance(first), opened.provenance(second), tolerance)
     out.emit(output, _body(runs, found, changed), lambda console: _draw(console, runs, found))
-    differs = bool(changed.text) if changed else bool(found.differences or not found.same_metrics)
+    differs = bool(changed.text) if changed else not found.is_same
     raise typer.Exit(1 if differs else 0)
 
 

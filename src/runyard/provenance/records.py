@@ -25,6 +25,13 @@ class _Code(BaseModel):
     diff: str | None = None
 
 
+class _Hardware(BaseModel):
+    machine: str | None = None
+    processor: str | None = None
+    cpus: float | None = None
+    gpus: list[str] = []
+
+
 class _About(BaseModel):
     """The types of what others rely on; what is not there is not known, and what is unknown stays as it is."""
 
@@ -34,6 +41,9 @@ class _About(BaseModel):
     image: str | None = None
     python: str | None = None
     packages: dict[str, str] = {}
+    hardware: _Hardware | None = None
+    command: list[str] = []
+    workers: int | None = None
     parameters: dict[str, str] = {}
     seeds: dict[str, str] = {}
     datasets: dict[str, str] = {}
