@@ -300,8 +300,10 @@ def _facts(run: LoggedRun, provenance: JsonObject, installed_there: Iterable[str
     # A list of packages is whole: what is not on it is not installed.
     absent = dict.fromkeys(name for name in installed_there if name not in packages) if packages else {}
     command = shlex.join(map(str, as_list(provenance.get("command"))))
+    # Among them are the manifest's, which the script need not have logged.
+    recorded = _texts(as_object(provenance.get("parameters")))
     return {
-        Kind.PARAMETERS: {**_texts({"command": command}), **run.params},
+        Kind.PARAMETERS: {**_texts({"command": command}), **recorded, **run.params},
         Kind.SEEDS: {**_texts(as_object(provenance.get("seeds")))},
         Kind.CODE: known_code,
         Kind.DATA: {**_texts({**run.datasets, **as_object(provenance.get("datasets"))})},

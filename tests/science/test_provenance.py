@@ -16,6 +16,7 @@ import mlflow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.tree import DecisionTreeClassifier
 
 from runyard import provenance
 from runyard.api.source import Source
@@ -713,6 +714,47 @@ def test_the_same_again_has_the_same_fingerprint_and_another_parameter_another(
 
     assert logged(8) == logged(8) != logged(9)
     assert store.search_experiments()
+
+
+def test_the_manifests_parameters_count_before_they_are_logged(
+    store: mlflow.MlflowClient, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def autologged(depth: str) -> provenance.Provenance:
+        monkeypatch.setenv("PARAM_DEPTH", depth)
+        mlflow.sklearn.autolog(log_models=False, log_datasets=False)
+        with mlflow.start_run():
+            found = provenance.log(folder=repository.folder)
+            tree = DecisionTreeClassifier(max_depth=int(os.environ["PARAM_DEPTH"])).fit([[0], [1]], [0, 1])
+        assert tree.max_depth == int(depth)
+        return found
+
+    try:
+        shallow, deep, again = autologged("1"), autologged("8"), autologged("8")
+    finally:
+        mlflow.sklearn.autolog(disable=True)
+    assert shallow.parameters == {"DEPTH": "1"}
+    experiment = store.get_experiment_by_name("science").experiment_id
+    assert {run.data.params["max_depth"] for run in store.search_runs([experiment])} == {"1", "8"}
+    assert shallow.fingerprint != deep.fingerprint == again.fingerprint
+    monkeypatch.setenv("PARAM_", "of no name")
+    assert provenance.collect(folder=repository.folder).parameters == {"DEPTH": "8"}
+
+
+def test_what_was_logged_keeps_its_fingerprint_whatever_the_manifest_gives(
+    store: mlflow.MlflowClient, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logged() -> provenance.Provenance:
+        with mlflow.start_run():
+            mlflow.log_params({"rate": 0.001, "more": 1})
+            return provenance.log(folder=repository.folder)
+
+    bare = logged()
+    monkeypatch.setenv("PARAM_rate", "1e-3")
+    assert logged().fingerprint == bare.fingerprint
+    assert bare.parameters == {"rate": "0.001", "more": "1"}
+    asked = provenance.collect(folder=repository.folder, parameters={"rate": 0.001, "more": 1})
+    assert (asked.parameters, asked.fingerprint) == (bare.parameters, bare.fingerprint)
+    assert store
 
 
 def test_without_a_run_it_is_told_where_to_call_it(store: mlflow.MlflowClient) -> None:

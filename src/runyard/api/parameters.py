@@ -10,6 +10,7 @@ from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import TrainingRunSpec
 from runyard.errors import Problem
 
+VARIABLE_PREFIX = "PARAM_"
 _REFERENCE = re.compile(r"\$\(params\.([^)]*)\)")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NAME_REMEDY = "a parameter's name is letters, digits and underscores, and does not begin with a digit"
@@ -34,7 +35,7 @@ def substituted(text: str, parameters: Mapping[str, JsonValue]) -> str:
 
 def variables(parameters: Mapping[str, JsonValue]) -> dict[str, str]:
     """Return the PARAM_… variables."""
-    return {f"PARAM_{name}": text_of(value) for name, value in parameters.items()}
+    return {f"{VARIABLE_PREFIX}{name}": text_of(value) for name, value in parameters.items()}
 
 
 def problems(spec: TrainingRunSpec) -> list[Problem]:

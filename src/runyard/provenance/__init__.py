@@ -17,6 +17,7 @@ from runyard.provenance.code import Code, find_code
 from runyard.provenance.fingerprints import Recipe, fingerprint
 from runyard.provenance.packages import packages, requirements
 from runyard.provenance.program import as_text, command, image, program, workers
+from runyard.provenance.program import parameters as given_parameters
 from runyard.provenance.records import read
 from runyard.provenance.surroundings import Hardware, hardware
 
@@ -43,7 +44,7 @@ class Provenance:
         hardware: the machine.
         command: what Python was started with, without its own name; empty where that says nothing.
         workers: how many processes train together, where that is known.
-        parameters: by name, as text.
+        parameters: by name, as text: those that were logged or given, and of the manifest's those that were not.
         seeds: by name, as text.
         datasets: digests by name, sha256:….
         left_out: what is not known of these, and why, by the member's name: `diff`, or `diff/data.csv` of one file.
@@ -129,7 +130,7 @@ def collect(
     """Look at what decides the result of this process.
 
     Args:
-        parameters: by name.
+        parameters: by name; those of the manifest (PARAM_NAME) that are not among them count too.
         seeds: by name.
         datasets: by name, files to take the SHA-256 of, or digests that are known (sha256:…).
         folder: where the code is; default: the program's own folder, or the current one in a notebook.
@@ -155,7 +156,7 @@ def collect(
         hardware=hardware(),
         command=words,
         workers=workers(),
-        parameters=_texts(parameters),
+        parameters={**given_parameters(), **_texts(parameters)},
         seeds=_texts(seeds),
         datasets={as_text(name): _dataset_digest(name, found) for name, found in (datasets or {}).items()},
         left_out={as_text(name): as_text(why) for name, why in left_out.items()},
@@ -168,7 +169,10 @@ def log(
     datasets: Mapping[str, Path | str] | None = None,
     folder: Path | None = None,
 ) -> Provenance:
-    """Collect, and write it to the active MLflow run, whose parameters so far count as the result's.
+    """Collect, and write it to the active MLflow run: call it when the run's parameters are logged.
+
+    Those that the run has so far count as the result's, and of the manifest's (PARAM_NAME) those that it has not. What
+    is logged later, as by autologging in `fit`, does not count.
 
     The run is tagged with the fingerprint (runyard.dev/fingerprint) and, as far as they are known, the commit
     (mlflow.source.git.commit) and whether there were changes since (runyard.dev/uncommitted); what else there is lies
@@ -189,7 +193,7 @@ def log(
     found = collect(seeds=seeds, datasets=datasets, folder=folder)
     # Parameters may be on their way still.
     mlflow.flush_async_logging()
-    found = replace(found, parameters=_texts(mlflow.get_run(run_id).data.params))
+    found = replace(found, parameters={**found.parameters, **_texts(mlflow.get_run(run_id).data.params)})
     tags = {FINGERPRINT_TAG: found.fingerprint}
     if found.code and found.code.commit:
         tags[_COMMIT_TAG] = found.code.commit

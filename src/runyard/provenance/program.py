@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from runyard.api.environment import IMAGE_DIGEST_VARIABLE
+from runyard.api.parameters import VARIABLE_PREFIX
 from runyard.errors import ProvenanceUnavailable
 
 _DATASET = re.compile("RUNYARD_DATASET_.+")
@@ -64,6 +65,15 @@ def workers() -> int | None:
     """Return how many processes train together, as torchrun and Runyard tell them; None where nobody does."""
     found = os.environ.get(_WORKERS_VARIABLE, "")
     return int(found) if re.fullmatch("[0-9]{1,9}", found) else None
+
+
+def parameters() -> dict[str, str]:
+    """Return the parameters that the manifest gives, by name: the variables PARAM_NAME, which Runyard sets."""
+    return {
+        as_text(name.removeprefix(VARIABLE_PREFIX)): as_text(value)
+        for name, value in os.environ.items()
+        if name.startswith(VARIABLE_PREFIX) and name != VARIABLE_PREFIX
+    }
 
 
 def as_text(value: object) -> str:
