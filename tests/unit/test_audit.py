@@ -356,11 +356,85 @@ def test_promotion_has_its_time_and_evidence(
     )
 
 
-def moved(number: int, version: int, change: str = "Promoted") -> dict[str, str]:
+def moved(
+    number: int, version: int, change: str = "Promoted", at: datetime = START, alias: str = "champion", **more: Any
+) -> dict[str, str]:
     """Return what a registered model says of a move of its champion, as `runyard promote` writes it."""
-    record = Record(change=Change(change), version=version, at=START, because="better", settled=True)
-    entry = Entry("champion", number, "a", record)
+    record = Record(change=Change(change), version=version, at=at, because="better", settled=True, **more)
+    entry = Entry(alias, number, "a", record)
     return {entry.key: entry.value}
+
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+SIX_DAYS = 6 * DAY + HOUR
+NIGHTLY = [run(f"night-{number}", metrics={"recall": 1}, started_at=START + number * DAY) for number in range(100)]
+
+
+def nightly(night: int, **more: Any) -> PromotedVersion:
+    """Return version 9, which was promoted an hour after its training began."""
+    at = (NIGHTLY[night].started_at + HOUR).isoformat()
+    tags = {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": at}
+    known = {"run": NIGHTLY[night], "experiment_runs": NIGHTLY, "tags": tags, **more}
+    return PromotedVersion("heart", "9", ("champion",), START, run_id=f"night-{night}", **known)
+
+
+REPLACED = moved(1, 8, at=START + 92.5 * DAY)
+GRID = run("grid", started_at=START + 98 * DAY)
+OVERTAKEN = {"must_be_better": True, "instead_of": 1, "metric": "recall", "value": "0.1"}
+
+
+@pytest.mark.parametrize(
+    ("night", "known", "took", "says"),
+    [
+        pytest.param(99, {}, HOUR, "1h since its own", id="nothing is known of an earlier one"),
+        pytest.param(0, {}, HOUR, "", id="the first of all"),
+        pytest.param(99, {"model_tags": REPLACED}, SIX_DAYS, "6.04d since the first after version 8", id="six tried"),
+        pytest.param(
+            99,
+            {"model_tags": REPLACED | moved(2, 7, at=START + 98.5 * DAY)},
+            HOUR,
+            "1h since the first after version 7",
+            id="the last of two",
+        ),
+        pytest.param(92, {"model_tags": REPLACED}, HOUR, "1h since its own", id="what came later replaced it"),
+        pytest.param(
+            99, {"model_tags": REPLACED | moved(2, 7, "Moved", START + 98.5 * DAY)}, SIX_DAYS, "8", id="found"
+        ),
+        pytest.param(
+            99,
+            {"model_tags": REPLACED | moved(2, 7, at=START + 98.5 * DAY, **OVERTAKEN)},
+            SIX_DAYS,
+            "6.04d since the first after version 8",
+            id="one that did not come to have it",
+        ),
+        pytest.param(99, {"model_tags": moved(1, 8, alias="other")}, HOUR, "1h since its own", id="another alias"),
+        pytest.param(99, {"model_tags": moved(1, 9)}, HOUR, "1h since its own", id="it was promoted before"),
+        pytest.param(
+            99,
+            {
+                "run": replace(NIGHTLY[99], tags=below("grid")),
+                "experiment_runs": [*NIGHTLY[:99], GRID, replace(NIGHTLY[99], tags=below("grid"))],
+            },
+            DAY + HOUR,
+            "1.04d since its own",
+            id="a part of a grid",
+        ),
+    ],
+)
+def test_a_promotion_takes_from_what_it_came_of_however_old_the_experiment_is(
+    night: int, known: dict[str, Any], took: timedelta, says: str
+) -> None:
+    given = nightly(night, **known)
+    assert given.took == took
+    found = measure_promotion([given])
+    assert found.facts["sinceFirstRunSeconds"] == (night * DAY + HOUR).total_seconds()
+    assert says in found.behind[0].says
+    assert failures([longest("promotion=2w")], [found]) == []
+
+
+def test_what_was_trained_before_the_last_promotion_takes_from_its_own_training() -> None:
+    given = nightly(90, model_tags=moved(1, 8, at=START + 90 * DAY + HOUR / 2))
+    assert given.took == HOUR
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From the first run of an experiment to the model version that people use: how long it took, and on what evidence."""
+"""From a training to the model version that people use: how long it took, and on what evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG, SELECTE
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.comparison import of_result
 from runyard.history import LoggedRun
+from runyard.trees import ancestors
 
 _REMEDY = "`runyard promote` checks the run before it sets the alias, and writes down when and why."
 
@@ -57,8 +58,33 @@ class PromotedVersion:
         return [run for run in self.experiment_runs if run.started_at <= self.promoted_at]
 
     @property
+    def replaced(self) -> Entry | None:
+        """The promotion before it: the last by which another version came to one of its aliases; None: none is known."""
+        history = entries(self.model_tags)
+        earlier = [
+            entry
+            for alias in self.aliases
+            for entry in _taken([one for one in history if one.alias == alias])
+            if str(entry.record.version) != self.version and entry.record.at < self.promoted_at
+        ]
+        return max(earlier, key=lambda entry: entry.record.at, default=None)
+
+    @property
     def took(self) -> timedelta | None:
-        """The time from the first run of its experiment to its promotion; None where either is not known."""
+        """The time from what it came of to its promotion; None where its run is gone.
+
+        That is its run, the run that this one is a part of, or the first run after the promotion before it.
+        """
+        if self.run is None:
+            return None
+        own = [self.run, *ancestors(self.run, {run.id: run for run in self.experiment_runs})]
+        before = self.replaced
+        tried = [run for run in self.candidates if before and run.started_at > before.record.at]
+        return max(self.promoted_at - min(run.started_at for run in (*own, *tried)), timedelta())
+
+    @property
+    def since_first(self) -> timedelta | None:
+        """The time from the first run of its experiment to its promotion; None where its run is gone."""
         if self.run is None:
             return None
         return self.promoted_at - min((run.started_at for run in self.candidates), default=self.promoted_at)
@@ -82,6 +108,12 @@ class PromotedVersion:
         if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip() or self.moved_by_hand:
             found.append("reason")
         return found
+
+
+def _taken(history: Sequence[Entry]) -> list[Entry]:
+    """Return the promotions of an alias that came to have it."""
+    overtaken = replay(history).overtaken
+    return [entry for entry in history if entry.record.change is Change.PROMOTED and entry not in overtaken]
 
 
 def _is_by_hand(history: Sequence[Entry], promoted: PromotedVersion) -> bool:
@@ -111,9 +143,12 @@ def promotion(versions: Sequence[PromotedVersion]) -> Measure:
     by_part = {part: sum(part in one.lacks for one in versions) for part in ("run", "metrics", "reason")}
     times = Times.of(one.took for one in versions if one.took is not None)
     chosen = Times.of(one.selection for one in versions if one.selection is not None)
+    from_first = Times.of(one.since_first for one in versions if one.since_first is not None)
     facts = {"selected": chosen.count if chosen else 0}
     if chosen:
         facts["selectionSeconds"] = round(chosen.median.total_seconds())
+    if from_first:
+        facts["sinceFirstRunSeconds"] = round(from_first.median.total_seconds())
     worst = sorted(versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version))
     return Measure(
         name=Name.PROMOTION,
@@ -130,9 +165,14 @@ def promotion(versions: Sequence[PromotedVersion]) -> Measure:
 
 def _finding(one: PromotedVersion) -> Finding:
     looked_at = f"{counted(len(one.candidates), 'run')} before it" if one.run else "its run is gone"
-    took = f", {duration(one.took)} since the first" if one.took is not None else ""
+    first = f", {duration(one.since_first)} since the first" if one.since_first is not None else ""
+    took = f", {duration(one.took)} since {_beginning(one)}" if one.took not in {None, one.since_first} else ""
     chosen = f", chosen in {duration(one.selection)}" if one.selection is not None else ""
     lack = f"; no {listed(one.lacks)}" if one.lacks else ""
     by_hand = f"; {listed(one.moved_by_hand)} moved by hand" if one.moved_by_hand else ""
     name = f"{one.model} {one.version} ({', '.join(one.aliases)})"
-    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{took}{chosen}{lack}{by_hand}")
+    return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{first}{took}{chosen}{lack}{by_hand}")
+
+
+def _beginning(one: PromotedVersion) -> str:
+    return f"the first after version {one.replaced.record.version}" if one.replaced else "its own"
