@@ -26,6 +26,11 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _NAME_LENGTH = 253
 # After these the API server looks at no rule, since a rule counts on the types and sizes of what it looks at.
 _LEAVES_RULES_UNCHECKED = re.compile(r"^(Required|Unsupported) value|^Too (long|many)|must be of type")
+# Of what is right, and was given to the wrong command.
+_TAKEN_BY = {
+    KIND: "`runyard run FILE` trains it on this machine, `runyard submit FILE` in a cluster",
+    trainingsweep.KIND: "`runyard sweep FILE` runs it on this machine, `kubectl apply -f FILE` in a cluster",
+}
 _TEXT: JsonObject = {"type": "string"}
 _INTEGER: JsonObject = {"type": "integer"}
 _TEXT_BY_KEY: JsonObject = {"type": "object", "additionalProperties": _TEXT}
@@ -78,6 +83,9 @@ def _checked(manifest: JsonValue, kind: str) -> JsonObject:
     """Return a manifest as the API server would store it."""
     if not isinstance(manifest, dict) or (manifest.get("apiVersion"), manifest.get("kind")) != (API_VERSION, kind):
         found = f"{manifest.get('apiVersion')}/{manifest.get('kind')}" if isinstance(manifest, dict) else "no object"
+        version, _, named = found.rpartition("/")
+        if version == API_VERSION and named in _TAKEN_BY:
+            raise UnreadableManifest(f"this is a {named}, not a {kind}: {_TAKEN_BY[named]}")
         message = f"this is {found}, not a {kind} of {API_VERSION}: set apiVersion: {API_VERSION} and kind: {kind}"
         raise UnreadableManifest(message)
     node = _schema(kind)

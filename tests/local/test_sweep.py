@@ -327,7 +327,7 @@ def test_what_cannot_be_tried_here_is_said(laptop: Laptop, spec: dict[str, Any],
 def test_what_is_no_sweep_is_said(laptop: Laptop) -> None:
     code, _, error = laptop.cli("sweep", laptop.write(""))
     assert code == 2
-    assert "this is runyard.dev/v1alpha1/TrainingRun, not a TrainingSweep" in error
+    assert "this is a TrainingRun, not a TrainingSweep: `runyard run FILE`" in error
 
 
 def test_without_mlflow_nothing_begins(laptop: Laptop) -> None:

@@ -394,6 +394,34 @@ def test_a_manifest_that_would_not_train(spec: Object, check: str, says: str, do
     assert wrongs(found)[check].startswith(says)
 
 
+def sweep(folder: Path, **template: Any) -> str:
+    body = {
+        "apiVersion": "runyard.dev/v1alpha1",
+        "kind": "TrainingSweep",
+        "metadata": {"name": "wines"},
+        "spec": {
+            "template": {"image": "example/image:1", "command": ["true"], "args": ["$(params.x)"], **template},
+            "parameters": {"x": {"values": ["shallow", "deep"]}},
+            "objective": {"metric": "f1"},
+        },
+    }
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump(body))
+    return str(file)
+
+
+def test_a_sweep_is_looked_at_with_the_pod_of_a_trial(doctor: Doctor, tmp_path: Path) -> None:
+    code, found = doctor("--cluster", sweep(tmp_path))
+    assert (code, wrongs(found)) == (0, {})
+    says = {each["check"]: each["says"] for each in found if each["about"].endswith("sweep.yaml")}
+    assert (says["manifest"], says["admission"]) == ("sweep.yaml is a TrainingSweep", "team takes it and its pod")
+    code, found = doctor("--cluster", sweep(tmp_path, podTemplate={"spec": {"hostNetwork": True}}))
+    assert (code, list(wrongs(found))) == (1, ["admission"])
+    assert wrongs(found)["admission"].startswith('team does not take its pod: pods "runyard-doctor-')
+    code, found = doctor("--cluster", sweep(tmp_path, args=["$(params.y)"]))
+    assert wrongs(found)["manifest"].startswith('The TrainingSweep "wines" is invalid: spec.template.args[0]')
+
+
 def test_a_manifest_that_is_not_there(doctor: Doctor) -> None:
     code, [said] = doctor("nowhere.yaml", "--cluster")
     assert (code, said["error"]) == (2, "runyard: nowhere.yaml cannot be read: there is no such file\n")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from runyard.api.crd import schema
 from runyard.api.quantities import quantity
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.cli.doctor import exit_code
 from runyard.doctor import machine_checks, mlflow_checks, namespace_checks, platform_checks
 from runyard.doctor.facts import (
@@ -26,6 +28,7 @@ from runyard.doctor.facts import (
     Unanswered,
 )
 from runyard.doctor.findings import Finding, Unseen, Verdict, silent, unknown, well, wrong
+from runyard.doctor.manifest import read
 
 MACHINE = Machine("3.12.1", "0.1.0", "3.17.2", "/code", {}, "http://mlflow:5000", "MLFLOW_TRACKING_URI")
 IN_REPOSITORY = replace(MACHINE, repository=Repository(author="a@example.org"))
@@ -248,6 +251,18 @@ def training(phase: str) -> dict[str, Any]:
 def test_a_training_waits_in_a_queue(phase: str, queues: list[str] | None, says: str) -> None:
     found = wrongs(namespace_checks.checks(replace(NAMESPACE, trainings=[training(phase)], queues=queues)))
     assert found == ({"queues": says} if says else {})
+
+
+def test_a_sweep_is_a_manifest_too_and_names_its_trials_image(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "wine" / "sweep.yaml"
+    facts, found = read(example)
+    assert facts == Manifest("sweep.yaml", kind="TrainingSweep", image="runyard/runtime:0.1.0")
+    assert isinstance(found, TrainingSweep)
+    wrong_one = tmp_path / "sweep.yaml"
+    wrong_one.write_text(example.read_text().replace("$(params.n_estimators)", "$(params.n)"))
+    facts, found = read(wrong_one)
+    assert found is None
+    assert facts.problem.startswith('The TrainingSweep "wine-forests" is invalid: spec.template.args[0]: ')
 
 
 def test_of_a_manifest_without_a_cluster_only_the_file_is_known() -> None:

@@ -1,10 +1,12 @@
 """What a manifest is refused for without a cluster, besides the table of refusals."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runyard.errors import InvalidManifest, RunyardError, UnknownField, UnreadableManifest
+from runyard.manifest import read, read_sweep
 from runyard.structural import dotted
 from runyard.validation import parse
 from tests.support.factories import manifest
@@ -202,6 +204,22 @@ def test_what_is_within_a_parameter_is_wrong_but_no_unknown_field() -> None:
 def test_what_is_no_training_run(body: Any) -> None:
     with pytest.raises(UnreadableManifest, match=r"set apiVersion: runyard\.dev/v1alpha1 and kind: TrainingRun$"):
         parse(body)
+
+
+def test_what_is_right_and_was_given_to_the_wrong_command_is_told_the_right_one() -> None:
+    wine = Path(__file__).parents[2] / "examples" / "wine"
+    with pytest.raises(UnreadableManifest) as refused:
+        read(wine / "sweep.yaml")
+    assert str(refused.value) == (
+        "this is a TrainingSweep, not a TrainingRun: `runyard sweep FILE` runs it on this machine, "
+        "`kubectl apply -f FILE` in a cluster"
+    )
+    with pytest.raises(UnreadableManifest) as refused:
+        read_sweep(wine / "trainingrun.yaml")
+    assert str(refused.value) == (
+        "this is a TrainingRun, not a TrainingSweep: `runyard run FILE` trains it on this machine, "
+        "`runyard submit FILE` in a cluster"
+    )
 
 
 @pytest.mark.parametrize(

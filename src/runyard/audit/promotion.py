@@ -59,7 +59,7 @@ class PromotedVersion:
 
     @property
     def replaced(self) -> Entry | None:
-        """The promotion before it: the last by which another version came to one of its aliases; None: none is known."""
+        """The promotion before it, the last by which another version took one of its aliases; None: none is known."""
         history = entries(self.model_tags)
         earlier = [
             entry

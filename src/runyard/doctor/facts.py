@@ -194,6 +194,7 @@ class Manifest:
 
     Attributes:
         name: the file's.
+        kind: what it is of.
         problem: what is wrong with it without any cluster; empty where nothing is.
         queue: its `queueName`, if it has one.
         image: its image, if it says one.
@@ -204,6 +205,7 @@ class Manifest:
     """
 
     name: str
+    kind: str = "TrainingRun"
     problem: str = ""
     queue: str | None = None
     image: str | None = None

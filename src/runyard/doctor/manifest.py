@@ -6,10 +6,14 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from runyard import manifest
+from runyard import manifest, validation
+from runyard.api import trial_runs
 from runyard.api.container import joined, training_container
 from runyard.api.model import JsonObject, as_list, as_object
 from runyard.api.trainingrun import GROUP, PLURAL, TRAINING_CONTAINER, VERSION, TrainingRun
+from runyard.api.trainingsweep import KIND as SWEEP
+from runyard.api.trainingsweep import PLURAL as SWEEPS
+from runyard.api.trainingsweep import TrainingSweep
 from runyard.cluster import Cluster
 from runyard.doctor.cluster import Lens
 from runyard.doctor.facts import Manifest
@@ -27,8 +31,8 @@ _PLURALS = {
 }
 
 
-def read(file: Path) -> tuple[Manifest, TrainingRun | None]:
-    """Read a manifest, and check it without a cluster.
+def read(file: Path) -> tuple[Manifest, TrainingRun | TrainingSweep | None]:
+    """Read a manifest, of a training or a sweep, and check it without a cluster.
 
     Raises:
         UnreadableManifest: there is no such file.
@@ -37,18 +41,28 @@ def read(file: Path) -> tuple[Manifest, TrainingRun | None]:
     if not file.is_file():
         raise UnreadableManifest(f"{file} cannot be read: there is no such file")
     try:
-        found = manifest.read(file)
+        document = manifest.document(file)
+        is_sweep = as_object(document).get("kind") == SWEEP
+        found = validation.parse_sweep(document) if is_sweep else validation.parse(document)
     except (UnreadableManifest, UnknownField, InvalidManifest) as error:
         return Manifest(file.name, problem=str(error)), None
-    container = training_container(found)
-    queue, image = found.spec.queue_name, container.get("image")
-    return Manifest(file.name, queue=queue, image=str(image) if image else None), found
+    training = _training(found)
+    queue, image = training.spec.queue_name, training_container(training).get("image")
+    return Manifest(file.name, kind=found.kind, queue=queue, image=str(image) if image else None), found
 
 
-def observe(opened: Cluster, namespace: str, file: str, wanted: TrainingRun) -> Manifest:
-    """Ask a cluster what it would say to a TrainingRun and to its pod."""
+def _training(found: TrainingRun | TrainingSweep) -> TrainingRun:
+    """Return what is trained; of a sweep that is a trial, whatever it is tried with."""
+    if isinstance(found, TrainingRun):
+        return found
+    return TrainingRun.model_validate(trial_runs.manifest(found, 0, dict.fromkeys(found.spec.parameters, 0), None))
+
+
+def observe(opened: Cluster, namespace: str, file: str, found: TrainingRun | TrainingSweep) -> Manifest:
+    """Ask a cluster what it would say to a TrainingRun or a TrainingSweep, and to its pod."""
     lens = Lens(opened)
-    body = wanted.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"status"})
+    wanted, plural = _training(found), PLURAL if isinstance(found, TrainingRun) else SWEEPS
+    body = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"status"})
     as_object(body["metadata"])["namespace"] = namespace
     pod = pod_of(wanted)
     may_be_pod = lens.tried(f"/api/v1/namespaces/{namespace}/pods", pod)
@@ -56,9 +70,10 @@ def observe(opened: Cluster, namespace: str, file: str, wanted: TrainingRun) -> 
     image = as_object(as_list(as_object(pod["spec"])["containers"])[0]).get("image")
     return Manifest(
         file,
+        kind=found.kind,
         queue=wanted.spec.queue_name,
         image=str(image) if image else None,
-        admitted=lens.tried(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}", body),
+        admitted=lens.tried(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}", body),
         pod_admitted=Unseen(f"one may not try pods: {may_be_pod}") if refused_to_ask else may_be_pod,
         missing=_missing(lens, namespace, pod, wanted),
     )

@@ -130,7 +130,7 @@ def manifest_checks(facts: Manifest, namespace: Namespace | None) -> Iterator[Fi
         why = "`kubectl apply`, `runyard submit` and `runyard run` refuse it"
         yield wrong("manifest", facts.problem, why, f"mend {quoted}; kubectl explain trainingrun.spec")
         return
-    yield well("manifest", f"{facts.name} is a TrainingRun")
+    yield well("manifest", f"{facts.name} is a {facts.kind}")
     if namespace is None:
         yield unknown("admission", "no cluster was asked about the manifest")
         return
