@@ -101,13 +101,15 @@ def test_64_of_910_finished_runs_lack_metadata(report: Report) -> None:
 def test_one_of_three_promoted_versions_has_all_evidence(report: Report) -> None:
     found = report["promotion"]
     assert (found.count, found.of) == (1, 3)
-    assert found.times == Times(2, timedelta(days=15), timedelta(days=19))
-    assert found.facts == {"run": 1, "metrics": 1, "reason": 2, "selected": 0}
+    # Their own runs began 500 and 100 minutes after the first.
+    took = [timedelta(days=10, minutes=-500), timedelta(days=20, minutes=-100)]
+    assert found.times == Times.of(took)
+    assert found.facts == {"run": 1, "metrics": 1, "reason": 2, "selected": 0, "sinceFirstRunSeconds": 15 * 86_400}
     # 1,000 without 60 bare ones, two grids of 21, and the two of a pod in other experiments.
     assert [(each.name, each.says) for each in found.behind] == [
         ("lost 1 (champion)", "its run is gone; no run, metrics and reason"),
-        ("heart-forest 2 (challenger)", "896 runs before it, 20d since the first; no reason"),
-        ("heart-forest 1 (champion)", "896 runs before it, 10d since the first"),
+        ("heart-forest 2 (challenger)", "896 runs before it, 20d since the first, 19.9d since its own; no reason"),
+        ("heart-forest 1 (champion)", "896 runs before it, 10d since the first, 9.65d since its own"),
     ]
 
 
@@ -146,7 +148,9 @@ def test_one_experiment_is_looked_at_with_what_it_needs_from_others(past: Seeded
     other = audit(History(past.uri), "heart", datetime(2023, 11, 16, tzinfo=UTC))
     assert (other.runs, other["distinct"].count, other["distinct"].of) == (30, 10, 30)
     # What came before counts for what was promoted since.
-    assert other["promotion"].behind[0].says == "896 runs before it, 20d since the first; no reason"
+    assert (
+        other["promotion"].behind[0].says == "896 runs before it, 20d since the first, 19.9d since its own; no reason"
+    )
     assert audit(History(past.uri), "heart", datetime(2023, 12, 1, tzinfo=UTC))["promotion"].of == 1
 
 
