@@ -380,7 +380,7 @@ def nightly(night: int, **more: Any) -> PromotedVersion:
 
 REPLACED = moved(1, 8, at=START + 92.5 * DAY)
 GRID = run("grid", started_at=START + 98 * DAY)
-OVERTAKEN = {"must_be_better": True, "instead_of": 1, "metric": "recall", "value": "0.1"}
+OVERTAKEN: dict[str, Any] = {"must_be_better": True, "instead_of": 1, "metric": "recall", "value": "0.1"}
 
 
 @pytest.mark.parametrize(
