@@ -42,8 +42,8 @@ class Explanation:
         output_names: o names: the positive class, each of more than two classes, or the regressor's target.
         rows: r names: the rows' index in the test data, as text.
         places: r numbers: the rows' places in the test data, from 0.
-        unit: what is explained: probability, log-odds, decision (the decision function), or value (a regressor's
-            prediction).
+        unit: what is explained: probability, log-odds, margin (what XGBoost adds up for each of several classes),
+            decision (the decision function), or value (a regressor's prediction).
         explainer: the name of shap's explainer.
         left_out: how many test rows were not drawn.
 

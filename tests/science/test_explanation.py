@@ -32,6 +32,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
+from xgboost import XGBClassifier, XGBRegressor
 
 from runyard.errors import EvaluationImpossible
 from runyard.evaluation import Evaluation, Explanation, evaluate, explainers, figures
@@ -76,6 +77,41 @@ def test_values_of_a_linear_model_are_shaps_own() -> None:
     own = shap.LinearExplainer(model, masker).shap_values(CANCER.test.to_numpy())
     assert np.allclose(found.shap_values[:, :, 0], own, atol=1e-12)
     assert (found.unit, found.explainer) == ("log-odds", "LinearExplainer")
+
+
+def test_values_of_any_model_are_shaps_own() -> None:
+    model = fitted(GaussianNB(), FEW)
+    found = explained(model, FEW)
+    masker = shap.maskers.Independent(FEW.train.to_numpy(), max_samples=100)
+    explainer = shap.PermutationExplainer(model.predict_proba, masker, seed=0)
+    own = explainer(FEW.test.to_numpy(), max_evals=500, silent=True)[:, :, 1]
+    assert np.allclose(found.shap_values[:, :, 0], own.values, rtol=0, atol=1e-12)
+    assert np.allclose(found.base_values[:, 0], own.base_values, rtol=0, atol=1e-12)
+    assert (found.unit, found.explainer) == ("probability", "PermutationExplainer")
+
+
+@pytest.mark.parametrize(
+    ("make", "data", "unit"),
+    [
+        (XGBClassifier, CANCER, "log-odds"),
+        (lambda: XGBClassifier(n_estimators=600, max_depth=9), CANCER, "log-odds"),
+        (lambda: make_pipeline(StandardScaler(), XGBClassifier(n_estimators=20)), CANCER, "log-odds"),
+        (lambda: XGBClassifier(n_estimators=20, objective="binary:hinge"), CANCER, "margin"),
+        (XGBClassifier, WINE, "margin"),
+        (XGBRegressor, DIABETES, "value"),
+    ],
+    ids=["two classes", "many deep trees", "pipeline", "no odds", "three classes", "regression"],
+)
+def test_values_of_xgboosts_trees_are_shaps_own_and_of_all_rows(make: Any, data: Split, unit: str) -> None:
+    model = fitted(make(), data)
+    found = explained(model, data)
+    assert (found.unit, found.explainer, found.left_out) == (unit, "TreeExplainer", 0)
+    last, rows = (model[-1], model[:-1].transform(data.test)) if hasattr(model, "steps") else (model, data.test)
+    own = shap.TreeExplainer(last)(np.asarray(rows, dtype=float), check_additivity=False)
+    says = last.predict(np.asarray(rows, dtype=float), output_margin=True).reshape(len(rows), -1)
+    assert np.array_equal(found.shap_values, np.asarray(own.values).reshape(found.shap_values.shape))
+    assert np.array_equal(found.outputs, says)
+    assert np.allclose(found.shap_values.sum(axis=1) + found.base_values, says, rtol=0, atol=1e-4 * np.abs(says).max())
 
 
 @pytest.mark.parametrize("make", [forest, lambda: LogisticRegression(max_iter=1000), GaussianNB])
@@ -182,7 +218,7 @@ def test_a_rows_values_and_the_base_sum_to_what_the_model_says(name: str) -> Non
     assert np.allclose(found.outputs, wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [forest, lambda: LogisticRegression(max_iter=1000), GaussianNB])
+@pytest.mark.parametrize("make", [forest, lambda: LogisticRegression(max_iter=1000), GaussianNB, XGBClassifier])
 def test_what_speaks_for_one_of_two_classes_speaks_against_the_other(make: Any) -> None:
     model = fitted(make(), FEW)
     one, other = explained(model, FEW, positive=1), explained(model, FEW, positive=0)

@@ -47,7 +47,7 @@ class Feature(answers.Answer):
 class Explained(answers.Answer):
     """What was explained, and how."""
 
-    unit: Annotated[str, Field(description="of the values: probability, log-odds, decision or value")]
+    unit: Annotated[str, Field(description="of the values: probability, log-odds, margin, decision or value")]
     explainer: Annotated[str, Field(description="the name of shap's explainer")]
     shap: Annotated[str, Field(description="its version")]
     outputs: list[str]

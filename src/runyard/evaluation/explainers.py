@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,8 @@ _MOST_NUMBERS_AT_ONCE = 20_000_000
 _ROWS_AT_ONCE = 20
 # Forests of deep trees are added up in another order than the model does.
 _TOLERANCE = 1e-6
+# Of numbers of 32 bits, to which XGBoost adds up the leaves of its trees: of the largest that it says.
+_SINGLE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -266,17 +269,33 @@ def _wanted_outputs(subject: Subject, found: "shap.Explanation") -> tuple[Floats
 
 def _meant(subject: Subject, rows: pd.DataFrame | Floats, sums: Floats) -> tuple[str, Floats]:
     """Return which of the model's outputs the values add up to, and that output."""
-    for unit, outputs in _sayings(subject, rows):
-        if outputs.shape == sums.shape and np.allclose(outputs, sums, rtol=_TOLERANCE, atol=_TOLERANCE):
-            return unit, outputs
+    for said in _sayings(subject, rows):
+        if said.outputs.shape == sums.shape and said.is_near(sums):
+            return said.unit, said.outputs
     raise _NotOfThisModel("the values do not sum to what the model says")
 
 
-def _sayings(subject: Subject, rows: pd.DataFrame | Floats) -> list[tuple[str, Floats]]:
+@dataclass(frozen=True)
+class _Saying:
+    """What a model says of rows, shape (r, o), and whether it has it in 32 bits."""
+
+    unit: str
+    outputs: Floats
+    is_single: bool = False
+
+    def is_near(self, sums: Floats) -> bool:
+        if not self.is_single:
+            return np.allclose(self.outputs, sums, rtol=_TOLERANCE, atol=_TOLERANCE)
+        largest = float(np.abs(self.outputs).max(initial=1))
+        return np.allclose(self.outputs, sums, rtol=0, atol=_SINGLE_TOLERANCE * largest)
+
+
+def _sayings(subject: Subject, rows: pd.DataFrame | Floats) -> list[_Saying]:
     """Return each thing that the model says of rows, by its unit: of the positive class where there are two."""
     if subject.task is Task.REGRESSION:
-        return [("value", np.asarray(subject.model.predict(rows), dtype=float).reshape(-1, 1))]
-    found: list[tuple[str, Floats]] = []
+        said = np.asarray(subject.model.predict(rows))
+        return [_Saying("value", said.astype(float).reshape(-1, 1), is_single=said.dtype == np.float32)]
+    found: list[_Saying] = []
     is_binary = subject.task is Task.BINARY
     probabilities = subject.said_by("predict_proba", rows)
     if probabilities is not None and is_binary:
@@ -284,13 +303,42 @@ def _sayings(subject: Subject, rows: pd.DataFrame | Floats) -> list[tuple[str, F
         # Each from its own column: near 1, the difference from 1 has lost its digits.
         with np.errstate(divide="ignore"):
             odds = np.log(probabilities[:, [positive]]) - np.log(probabilities[:, [other]])
-        found += [("probability", probabilities[:, [positive]]), ("log-odds", odds)]
+        probabilities = probabilities[:, [positive]]
+        found += [_Saying("probability", probabilities), _Saying("log-odds", odds)]
     elif probabilities is not None:
-        found.append(("probability", probabilities))
+        found.append(_Saying("probability", probabilities))
+    if (margin := _margin(subject, rows)) is not None:
+        found.append(_Saying(_unit_of(margin, probabilities), margin, is_single=True))
     decision = subject.said_by("decision_function", rows)
     if decision is not None:
-        found.append(("decision", -decision if is_binary and subject.positive_column == 0 else decision))
+        found.append(_Saying("decision", -decision if is_binary and subject.positive_column == 0 else decision))
     return found
+
+
+def _margin(subject: Subject, rows: pd.DataFrame | Floats) -> Floats | None:
+    """Return what the trees of XGBoost's classifiers add up to, before it is made a probability; None of others.
+
+    Its probabilities have 32 bits: their logarithms have lost the digits by which values are known to be of this model.
+    """
+    estimator = unwrapped(subject.model)[1]
+    try:
+        is_offered = "output_margin" in signature(estimator.predict).parameters
+    except ValueError:  # what is compiled need not say what it takes
+        return None
+    if not is_offered:
+        return None
+    said = np.asarray(estimator.predict(_reaching(subject, rows), output_margin=True), dtype=float)
+    if subject.task is Task.MULTICLASS:
+        return said if said.shape == (len(rows), len(subject.classes)) else None
+    # Of two classes it is the second's.
+    return (said if subject.positive_column else -said).reshape(-1, 1)
+
+
+def _unit_of(margin: Floats, probabilities: Floats | None) -> str:
+    with np.errstate(over="ignore"):
+        logistic = 1 / (1 + np.exp(-margin))
+    is_odds = margin.shape[1] == 1 and probabilities is not None and np.allclose(logistic, probabilities, atol=1e-5)
+    return "log-odds" if is_odds else "margin"
 
 
 def _output_names(subject: Subject) -> list[str]:
