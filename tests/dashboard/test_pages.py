@@ -112,6 +112,48 @@ def test_filters_and_columns_stay_in_the_address(page: Page, logged: Past) -> No
     assert logged.forest not in page.content()
 
 
+def rows_of(page: Page) -> list[str]:
+    return page.get_by_role("region", name="Runs side by side").locator("tbody th a").all_inner_texts()
+
+
+def columns_of(page: Page) -> list[str]:
+    heads = page.get_by_role("region", name="Runs side by side").locator("thead th a").all_inner_texts()
+    return [head.strip("\u00a0↑↓") for head in heads]
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_find_in_the_table_what_differs(browser: Browser, site: Dashboard, has_scripts: bool) -> None:  # noqa: FBT001
+    """With scripts and without: the address holds what was asked, and a sorted table stays filtered."""
+    context = browser.new_context(base_url=site.url, java_script_enabled=has_scripts)
+    page = context.new_page()
+    page.goto("/compare?experiment=heart&metric=roc_auc")
+    whole = len(columns_of(page))
+    search = page.get_by_role("search", name="In the table")
+    search.get_by_label("Rows with").fill("model=forest")
+    search.get_by_label("Rows with").press("Enter")
+    expect(page.get_by_role("status").get_by_text("1 of 3 rows")).to_be_visible()
+    assert rows_of(page) == ["forest"]
+    assert len(columns_of(page)) == whole
+    search.get_by_label("Rows with").fill("finished")
+    search.get_by_label("Columns with").fill("auc depth folds")
+    search.get_by_role("combobox").select_option("what differs")
+    search.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("status").get_by_text("2 of 3 rows, 2 of")).to_be_visible()
+    # Both models have as many folds; the run that has none is not shown.
+    assert columns_of(page) == ["Run", "Outcome", "roc_auc", "max_depth"]
+    differing = page.get_by_role("columnheader", name=re.compile("max_depth"))
+    expect(differing.get_by_role("img", name="differs")).to_have_text("≠")
+    page.get_by_role("link", name="Run", exact=True).click()
+    assert rows_of(page) == ["logistic", "forest"]
+    assert {"rows=finished", "columns=auc+depth+folds", "show=differing", "sort=name"} <= set(page.url.split("&"))
+    search.get_by_label("Rows with").fill("<nothing>")
+    search.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("heading", name="No row has that")).to_be_visible()
+    page.get_by_role("link", name="Show the usual table").click()
+    assert len(rows_of(page)) == 3
+    context.close()
+
+
 def test_hostile_names_are_text(page: Page, logged: Past) -> None:
     open_whole(page, f"/compare?run={logged.hostile}&run={logged.slow}")
     assert page.get_by_text(HOSTILE, exact=True).count()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse
 
 from runyard.api.when import WrongCondition
@@ -12,11 +12,12 @@ from runyard.dashboard import api, figures, selection
 from runyard.dashboard.api import TheSite
 from runyard.dashboard.comparing import Question, compare
 from runyard.dashboard.comparison_api import Names, Picture, RunIds, TheQuestion, asked, axes
+from runyard.dashboard.narrowing import Columns, Filter, narrow
 from runyard.dashboard.pages import link, page
 from runyard.dashboard.selecting import WrongChoice
 
 router = APIRouter()
-_METRICS_SHOWN = 12
+_LONGEST = 200
 # Whole rows: what all runs share, and what needs no evaluation.
 _WIDE = (Picture.PARALLEL,)
 _TITLES = {
@@ -33,17 +34,26 @@ _TITLES = {
 }
 
 
+def wanted(
+    rows: Annotated[str, Query(max_length=_LONGEST, description="words that a row has")] = "",
+    columns: Annotated[str, Query(max_length=_LONGEST, description="words of which a column's name has one")] = "",
+    show: Annotated[Literal["", "differing", "all"], Query(description="which columns")] = "",
+) -> Filter:
+    """Read what of the table is shown."""
+    return Filter(rows.strip(), columns.strip(), Columns(show))
+
+
 @router.get("/compare")
 def comparison(  # noqa: PLR0913, PLR0917 a query's parts
     request: Request,
     site: TheSite,
     question: TheQuestion,
+    only: Annotated[Filter, Depends(wanted)],
     run_ids: RunIds = [],  # noqa: B006 FastAPI copies it
     experiments: Names = [],  # noqa: B006
     x: Annotated[str | None, Query(max_length=400)] = None,
     y: Annotated[str | None, Query(max_length=400)] = None,
     course: Annotated[str | None, Query(max_length=400)] = None,
-    every: Annotated[bool, Query(alias="all", description="also what is the same in all")] = False,  # noqa: FBT002
 ) -> HTMLResponse:
     """Show runs side by side."""
     view = site.look()
@@ -78,10 +88,8 @@ def comparison(  # noqa: PLR0913, PLR0917 a query's parts
         wrong=wrong,
         missing=missing,
         experiments=sorted((name for name, of in view.runs.by_experiment.items() if len(of) > 1)),
-        query={**query, "all": "true" if every else ""},
-        every=every,
-        params=list(found.params if every else found.params[: found.varying]),
-        metrics=list(found.metrics if every else found.metrics[:_METRICS_SHOWN]),
+        query={**query, "rows": only.rows, "columns": only.columns, "show": only.show.value},
+        table=narrow(found, only),
         x=across,
         y=up,
         course=course or found.metric,
