@@ -1,11 +1,14 @@
 """What a person does with the dashboard, in Chromium."""
 
+import io
 import re
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from matplotlib.image import imread
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.dashboard.bed import HOSTILE, Dashboard, Past
 from tests.dashboard.conftest import SCREENSHOTS
@@ -173,6 +176,59 @@ def test_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("main a").first).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("table.runs")).to_be_visible()
+
+
+def figure_called(page: Page, title: str) -> Locator:
+    """Return a figure, drawn."""
+    figure = page.locator("figure", has=page.get_by_role("heading", name=title, exact=True))
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("canvas, .matrices").first).to_be_visible()
+    return figure
+
+
+def test_whatever_a_point_leads_to_the_keyboard_does(page: Page, logged: Past) -> None:
+    page.goto("/compare?experiment=heart&metric=roc_auc")
+    for title in ("Two metrics", "ROC curve"):
+        figure = figure_called(page, title)
+        figure.locator("summary").press("Enter")
+        # Each run once, however many points it has.
+        leads = [link.get_attribute("href") for link in figure.locator(".scroll a").all()]
+        assert sorted(leads) == sorted(f"/runs/{run}" for run in (logged.logistic, logged.forest))
+    page.keyboard.press("Tab")
+    expect(figure.get_by_role("region", name="ROC curve, as a table")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(figure.get_by_role("link", name="logistic")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(logged.logistic, exact=True)).to_be_visible()
+
+
+def test_a_gap_that_is_too_wide_has_a_sign(page: Page) -> None:
+    page.goto("/fairness?experiment=heart&most=0.01")
+    gaps = page.get_by_role("region", name="Gaps between groups")
+    wide = gaps.locator("td.wide-gap")
+    assert wide.count()
+    assert wide.get_by_role("img", name="wider than it may be").all_inner_texts() == ["▲"] * wide.count()
+
+
+def test_confusion_matrices_are_a_picture_too(page: Page) -> None:
+    page.goto("/compare?experiment=heart")
+    figure = figure_called(page, "Confusion matrices")
+    with page.expect_download() as png:
+        figure.get_by_role("button", name="PNG").click()
+    assert png.value.suggested_filename == "confusion_matrix.png"
+    picture = Path(png.value.path()).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    # Each share in the colour that it has on the page: the accent, as much of it as there are rows.
+    shares = [row[5] for row in page.request.get(figure.get_attribute("data-src") or "").json()["rows"]]
+    paint = page.evaluate(
+        "['--card', '--accent'].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"
+    )
+    card, accent = (np.array([int(colour.strip()[at : at + 2], 16) for at in (1, 3, 5)]) for colour in paint)
+    drawn = np.round(imread(io.BytesIO(picture))[..., :3] * 255)
+    for share in shares:
+        wanted = card + 0.08 * int(share * 5 + 0.5) * (accent - card)
+        # The middle of a cell is 56 by 40 points, twice as fine; numbers are written over it.
+        assert (np.abs(drawn - wanted).max(axis=-1) <= 2).sum() > 56 * 40 * 2, share
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -70,39 +70,134 @@ function tell(canvas, words) {
   canvas.replaceChildren(said);
 }
 
-// Numbers with words beside them are a table, which needs no canvas.
-function matrices(figure, canvas, found) {
+// Reads a figure of counts: for each run what is across, and a line for what is true, of cells with counts and shares.
+function matrices(found) {
   const at = (row, name) => row[found.columns.findIndex((column) => column.name === name)];
+  return [...groups({ found, at })].map(([name, rows]) => {
+    const across = [...new Set(rows.map((row) => at(row, found.x)))];
+    const cells = new Map(rows.map((row) => [`${JSON.stringify([at(row, found.y), at(row, found.x)])}`, row]));
+    const lines = [...new Set(rows.map((row) => at(row, found.y)))].map((truth) => ({
+      truth,
+      cells: across.map((predicted) => {
+        const row = cells.get(JSON.stringify([truth, predicted]));
+        return row ? { count: number(at(row, "count")), share: at(row, found.colour) } : { count: "", share: 0 };
+      }),
+    }));
+    return { run: at(rows[0], "run"), name, across, lines };
+  });
+}
+
+const CORNER = "true ↓ predicted →";
+const percent = (share) => `${Math.round(share * 100)} %`;
+const heat = (share) => Math.min(5, Math.round(share * 5));
+
+// Numbers with words beside them are a table, which needs no canvas.
+function lay(canvas, found) {
   const place = document.createElement("div");
   place.className = "matrices";
   place.tabIndex = 0;
   place.setAttribute("role", "region");
   place.setAttribute("aria-label", found.title);
-  for (const [name, rows] of groups({ found, at })) {
+  for (const { run, name, across, lines } of matrices(found)) {
     const drawn = document.createElement("table");
-    drawn.createCaption().textContent = name;
-    const across = [...new Set(rows.map((row) => at(row, found.x)))];
+    drawn.createCaption().append(leading(run, name));
     const head = drawn.createTHead().insertRow();
-    for (const title of ["true ↓ predicted →", ...across]) heading(head, "col", title);
+    for (const title of [CORNER, ...across]) heading(head, "col", title);
     const body = drawn.createTBody();
-    for (const truth of new Set(rows.map((row) => at(row, found.y)))) {
+    for (const { truth, cells } of lines) {
       const line = body.insertRow();
       heading(line, "row", truth);
-      for (const predicted of across) {
-        const row = rows.find((each) => at(each, found.y) === truth && at(each, found.x) === predicted);
+      for (const { count, share } of cells) {
         const cell = line.insertCell();
-        const share = row ? at(row, found.colour) : 0;
-        cell.className = `heat-${Math.min(5, Math.round(share * 5))}`;
-        cell.textContent = row ? number(at(row, "count")) : "";
+        cell.className = `heat-${heat(share)}`;
+        cell.textContent = count;
         const small = document.createElement("small");
-        small.textContent = `${Math.round(share * 100)} %`;
+        small.textContent = percent(share);
         cell.append(small);
       }
     }
     place.append(drawn);
   }
   canvas.replaceChildren(place);
-  figure.querySelector("button").hidden = true;
+}
+
+const BESIDE = 3;
+const MOST_PIXELS = 4e7;
+
+// Draws the same tables as a picture: a browser makes none of a table. Returns its address.
+function pictured(found) {
+  const pen = document.createElement("canvas").getContext("2d");
+  const font = (size, weight = 400) => (pen.font = `${weight} ${size}px ${style("--font")}`);
+  font(13);
+  const wide = (words) => pen.measureText(words).width + 20;
+  const [rowHeight, headHeight, gap] = [40, 52, 28];
+  const blocks = matrices(found).map((block) => {
+    const first = Math.max(wide(CORNER), ...block.lines.map(({ truth }) => wide(short(truth))));
+    const each = Math.max(56, ...block.across.map((name) => wide(short(name))));
+    return { ...block, first, each, width: Math.max(first + each * block.across.length, wide(short(block.name, 40))), height: headHeight + rowHeight * block.lines.length };
+  });
+  let [width, height] = [0, gap];
+  for (let row = 0; row < blocks.length; row += BESIDE) {
+    const beside = blocks.slice(row, row + BESIDE);
+    let left = gap;
+    for (const block of beside) {
+      [block.left, block.top] = [left, height];
+      left += block.width + gap;
+    }
+    width = Math.max(width, left);
+    height += Math.max(...beside.map((block) => block.height)) + gap;
+  }
+  const ratio = Math.min(2, Math.sqrt(MOST_PIXELS / (width * height)));
+  pen.canvas.width = Math.ceil(width * ratio);
+  pen.canvas.height = Math.ceil(height * ratio);
+  pen.scale(ratio, ratio);
+  pen.fillStyle = style("--card");
+  pen.fillRect(0, 0, width, height);
+  pen.textBaseline = "middle";
+  pen.textAlign = "center";
+  const write = (words, x, y, colour = "--ink") => {
+    pen.fillStyle = style(colour);
+    pen.fillText(words, x, y);
+  };
+  for (const { name, across, lines, first, each, left, top } of blocks) {
+    font(14, 600);
+    pen.textAlign = "left";
+    write(short(name, 40), left, top + 10);
+    pen.textAlign = "center";
+    font(12);
+    [CORNER, ...across].forEach((title, place) => write(short(title), left + (place ? first + each * (place - 0.5) : first / 2), top + 36, "--quiet"));
+    lines.forEach(({ truth, cells }, row) => {
+      const y = top + headHeight + rowHeight * row;
+      font(13);
+      write(short(truth), left + first / 2, y + rowHeight / 2);
+      cells.forEach(({ count, share }, place) => {
+        const x = left + first + each * place;
+        pen.globalAlpha = 0.08 * heat(share);
+        pen.fillStyle = style("--accent");
+        pen.fillRect(x, y, each, rowHeight);
+        pen.globalAlpha = 1;
+        font(13);
+        write(count, x + each / 2, y + 14);
+        font(11);
+        write(percent(share), x + each / 2, y + 30);
+      });
+      pen.fillStyle = style("--line");
+      pen.fillRect(left, y, first + each * across.length, 1);
+    });
+  }
+  return pen.canvas.toDataURL("image/png");
+}
+
+// Whoever presses the button gets the picture of what is shown by then.
+function saving(figure, name, picture) {
+  const button = figure.querySelector("button.tool");
+  button.disabled = false;
+  button.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = picture();
+    link.download = `${name}.png`;
+    link.click();
+  });
 }
 
 function heading(line, scope, title) {
@@ -110,13 +205,17 @@ function heading(line, scope, title) {
   cell.scope = scope;
   cell.textContent = title;
   line.append(cell);
+  return cell;
 }
 
 // Returns what shows newer values in its place.
 function paint(figure, canvas, found) {
   if (found.kind === "matrix") {
-    matrices(figure, canvas, found);
-    return (newer) => matrices(figure, canvas, newer);
+    let shown = found;
+    saving(figure, found.name, () => pictured(shown));
+    const show = (newer) => lay(canvas, (shown = newer));
+    show(found);
+    return show;
   }
   canvas.replaceChildren();
   canvas.setAttribute("role", "img");
@@ -132,16 +231,9 @@ function paint(figure, canvas, found) {
   chart.on("click", (event) => {
     const row = event.data?.row;
     const place = found.columns.findIndex((column) => column.name === "run");
-    if (row && place >= 0) location.assign(`${document.body.dataset.base}/runs/${row[place]}`);
+    if (row && place >= 0) location.assign(leading(row[place]).href);
   });
-  const button = figure.querySelector("button");
-  button.disabled = false;
-  button.addEventListener("click", () => {
-    const link = document.createElement("a");
-    link.href = chart.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: style("--card") });
-    link.download = `${found.name}.png`;
-    link.click();
-  });
+  saving(figure, found.name, () => chart.getDataURL({ type: "png", pixelRatio: 2, backgroundColor: style("--card") }));
   return (newer) => {
     found = newer;
     canvas.setAttribute("aria-label", `${found.title}. ${found.says}`);
@@ -150,35 +242,75 @@ function paint(figure, canvas, found) {
   };
 }
 
+const ROWS = 500;
+
+// Whatever a point leads to, the table does too, for who has no mouse: by its row where each is a run, else above it.
 function table(place, found) {
+  const run = found.columns.findIndex((column) => column.name === "run");
+  const kept = found.columns.map((_, index) => index).filter((index) => index !== run);
+  const namesOf = new Map();
+  if (run >= 0) for (const row of found.rows) namesOf.set(row[run], (namesOf.get(row[run]) ?? new Set()).add(String(row[kept[0]])));
+  const isOne = namesOf.size === found.rows.length;
   const drawn = document.createElement("table");
   const head = drawn.createTHead().insertRow();
-  for (const column of found.columns) {
-    const cell = document.createElement("th");
-    cell.scope = "col";
-    cell.textContent = column.title;
-    head.append(cell);
-  }
+  for (const index of kept) heading(head, "col", found.columns[index].title).className = isNumber(found.rows[0]?.[index]) ? "n" : "";
   const body = drawn.createTBody();
-  const shown = found.rows.slice(0, 500);
-  for (const row of shown) {
-    const line = body.insertRow();
-    for (const value of row) {
-      const cell = line.insertCell();
-      cell.textContent = number(value);
-      if (typeof value === "number") {
-        cell.className = "n";
-        cell.title = String(value);
+  const more = document.createElement("button");
+  more.type = "button";
+  const add = () => {
+    const from = body.rows.length;
+    for (const row of found.rows.slice(from, from + ROWS)) {
+      const line = body.insertRow();
+      for (const index of kept) {
+        const value = row[index];
+        if (isOne && index === kept[0]) {
+          heading(line, "row", "").append(leading(row[run], number(value)));
+          continue;
+        }
+        const cell = line.insertCell();
+        cell.textContent = number(value);
+        if (typeof value === "number") {
+          cell.className = "n";
+          cell.title = String(value);
+        }
       }
     }
+    const left = found.rows.length - body.rows.length;
+    more.hidden = left === 0;
+    more.textContent = `Show ${Math.min(ROWS, left)} more of ${found.rows.length} rows`;
+  };
+  more.addEventListener("click", add);
+  add();
+  place.replaceChildren(...(namesOf.size && !isOne ? [runs(namesOf)] : []), drawn, more);
+}
+
+function leading(run, name = "") {
+  const link = document.createElement("a");
+  link.href = `${document.body.dataset.base}/runs/${run}`;
+  link.textContent = name;
+  return link;
+}
+
+// The runs of rows of which several are of one run.
+function runs(namesOf) {
+  const list = document.createElement("ul");
+  list.className = "runs-of";
+  list.setAttribute("aria-label", "Runs");
+  for (const [run, names] of namesOf) {
+    const entry = document.createElement("li");
+    entry.append(leading(run, shared([...names]) || run.slice(0, 8)));
+    list.append(entry);
   }
-  place.replaceChildren(drawn);
-  if (found.rows.length > shown.length) {
-    const more = document.createElement("p");
-    more.className = "quiet";
-    more.textContent = `The first ${shown.length} of ${found.rows.length} rows; the CSV has all.`;
-    place.append(more);
-  }
+  return list;
+}
+
+// What rows of one run are all called, before what tells them apart: "forest, class 1" and "forest, class 2" are of "forest".
+function shared([first, ...others]) {
+  if (!others.length) return first;
+  let length = 0;
+  while (length < first.length && others.every((name) => name[length] === first[length])) length += 1;
+  const end = Math.max(first.lastIndexOf(", ", length - 1), first.lastIndexOf(": ", length - 1));
+  return end > 0 ? first.slice(0, end) : "";
 }
 
 // What all charts share. Tooltips are drawn, not written as HTML: names may hold anything.
@@ -376,7 +508,8 @@ const KINDS = {
 
   intervals({ found, at, title }) {
     const names = found.rows.map((row) => String(at(row, found.y))).reverse();
-    const row = (each) => ({ value: [at(each, found.x), names.length - 1 - found.rows.indexOf(each)], row: each, itemStyle: { color: found.mark && at(each, found.mark) === 1 ? style("--accent") : style("--s-8") } });
+    const isMarked = (each) => Boolean(found.mark) && at(each, found.mark) === 1;
+    const row = (each) => ({ value: [at(each, found.x), names.length - 1 - found.rows.indexOf(each)], row: each, itemStyle: { color: isMarked(each) ? style("--accent") : style("--s-8") }, label: { show: isMarked(each), position: "top", distance: 8, color: style("--ink"), fontSize: 11, formatter: title(found.mark) } });
     return {
       tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
       xAxis: across(title(found.x)),
