@@ -64,3 +64,11 @@ def test_it_can_be_left_out() -> None:
     [ingress] = without.of_kind("Ingress")
     assert [found["path"] for found in ingress["spec"]["rules"][0]["http"]["paths"]] == ["/"]
     assert len(policy(without, "mlflow")["ingress"][0]["from"]) == 4
+
+
+def test_it_leads_to_mlflow_where_people_open_it(default: Rendered, everything: Rendered) -> None:
+    assert options(default, "mlflow-url") == ["http://mlflow.localhost"]
+    [opened] = options(everything, "mlflow-url")
+    assert opened.startswith("https://")
+    # What pods call it by is no address for people.
+    assert options(render(settings=["ingress.enabled=false"]), "mlflow-url") == [""]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
+from runyard.api.addresses import without_logins
 from runyard.cli.cluster import ContextOption
 from runyard.cli.mlflow import StoreOption, TrackingOption
 from runyard.cli.runs import mlflow_uri
@@ -13,6 +15,12 @@ from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
     from runyard.dashboard.trainings import Trainings
+
+
+class WrongAddress(RunyardError):
+    """What should be an address of a web page is none."""
+
+    exit_code = 2
 
 
 class NotInstalled(RunyardError):
@@ -47,15 +55,24 @@ def dashboard(
         float,
         typer.Option("--patience", min=0.1, max=60, help="How many seconds a page waits for MLflow."),
     ] = 1.5,
+    mlflow_url: Annotated[
+        str | None,
+        typer.Option(
+            "--mlflow-url",
+            help="Where people open MLflow's own pages; empty: nowhere.",
+            show_default="--tracking-uri, where that is http",
+        ),
+    ] = None,
     store: StoreOption = None,
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Show runs, compare and explain them, on a web page. It changes nothing unless told that it may.
 
-    Exit codes: 0 it was ended with Ctrl-C; 2 there is no MLflow in the folder, the port is taken, or what it needs is
-    not installed; 4 there is no cluster to talk to.
+    Exit codes: 0 it was ended with Ctrl-C; 2 there is no MLflow in the folder, the port is taken, an address is none,
+    or what it needs is not installed; 4 there is no cluster to talk to.
     """
     uri = mlflow_uri(store, tracking_uri)
+    opened = opened_at(uri, mlflow_url)
     try:
         from runyard.dashboard.server import serve
         from runyard.dashboard.site import Site
@@ -63,12 +80,36 @@ def dashboard(
         raise NotInstalled(f"the dashboard needs {error.name}: pip install 'runyard[dashboard]'") from error
     trainings = _trainings(context, namespaces or []) if cluster else None
     serve(
-        Site(uri, trainings, may_change=may_change, patience_seconds=patience),
+        Site(uri, trainings, may_change=may_change, patience_seconds=patience, mlflow_url=opened),
         host,
         port,
         base.rstrip("/"),
         allowed or [],
     )
+
+
+def opened_at(tracking_uri: str, given: str | None) -> str:
+    """Return where people open MLflow's own pages, without a slash at its end; empty where nobody knows.
+
+    Raises:
+        WrongAddress: what is given is no address of a web page.
+
+    >>> opened_at("http://ada:secret@mlflow:5000/", None), opened_at("sqlite:///mlflow.db", None)
+    ('http://mlflow:5000', '')
+    >>> opened_at("http://mlflow:5000", ""), opened_at("sqlite:///mlflow.db", "https://mlflow.example/ml/")
+    ('', 'https://mlflow.example/ml')
+    """
+    address = tracking_uri if given is None else given
+    try:
+        split = urlsplit(address)
+        is_web = split.scheme in {"http", "https"} and bool(split.hostname) and not (split.query or split.fragment)
+    except ValueError:
+        is_web = False
+    if not is_web and given:
+        raise WrongAddress(
+            f"--mlflow-url {given}: this is no address of a page: give one such as https://mlflow.example"
+        )
+    return without_logins(address).rstrip("/") if is_web else ""
 
 
 def _trainings(context: str | None, namespaces: list[str]) -> Trainings:

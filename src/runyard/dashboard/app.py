@@ -23,9 +23,11 @@ from runyard.dashboard import (
     changing_pages,
     comparison_api,
     comparison_page,
+    downloads,
     explanation_api,
     explanation_page,
     fairness,
+    lacking,
     models,
     pages,
     promoting_page,
@@ -52,6 +54,7 @@ _NOT_THERE = (
     NoSuchRun,
     NoSuchExperiment,
     models.NoSuchModel,
+    downloads.NoSuchArtifact,
     trainings_pages.NoSuchTraining,
     trainings_pages.NoCluster,
     NotThere,
@@ -89,7 +92,17 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
     app.state.base = base
     app.state.listening = set()
     app.state.words = pages.templates(base)
-    for answering in (api, comparison_api, explanation_api, fairness, models, trust, trainings_pages):
+    for answering in (
+        api,
+        comparison_api,
+        explanation_api,
+        fairness,
+        models,
+        trust,
+        trainings_pages,
+        lacking,
+        downloads,
+    ):
         app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
     for showing in (
         pages.router,
@@ -99,6 +112,7 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
         models.pages,
         trust.pages,
         trainings_pages.pages,
+        downloads.pages,
         *((changing_pages.pages, promoting_page.pages) if site.may_change else ()),
     ):
         app.include_router(showing, prefix=base, include_in_schema=False)
@@ -126,7 +140,9 @@ def _said(error: Exception) -> tuple[int, str]:
     match error:
         case Foreign() | Forbidden():
             return HTTPStatus.FORBIDDEN, str(error)
-        case TrackingUnavailable() | ClusterUnavailable() | trainings_pages.TooMany() | TooManyAudits():
+        case TrackingUnavailable() | ClusterUnavailable():
+            return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
+        case trainings_pages.TooMany() | TooManyAudits() | downloads.TooManyDownloads():
             return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
         case RunyardError():
             found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY

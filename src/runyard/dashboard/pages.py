@@ -13,9 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from runyard.api.when import WrongCondition
+from runyard.audit.metadata import Field
 from runyard.dashboard import api, words
 from runyard.dashboard.api import RunId, TheChoice, TheSite
 from runyard.dashboard.artifacts import names_of_tables
+from runyard.dashboard.lacking import stand
 from runyard.dashboard.selecting import Chosen, WrongChoice, choose
 from runyard.errors import TrackingUnavailable
 from runyard.history import UnreadableArtifact
@@ -188,8 +190,10 @@ def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
     found = site.run(run_id)
     unread = ""
     files: list[str] = []
+    standing = None
     try:
         files = site.files(found)
+        standing = stand(site, view, found)
     except (TrackingUnavailable, UnreadableArtifact) as silence:
         unread = str(silence)
     parent = view.runs.by_id.get(found.parent_id or "")
@@ -200,11 +204,20 @@ def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
         run=found,
         files=files,
         unread=unread,
+        standing=standing,
+        fields=len(Field),
+        elsewhere=_of_mlflow(site.mlflow_url, view.experiments, found),
         figures=_figures(request.app.state.base, found, names_of_tables(files)),
         parent=parent,
         children=[each for each in view.runs.by_experiment.get(found.experiment, []) if each.parent_id == found.id],
         tags=_people_tags(found.tags),
     )
+
+
+def _of_mlflow(url: str, experiments: Mapping[str, str], run: LoggedRun) -> str:
+    """Return the address of MLflow's own page of a run; empty where it is not known."""
+    place = next((number for number, name in experiments.items() if name == run.experiment), "")
+    return f"{url}/#/experiments/{quote(place, safe='')}/runs/{run.id}" if url and place else ""
 
 
 def _figures(base: str, run: LoggedRun, tables: Sequence[str]) -> list[tuple[str, str]]:

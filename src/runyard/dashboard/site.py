@@ -63,6 +63,7 @@ class Site:
         *,
         may_change: bool = False,
         patience_seconds: float = PATIENCE_SECONDS,
+        mlflow_url: str = "",
     ) -> None:
         """Open it; nothing is asked of MLflow yet.
 
@@ -71,6 +72,7 @@ class Site:
             trainings: of a cluster; None: none is looked at.
             may_change: whether who looks may also change something.
             patience_seconds: how long a page waits for MLflow.
+            mlflow_url: where people open MLflow's own pages; empty: nobody knows.
 
         Raises:
             TrackingUnavailable: MLflow cannot be opened.
@@ -78,6 +80,7 @@ class Site:
         """
         self.trainings = trainings
         self.may_change = may_change
+        self.mlflow_url = mlflow_url
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
         # Who looks asks again.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
