@@ -192,7 +192,7 @@ def test_whatever_a_point_leads_to_the_keyboard_does(page: Page, logged: Past) -
         figure = figure_called(page, title)
         figure.locator("summary").press("Enter")
         # Each run once, however many points it has.
-        leads = [link.get_attribute("href") for link in figure.locator(".scroll a").all()]
+        leads = [link.get_attribute("href") or "" for link in figure.locator(".scroll a").all()]
         assert sorted(leads) == sorted(f"/runs/{run}" for run in (logged.logistic, logged.forest))
     page.keyboard.press("Tab")
     expect(figure.get_by_role("region", name="ROC curve, as a table")).to_be_focused()
