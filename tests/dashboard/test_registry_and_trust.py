@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -95,6 +96,37 @@ def test_trust_says_what_the_audit_says(site: Dashboard, logged: Past) -> None:
     for measure in theirs.measures:
         assert measure.percent in page or not measure.of
     assert site.get("/api/v1/audit", experiment="nothing").status == 404
+
+
+def test_a_weeks_numbers_lead_to_the_runs_behind_them(page: Page, site: Dashboard) -> None:
+    def taken() -> Any:
+        found = site.api("/audit", experiment="heart", days="0")
+        return None if found["isGoingOn"] else found
+
+    wait_for("the audit", taken, timeout_seconds=120)
+    last = site.api("/audit", experiment="heart", days="0", week="-1")
+    # The killed run began years ago: what is not in the week is in none of its numbers.
+    assert (last["runs"], site.api("/audit", experiment="heart", days="0")["runs"]) == (2, 3)
+    page.goto("/trust?experiment=heart&days=0")
+    weeks = page.get_by_role("region", name="What is behind each week")
+    rows = weeks.locator("tbody tr")
+    expect(rows).to_have_count(12)
+    # Nothing began before: no number, and nothing to lead to.
+    assert rows.last.get_by_role("link").count() == 0
+    metadata = next(each for each in last["measures"] if each["name"] == "metadata")
+    number = rows.first.get_by_role("link", name=re.compile("^With all metadata"))
+    expect(number.locator("xpath=..")).to_contain_text(f"{metadata['count']} of {metadata['of']}")
+    number.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"week=-1#metadata$"))
+    expect(rows.first).to_contain_text("shown")
+    section = page.get_by_role("region", name="With all metadata", exact=True)
+    expect(section.get_by_text(metadata["meaning"])).to_be_visible()
+    assert section.locator("tbody tr").count() == min(10, metadata["behindTotal"])
+    page.get_by_role("link", name="The whole time").click()
+    assert "week" not in page.url
+    for week in ("0", "-13", "x"):
+        assert site.get("/api/v1/audit", week=week).status == 422
 
 
 def test_each_run_is_in_the_week_that_it_began_in(logged: Past) -> None:

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import HTMLResponse, Response
 
-from runyard.audit import Measure
+from runyard.audit import Measure, Report
 from runyard.audit.measures import duration
 from runyard.dashboard import answers, api
 from runyard.dashboard.answers import Cell, Column, Figure, Kind
 from runyard.dashboard.api import Format, TheSite
-from runyard.dashboard.auditing import WEEKS, Audit, Subject
+from runyard.dashboard.auditing import WEEK, WEEKS, Audit, Subject, Week
 from runyard.dashboard.pages import link, page
 from runyard.history import NoSuchExperiment
 
@@ -118,6 +118,20 @@ def look(site: TheSite, asked: TheSubject) -> Audit:
 
 
 TheAudit = Annotated[Audit, Depends(look)]
+Back = Annotated[
+    int | None,
+    Query(alias="week", ge=-WEEKS, le=-1, description="of one week alone: -1 is the last seven days; none: of all"),
+]
+
+
+def week_of(found: Audit, number: int | None) -> Week | None:
+    """Return one of the weeks of an audit, counted back from now; None where there is none."""
+    return found.weeks[number] if number is not None and -number <= len(found.weeks) else None
+
+
+def _report(found: Audit, number: int | None) -> Report | None:
+    week = week_of(found, number)
+    return week.report if week else found.report if number is None else None
 
 
 def weekly(found: Audit) -> Figure:
@@ -160,9 +174,9 @@ def weekly(found: Audit) -> Figure:
 
 
 @router.get("")
-def audit(found: TheAudit) -> Audited:
+def audit(found: TheAudit, number: Back = None) -> Audited:
     """Return how an audit stands: one that is older than five minutes is taken again meanwhile."""
-    report = found.report
+    report = _report(found, number)
     return Audited(
         is_going_on=found.is_going_on,
         done=found.done,
@@ -181,7 +195,7 @@ def weeks(found: TheAudit, form: Format = "json") -> Response:
 
 
 @pages.get("/trust")
-def trust(request: Request, site: TheSite, asked: TheSubject, found: TheAudit) -> HTMLResponse:
+def trust(request: Request, site: TheSite, asked: TheSubject, found: TheAudit, number: Back = None) -> HTMLResponse:
     """Show how far results can be relied on."""
     view = site.look()
     query = {"experiment": asked.experiment, "days": asked.days or 0}
@@ -191,11 +205,16 @@ def trust(request: Request, site: TheSite, asked: TheSubject, found: TheAudit) -
         state=api.state(view),
         asked=asked,
         found=found,
+        report=_report(found, number) or found.report,
+        week=week_of(found, number),
+        number=number,
+        query=query,
+        ending=WEEK,
         titles=TITLES,
         duration=duration,
         experiments=sorted(view.experiments.values()),
         runs=view.runs.by_id,
         shown=_SHOWN,
         weeks=link(f"{request.app.state.base}{api.PREFIX}/audit/weeks", query),
-        source=link(f"{request.app.state.base}{api.PREFIX}/audit", query),
+        source=link(f"{request.app.state.base}{api.PREFIX}/audit", {**query, "week": number}),
     )
