@@ -120,6 +120,7 @@ def test_a_weeks_numbers_lead_to_the_runs_behind_them(page: Page, site: Dashboar
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"week=-1#metadata$"))
     expect(rows.first).to_contain_text("shown")
+    expect(page.get_by_text(re.compile(r"^experiment heart since .*: 2 runs, until "))).to_be_visible()
     section = page.get_by_role("region", name="With all metadata", exact=True)
     expect(section.get_by_text(metadata["meaning"])).to_be_visible()
     assert section.locator("tbody tr").count() == min(10, metadata["behindTotal"])
