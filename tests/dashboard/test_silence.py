@@ -21,6 +21,8 @@ class Moods:
     """How what stands before MLflow behaves."""
 
     mood: str = "well"
+    # Paths that were asked for.
+    asked: list[str] = field(default_factory=list)
     # Set when the test ends: nobody waits for an answer any more.
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -42,7 +44,8 @@ def moody(logged: Past, moods: Moods) -> Iterator[str]:
             if moods.mood == "gone":
                 self.connection.close()
                 return
-            if moods.mood == "slow":
+            moods.asked.append(self.path)
+            if moods.mood == "slow" or (moods.mood == "slow with courses" and "get-history" in self.path):
                 moods.over.wait(5)
             status, kind, body = {
                 "garbage": (200, "text/html", b"<html>This is no MLflow</html>"),
@@ -145,3 +148,22 @@ def test_many_who_wait_do_not_hold_up_each_other(looked_at: Dashboard, moods: Mo
         person.join()
     # Two reads one after the other, each by its deadline.
     assert max(took) < 2 * WITHIN_SECONDS
+
+
+def test_what_many_ask_again_and_again_is_asked_of_mlflow_once(
+    looked_at: Dashboard, moods: Moods, logged: Past
+) -> None:
+    moods.mood = "slow with courses"
+    came: list[int] = []
+
+    def look() -> None:
+        came.append(len(looked_at.figure("course", run=[logged.slow, logged.quick], course="val_loss")["rows"]))
+
+    people = [threading.Thread(target=look) for _ in range(10)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert came == [60] * 10
+    asked = [path for path in moods.asked if "get-history" in path]
+    assert [sum(run_id in path for path in asked) for run_id in (logged.slow, logged.quick)] == [1, 1], asked

@@ -22,10 +22,9 @@ from runyard.dashboard.api import drawn
 from runyard.dashboard.artifacts import Table
 from runyard.dashboard.auditing import WEEK, Auditor, Subject, TooManyAudits, by_week
 from runyard.dashboard.comparing import Question, compare, labels, pareto
-from runyard.dashboard.figures import thinned
 from runyard.dashboard.runs import MOST_RUNS, Numbers, Runs, small
 from runyard.dashboard.selecting import Choice, WrongChoice, choose, in_order
-from runyard.history import History, LoggedRun, Point
+from runyard.history import History, LoggedRun
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 FINISHED, FAILED = RunStatus.FINISHED, RunStatus.FAILED
@@ -297,15 +296,6 @@ def test_a_difference_is_noise_as_far_as_students_t_says(
 @pytest.mark.parametrize("scores", [[], [0.5], [0.5, math.nan], [0.5, math.inf]])
 def test_what_has_no_spread_says_nothing(scores: list[float]) -> None:
     assert noise.estimate(scores) is None
-
-
-@given(st.integers(0, 3000))
-def test_curves_are_thinned_to_what_can_be_seen(length: int) -> None:
-    points = [Point(step, FIRST, 0.0) for step in range(length)]
-    found = list(thinned(points))
-    assert len(found) == min(length, 500)
-    assert found[:1] == points[:1]
-    assert found[-1:] == points[-1:]
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,11 @@ class Artifacts:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
 
         """
-        read = partial(self._read, run, "shap.npz", Explanation.from_bytes, _LARGEST_EXPLANATION)
-        return self._reads.one(read)
+        name = "shap.npz"
+        if kept := self._known((run.id, name)):
+            return cast("Explanation", kept[0])
+        read = partial(self._read, run, name, Explanation.from_bytes, _LARGEST_EXPLANATION)
+        return self._reads.one((run.id, name), read)
 
     def _of_each(self, runs: Sequence[LoggedRun], name: str, parse: Callable[[bytes], T], otherwise: T) -> list[T]:
         def read(run: LoggedRun) -> T:
@@ -127,22 +130,31 @@ class Artifacts:
                 return otherwise  # anybody may have written it
             return otherwise if found is None else found
 
-        return self._reads.all([partial(read, run) for run in runs])
+        # What is kept waits for nobody.
+        found = {run.id: kept[0] for run in runs if (kept := self._known((run.id, name)))}
+        missing = [run for run in runs if run.id not in found]
+        answers = self._reads.all([((run.id, name), partial(read, run)) for run in missing])
+        found |= {run.id: answer for run, answer in zip(missing, answers, strict=True)}
+        return [cast("T", found[run.id]) for run in runs]  # by the same name, it was parsed as the same
 
     def _read(self, run: LoggedRun, name: str, parse: Callable[[bytes], T], most_bytes: int) -> T | None:
-        key = (run.id, name)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return cast("T", self._kept[key][0])  # by the same name, it was parsed as the same
         content = self._history.content(run, f"{FOLDER}/{name}", most_bytes)
         if content is None:
             return None
         found = parse(content)
         # What an open run has logged may be logged again.
         if not run.status.is_open:
-            self._keep(key, found, found.nbytes if isinstance(found, Explanation) else _UNPACKED * len(content))
+            self._keep(
+                (run.id, name), found, found.nbytes if isinstance(found, Explanation) else _UNPACKED * len(content)
+            )
         return found
+
+    def _known(self, key: tuple[str, str]) -> tuple[object] | None:
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return (self._kept[key][0],)
 
     def _keep(self, key: tuple[str, str], found: object, size: int) -> None:
         with self._lock:

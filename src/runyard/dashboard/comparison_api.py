@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
@@ -156,7 +155,7 @@ def _drawn(site: Site, found: Comparison, picture: Picture, axes: tuple[str, str
         case Picture.SCATTER:
             return figures.scatter(found, *axes)
         case Picture.COURSE:
-            courses = site.reads.all([partial(site.history.course, run, course) for run in runs])
+            courses = site.courses.of([(run, course) for run in runs])
             return figures.course(course, found.labels, list(zip(runs, courses, strict=True)))
         case _:
             return _of_tables(site, found, picture)

@@ -9,17 +9,18 @@ from runyard.comparison import has
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Cell, Column, Figure, Kind, number
 from runyard.dashboard.comparing import pareto
+from runyard.dashboard.courses import MOST_POINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runyard.dashboard.artifacts import Table
     from runyard.dashboard.comparing import Comparison
-    from runyard.history import LoggedRun, Point
+    from runyard.dashboard.courses import Course
+    from runyard.history import LoggedRun
 
 # Of how many runs artifacts are read for one picture.
 MOST_DRAWN = 12
-MOST_POINTS = 500
 _FEATURES = 12
 _AXES = 8
 _RUN, _NAME = Column(name="run", title="run"), Column(name="name", title="Run")
@@ -306,14 +307,14 @@ def importance(name: str, labels: Mapping[str, str], tables: Sequence[tuple[Logg
     )
 
 
-def course(metric: str, labels: Mapping[str, str], courses: Sequence[tuple[LoggedRun, Sequence[Point]]]) -> Figure:
+def course(metric: str, labels: Mapping[str, str], courses: Sequence[tuple[LoggedRun, Course]]) -> Figure:
     """Draw how a metric went while runs trained."""
     rows: list[list[Cell]] = [
-        [run.id, labels[run.id], point.step, number(point.value)]
-        for run, points in courses
-        for point in thinned(points)
+        [run.id, labels[run.id], step, number(value)]
+        for run, found in courses
+        for step, value in zip(found.steps, found.values, strict=True)
     ]
-    longest = max((len(points) for _, points in courses), default=0)
+    longest = max((found.of for _, found in courses), default=0)
     cut = f"; of {longest:,} values at most {MOST_POINTS} are drawn" if longest > MOST_POINTS else ""
     return Figure(
         name="course",
@@ -329,14 +330,6 @@ def course(metric: str, labels: Mapping[str, str], courses: Sequence[tuple[Logge
         if longest > 1
         else f"No run here logged {metric} more than once: `mlflow.log_metric(…, step=…)` does.",
     )
-
-
-def thinned(points: Sequence[Point]) -> Iterable[Point]:
-    """Return at most 500 points, evenly spread, the first and the last among them."""
-    if len(points) <= MOST_POINTS:
-        return points
-    places = sorted({round(place * (len(points) - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)})
-    return [points[place] for place in places]
 
 
 def _columns(titles: Mapping[str, str]) -> list[Column]:

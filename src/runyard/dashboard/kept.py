@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """Answers by what was asked, the hundred that were asked for last."""
+    """Answers by what was asked, those that were asked for last: a hundred, unless told otherwise."""
 
     def __init__(self, at_most: int = _MOST) -> None:
         """Begin with none."""
@@ -36,15 +36,30 @@ class Kept(Generic[K, V]):
                 be shown.
 
         """
-        with self._lock:
-            before, until = self._found.get(key, (None, float("-inf")))
-            if before is not None and time.monotonic() < until:
-                self._found.move_to_end(key)
-                return before
+        before, is_fresh = self._look(key)
+        if before is not None and is_fresh:
+            return before
         found, seconds = read(before)
+        self.keep(key, found, seconds)
+        return found
+
+    def known(self, key: K) -> V | None:
+        """Return an answer that may still be shown; None where there is none."""
+        found, is_fresh = self._look(key)
+        return found if is_fresh else None
+
+    def keep(self, key: K, found: V, seconds: float) -> None:
+        """Keep an answer for as long as it may be shown; of too many the one that nobody asked for longest goes."""
         with self._lock:
             self._found[key] = (found, time.monotonic() + seconds)
             self._found.move_to_end(key)
             while len(self._found) > self._at_most:
                 self._found.popitem(last=False)
-        return found
+
+    def _look(self, key: K) -> tuple[V | None, bool]:
+        with self._lock:
+            found, until = self._found.get(key, (None, float("-inf")))
+            is_fresh = time.monotonic() < until
+            if found is not None and is_fresh:
+                self._found.move_to_end(key)
+            return found, is_fresh

@@ -97,7 +97,7 @@ def every(site: Site) -> list[Model]:
         TrackingUnavailable: MLflow does not answer.
 
     """
-    return [Model.of(found) for found in site.reads.one(lambda: listed(site.address))]
+    return [Model.of(found) for found in site.reads.one("models", lambda: listed(site.address))]
 
 
 def one(site: Site, name: str) -> ModelInFull:
@@ -111,7 +111,7 @@ def one(site: Site, name: str) -> ModelInFull:
     model = next((each for each in every(site) if each.name == name), None)
     if model is None:
         raise NoSuchModel(f'there is no registered model "{name}"')
-    made = site.reads.one(lambda: versions(site.address, name, _MOST_VERSIONS))
+    made = site.reads.one(("versions", name), lambda: versions(site.address, name, _MOST_VERSIONS))
     return ModelInFull(**model.model_dump(), versions=[_version(each, model) for each in made])
 
 

@@ -6,7 +6,6 @@ import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from runyard.api.records import log_artifact
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from runyard.api.trainingrun import TrainingRun
     from runyard.dashboard.site import Site
     from runyard.dashboard.trainings import Trainings
-    from runyard.history import Point
 
 MOST_DRAWN = 6
 # How many metrics are asked for their courses, of which many may have one value.
@@ -142,7 +140,7 @@ class Going:
         def read() -> bytes | None:
             return site.history.content(site.history.find(run_id), path, _LARGEST_LOG)
 
-        content = site.reads.one(read)
+        content = site.reads.one(("log", run_id, path), read)
         if content is None:
             return None
         return Log(looked_at.pod, last_lines(content), f"The end of it; MLflow has it all as {path}.", is_final=True)
@@ -173,8 +171,8 @@ class Going:
             return replace(before, says="")
         names = _in_order(of_result(run.metrics), wanted)
         asked = names[:MOST_ASKED]
-        courses = site.reads.all([partial(site.history.course, run, name) for name in asked])
-        drawn = tuple(name for name, points in zip(asked, courses, strict=True) if _is_course(points))
+        courses = site.courses.of([(run, name) for name in asked])
+        drawn = tuple(name for name, found in zip(asked, courses, strict=True) if found.has_several_steps)
         return Courses(run_id, drawn[:MOST_DRAWN], len(asked), len(names), seen=seen)
 
     def close(self) -> None:
@@ -188,10 +186,6 @@ def _run_of(training: TrainingRun) -> str | None:
 
 def _in_order(metrics: Mapping[str, float], wanted: Sequence[str]) -> list[str]:
     return sorted(metrics, key=lambda name: (name not in wanted, name))
-
-
-def _is_course(points: Sequence[Point]) -> bool:
-    return len({point.step for point in points}) > 1
 
 
 def _sentence(looked_at: Attempt, error: RunyardError) -> str:

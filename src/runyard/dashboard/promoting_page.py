@@ -145,13 +145,13 @@ def _promote(site: Site, run: LoggedRun, wanted: Promotion, wish: Wish, *, dry_r
 def _by_deadline(site: Site, write: Callable[[], T]) -> T:
     reads = Reads(f"MLflow at {site.uri}", _SECONDS, at_once=1)
     try:
-        return reads.one(write)
+        return reads.one(None, write)
     finally:
         reads.close()
 
 
 def _models(site: Site) -> list[str]:
-    return [found.name for found in site.reads.one(lambda: listed(site.address))]
+    return [found.name for found in site.reads.one("models", lambda: listed(site.address))]
 
 
 def _page(

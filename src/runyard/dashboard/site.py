@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runyard.api.addresses import without_logins
 from runyard.dashboard.artifacts import FOLDER, Artifacts
 from runyard.dashboard.auditing import Auditor
+from runyard.dashboard.courses import Courses
 from runyard.dashboard.index import Index
 from runyard.dashboard.progress import Going
 from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
@@ -89,6 +90,7 @@ class Site:
         self._patience_seconds = patience_seconds
         self.reads = Reads(f"MLflow at {without_logins(uri)}", patience_seconds)
         self.artifacts = Artifacts(self.history, self.reads)
+        self.courses = Courses(self.history, self.reads)
         self.index = Index(self.history)
         self.auditor = Auditor(self.history)
         self.going = Going(self, trainings) if trainings else None
@@ -137,7 +139,7 @@ class Site:
             TrackingUnavailable: MLflow does not answer.
 
         """
-        return self.reads.one(lambda: self.history.find(run_id))
+        return self.reads.one(("run", run_id), lambda: self.history.find(run_id))
 
     def find(self, run_ids: Sequence[str]) -> list[LoggedRun | None]:
         """Read runs that may not be there: None for each that is not.
@@ -153,7 +155,7 @@ class Site:
             except NoSuchRun:
                 return None
 
-        return self.reads.all([partial(found, run_id) for run_id in run_ids])
+        return self.reads.all([(("perhaps a run", run_id), partial(found, run_id)) for run_id in run_ids])
 
     def files(self, run: LoggedRun) -> list[str]:
         """Return the paths of a run's artifacts: all of its evaluation's, and of very many folders some, with a slash.
@@ -170,7 +172,7 @@ class Site:
             # It is beyond the folders that were looked into.
             return [*(path for path in found if path != f"{FOLDER}/"), *self.history.files(run, FOLDER)]
 
-        return sorted(self.reads.one(listed))
+        return sorted(self.reads.one(("files", run.id), listed))
 
     def close(self) -> None:
         """End what goes on in the background."""
@@ -190,7 +192,7 @@ class Site:
         with self._asking:
             if time.monotonic() - self._asked_at > (_SILENT_SECONDS if self._silence else _FRESH_SECONDS):
                 try:
-                    self._names, self._silence = self.reads.one(self.history.experiments), ""
+                    self._names, self._silence = self.reads.one("experiments", self.history.experiments), ""
                 except TrackingUnavailable as error:
                     self._silence = str(error)
                 self._asked_at = time.monotonic()

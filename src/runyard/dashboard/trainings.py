@@ -86,7 +86,7 @@ class Trainings:
         with self._asking:
             if time.monotonic() - self._asked_at > _FRESH_SECONDS:
                 try:
-                    self._stand = Stand(tuple(self._reads.one(self._listed)), read_at=time.time())
+                    self._stand = Stand(tuple(self._reads.one("every", self._listed)), read_at=time.time())
                 except RunyardError as error:
                     self._stand = Stand(self._stand.every, str(error), self._stand.read_at)
                 self._asked_at = time.monotonic()
@@ -104,7 +104,9 @@ class Trainings:
             ClusterUnavailable: the cluster does not answer, or the pod's node does not.
 
         """
-        return self._reads_of_logs.one(lambda: pod_logs.end(self._cluster, namespace, pod, MOST_LINES))
+        return self._reads_of_logs.one(
+            (namespace, pod), lambda: pod_logs.end(self._cluster, namespace, pod, MOST_LINES)
+        )
 
     def possible(self, training: TrainingRun) -> list[Change]:
         """Return what can be done about a training, and is allowed to who runs the dashboard.
@@ -118,7 +120,8 @@ class Trainings:
 
     def _may(self, verb: str, namespace: str) -> bool:
         def read(_: bool | None) -> tuple[bool, float]:  # noqa: FBT001
-            return self._reads.one(lambda: self._cluster.may(verb, namespace)), _RIGHTS_SECONDS
+            right = self._reads.one(("may", verb, namespace), lambda: self._cluster.may(verb, namespace))
+            return right, _RIGHTS_SECONDS
 
         return self._rights.get((verb, namespace), read)
 
@@ -131,7 +134,7 @@ class Trainings:
             ClusterUnavailable: the cluster does not answer: it may be done all the same.
 
         """
-        made = self._changes.one(lambda: changes.make(self._cluster, training, change))
+        made = self._changes.one(None, lambda: changes.make(self._cluster, training, change))
         with self._asking:  # who asked is to see it
             self._asked_at = float("-inf")
         return made

@@ -19,7 +19,7 @@ export function number(value) {
 // Fetches a figure, draws it, and puts its table beside it.
 export async function draw(figure) {
   const canvas = figure.querySelector(".canvas");
-  let found = await read(figure.dataset.src, (words) => tell(canvas, words));
+  let found = await read(figure.dataset.src, (words, again) => tell(canvas, words, again));
   if (!found) return;
   figure.querySelector(".says").textContent = found.says;
   if (found.empty) {
@@ -42,23 +42,42 @@ export async function draw(figure) {
   });
 }
 
-// Asks until there is an answer or a refusal: of what takes long, a part has been read when it is asked for again.
+// Before a figure is asked for again: of what takes long, a part has been read by then. Who still wants it says so.
+const PAUSES = [500, 1000, 2000, 4000, 8000];
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+// Asks until there is an answer or a refusal, six times at most. Says what is wrong meanwhile, and when it is given up,
+// with what asks once more: who says it may offer that.
 async function read(source, say) {
-  for (let pause = 500; ; pause = Math.min(2 * pause, 10000)) {
-    try {
-      const answer = await fetch(source);
-      const found = await answer.json();
-      if (answer.ok) return found;
-      say(found.detail);
-      if (answer.status !== 503) return undefined;
-    } catch {
-      say("The dashboard does not answer.");
+  for (let asked = 0; ; asked += 1) {
+    const { found, refusal, trouble } = await ask(source);
+    if (found) return found;
+    if (refusal) {
+      say(refusal);
+      return undefined;
     }
-    await new Promise((done) => setTimeout(done, pause));
+    if (asked === PAUSES.length) return new Promise((done) => say(trouble, () => done(read(source, say))));
+    say(trouble);
+    await pause(PAUSES[asked]);
   }
 }
 
-function tell(canvas, words) {
+async function ask(source) {
+  let answer;
+  try {
+    answer = await fetch(source);
+  } catch {
+    return { trouble: "The dashboard does not answer." };
+  }
+  // Whoever stands before the dashboard may answer for it, and in no JSON.
+  const found = await answer.json().catch(() => undefined);
+  if (answer.ok && found) return { found };
+  if (answer.status >= 400 && answer.status < 500 && found?.detail) return { refusal: found.detail };
+  return { trouble: found?.detail ?? `The figure did not come (HTTP ${answer.status}).` };
+}
+
+function tell(canvas, words, again) {
   const said = document.createElement("p");
   said.className = "quiet";
   words.split("`").forEach((part, place) => {
@@ -68,6 +87,16 @@ function tell(canvas, words) {
     said.append(piece);
   });
   canvas.replaceChildren(said);
+  if (!again) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "tool";
+  button.textContent = "Try again";
+  button.addEventListener("click", () => {
+    tell(canvas, "…");
+    again();
+  });
+  said.append(button);
 }
 
 // Reads a figure of counts: for each run what is across, and a line for what is true, of cells with counts and shares.
