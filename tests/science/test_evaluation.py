@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics
+from sklearn.base import BaseEstimator
 from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.multioutput import MultiOutputClassifier
@@ -330,6 +331,33 @@ def test_the_size_of_sparse_coefficients_is_their_importance() -> None:
     expected = np.sort(np.abs(model.coef_[0]))[::-1]
     table = evaluate(model.sparsify(), (CANCER.test, CANCER.truth), shap=False).tables["feature_importance"]
     assert np.array_equal(table["importance"], expected)
+
+
+class Counting(RandomForestClassifier):
+    """As other libraries have it: a model whose importances are of another kind, and no tree of scikit-learn's."""
+
+
+class Splits(LogisticRegression):
+    """Counts something of its own."""
+
+    @property
+    def feature_importances_(self) -> Any:
+        return np.arange(self.n_features_in_, dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (DecisionTreeClassifier(max_depth=2), "mean decrease in impurity"),
+        (Counting(3, max_depth=2), "mean decrease in impurity"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "mean size of coefficients"),
+        (Splits(max_iter=50), "feature_importances_ of Splits"),
+    ],
+    ids=["tree", "subclass", "linear", "foreign"],
+)
+def test_importance_says_of_which_kind_it_is(model: BaseEstimator, kind: str) -> None:
+    table = evaluate(fitted(model, CANCER), (CANCER.test, CANCER.truth), shap=False).tables["feature_importance"]
+    assert set(table["kind"]) == {kind}
 
 
 def sizes() -> pd.Series:

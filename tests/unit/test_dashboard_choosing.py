@@ -100,6 +100,28 @@ def test_what_is_kept_of_a_run_is_small() -> None:
     assert set(kept.tags) == {"mlflow.user", "t"}
 
 
+def test_long_values_that_differ_at_their_end_differ() -> None:
+    texts = [f"{'v' * length}{end}" for length in (299, 300, 900) for end in ("a", "b", "\ud800", "")]
+    runs = [small(replace(run(number), params={"p": text})) for number, text in enumerate(texts)]
+    assert len({found.params["p"] for found in runs}) == len(texts)
+    assert compare(runs[-2:], Question()).varying == 1
+    assert compare([runs[-1], runs[-1]], Question()).varying == 0
+    same = replace(runs[-1], id="f" * 32)
+    assert compare([runs[-1], same], Question()).varying == 0
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize("length", [0, 299, 300, 301, 900])
+def test_a_condition_names_a_value_as_long_as_it_is(quote: str, length: int) -> None:
+    text = "v" * length
+    other = text[:-1] + "w"
+    held = [small(replace(run(number), params={"p": each})) for number, each in enumerate([text, other])]
+    found = choose(Runs.of(held, FIRST), Choice(where=f"params.`p` == {quote}{text}{quote}"))
+    assert found.runs == [held[0]]
+    side = compare(held, Question(where=f"params.p != {quote}{text}{quote}"))
+    assert set(side.left_out) == {held[0].id}
+
+
 def test_of_very_many_runs_the_newest_are_kept() -> None:
     runs = Runs.of((run(number) for number in range(MOST_RUNS + 5)), FIRST)
     assert (len(runs.every), runs.every[0].name, runs.has_more) == (MOST_RUNS, f"run-{MOST_RUNS + 4}", True)

@@ -1,14 +1,16 @@
 """Figures of runs side by side, decided without a server."""
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
 from runyard.api.records import RunStatus
 from runyard.dashboard import fairness, figures
-from runyard.dashboard.artifacts import Table
+from runyard.dashboard.artifacts import Artifacts, Table
 from runyard.dashboard.comparing import Question, compare
-from runyard.history import LoggedRun
+from runyard.dashboard.reads import Reads
+from runyard.history import History, LoggedRun
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -103,3 +105,92 @@ def test_the_smallest_group_is_told_where_rows_were_counted(columns: tuple[str, 
     table = Table(columns, (("m", 93.0, 0.9), ("f", 7.0, 0.7)))
     figure = fairness.by_group("sex", {run(0).id: "run-0"}, [(run(0), table)])
     assert figure.says.partition("is left out.")[2].strip() == says
+
+
+LABELS = ["1000001", "1000002", "007", "7", "1.10", "1.1", "nan", "20_29", "", "yes"]
+
+
+@pytest.mark.parametrize("name", ["roc_curve", "pr_curve", "calibration"])
+def test_classes_are_called_as_they_are_written(name: str) -> None:
+    _, x, y, _ = figures.CURVES[name]
+    logged = read(name, f"class,{x},{y}", *(f"{label},0.5,0.5" for label in LABELS))
+    drawn = figures.curve(name, {run(0).id: "run-0"}, [(run(0), logged)]).rows
+    assert [row[2] for row in drawn] == LABELS
+    assert len({row[1] for row in drawn}) == len(LABELS)
+
+
+def test_a_confusion_matrix_calls_the_true_class_as_the_predicted_one() -> None:
+    logged = read("confusion_matrix", "true,1000001,007", "1000001,3,1", "007,0,4")
+    drawn = figures.confusion({run(0).id: "run-0"}, [(run(0), logged)]).rows
+    assert [tuple(row[2:5]) for row in drawn] == [
+        ("1000001", "1000001", 3.0),
+        ("1000001", "007", 1.0),
+        ("007", "1000001", 0.0),
+        ("007", "007", 4.0),
+    ]
+
+
+def test_groups_and_features_are_called_as_they_are_written() -> None:
+    groups = read("fairness_age", "group,count,accuracy", "1000001,3000000,0.5", "1000002,7,0.25")
+    found = fairness.by_group("age", {run(0).id: "run-0"}, [(run(0), groups)])
+    assert [row[2] for row in found.rows] == ["1000001", "1000002"]
+    features = read("permutation_importance", "feature,importance,std", "1000001,0.5,0", "1000002,0.25,0")
+    drawn = figures.importance("permutation_importance", {run(0).id: "run-0"}, [(run(0), features)])
+    assert [row[3] for row in drawn.rows] == ["1000001", "1000002"]
+
+
+def read(name: str, *lines: str) -> Table:
+    """A table as it was logged with a run that has ended."""
+
+    class Kept:
+        def content(self, _run: LoggedRun, path: str, _most_bytes: int) -> bytes:
+            assert path == f"evaluation/{name}.csv"
+            return "\n".join(lines).encode()
+
+    [found] = Artifacts(cast("History", Kept()), Reads("it", 60)).tables([run(0)], name)
+    assert found
+    return found
+
+
+def own(kind: str | None, **importances: float) -> Table:
+    rows = [(name, value, kind) if kind else (name, value) for name, value in importances.items()]
+    return Table(("feature", "importance", "kind")[: 3 if kind else 2], tuple(rows))
+
+
+def test_kinds_of_importance_are_drawn_apart() -> None:
+    impurity, size = "mean decrease in impurity", "mean size of coefficients"
+    tables = [
+        (run(0), own(impurity, a=0.75, b=0.25)),
+        (run(1), own(size, a=12.0, b=1e6)),
+        (run(2), own(impurity, a=0.5, b=0.5)),
+        (run(3), own(None, a=1.0)),
+        (run(4), None),
+    ]
+    figure = figures.importance("feature_importance", {each.id: each.name for each, _ in tables}, tables)
+    assert figure.panels == "kind"
+    assert [row[1:] for row in figure.rows] == [
+        ["run-0", impurity, "a", 0.75],
+        ["run-0", impurity, "b", 0.25],
+        ["run-2", impurity, "a", 0.5],
+        ["run-2", impurity, "b", 0.5],
+        ["run-1", size, "b", 1e6],
+        ["run-1", size, "a", 12.0],
+        ["run-3", "of a kind that was not logged", "a", 1.0],
+    ]
+    assert figure.says == (
+        "How much each feature matters by 3 kinds of figures, each drawn by itself: mean decrease in impurity, mean "
+        "size of coefficients, of a kind that was not logged; 4 of 5 runs have it."
+    )
+
+
+def test_of_several_kinds_the_features_that_matter_most_by_each_are_drawn() -> None:
+    many = {f"f{number:02}": float(20 - number) for number in range(20)}
+    tables = [(run(0), own("one", **many)), (run(1), own("other", **{name: -value for name, value in many.items()}))]
+    both = figures.importance("feature_importance", {each.id: each.name for each, _ in tables}, tables)
+    assert [row[3] for row in both.rows] == [f"f{number:02}" for number in range(6)] * 2
+    assert both.says.endswith(
+        "the 6 of 20 features that matter most by one; the 6 of 20 features that matter most by other."
+    )
+    alone = figures.importance("feature_importance", {run(0).id: "run-0"}, tables[:1])
+    assert len(alone.rows) == 12
+    assert alone.says == "How much each feature matters; the 12 of 20 features that matter most."

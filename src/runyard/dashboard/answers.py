@@ -175,6 +175,9 @@ class Figure(Answer):
     x: Annotated[str, Field(description="the column that goes across")] = ""
     y: Annotated[str, Field(description="the column that goes up")] = ""
     series: Annotated[str, Field(description="the column whose values are drawn apart")] = ""
+    panels: Annotated[
+        str, Field(description="the column whose values are drawn by themselves, on axes of their own")
+    ] = ""
     colour: Annotated[str, Field(description="the column that gives the colour")] = ""
     low: Annotated[str, Field(description="the column of a range's lower end")] = ""
     high: Annotated[str, Field(description="the column of a range's upper end")] = ""

@@ -28,8 +28,17 @@ _MOST_CELLS = 200_000
 _KEPT_BYTES = 128 * 1024 * 1024
 # A table of Python's numbers and texts takes about this much more memory than its text.
 _UNPACKED = 4
-# Tables whose first column names their rows: "007" is no number.
-_NAMED = frozenset({"shap_rows"})
+# The column of each table that names its rows: "007" is no number, and neither is the class 1000001.
+_NAMES = {
+    "shap_rows": "row",
+    "roc_curve": "class",
+    "pr_curve": "class",
+    "calibration": "class",
+    "confusion_matrix": "true",
+    "feature_importance": "feature",
+    "permutation_importance": "feature",
+}
+_OF_GROUPS = "fairness_"
 
 Cell: TypeAlias = float | str | None
 T = TypeVar("T")
@@ -50,8 +59,12 @@ class Table:
         return [row[place] for row in self.rows]
 
     @classmethod
-    def read(cls, content: bytes, texts: int = 0) -> Table:
-        """Read a CSV, its first columns as texts.
+    def read(cls, content: bytes, names: str = "") -> Table:
+        """Read a CSV.
+
+        Args:
+            content: of the file.
+            names: the column whose cells are names, as they are written, whatever they look like.
 
         Raises:
             ValueError: it has rows of other lengths than its head, or too many cells.
@@ -61,13 +74,14 @@ class Table:
         head = next(lines, None)
         if not head:
             raise ValueError("no table")
+        named = head.index(names) if names in head else -1
         rows: list[tuple[Cell, ...]] = []
         for line in lines:
             if len(line) != len(head):
                 raise ValueError("a row is of another length")
             if (len(rows) + 1) * len(head) > _MOST_CELLS:
                 raise ValueError(f"more than {_MOST_CELLS} cells")
-            rows.append((*line[:texts], *map(_cell, line[texts:])))
+            rows.append(tuple(cell if place == named else _cell(cell) for place, cell in enumerate(line)))
         return cls(tuple(head), tuple(rows))
 
 
@@ -104,8 +118,8 @@ class Artifacts:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer in time.
 
         """
-        parse = partial(Table.read, texts=1) if name in _NAMED else Table.read
-        return self._of_each(runs, f"{name}.csv", parse, None)
+        names = "group" if name.startswith(_OF_GROUPS) else _NAMES.get(name, "")
+        return self._of_each(runs, f"{name}.csv", partial(Table.read, names=names), None)
 
     def explanation(self, run: LoggedRun) -> Explanation | None:
         """Return the SHAP values of a run; None where it has none.

@@ -10,6 +10,7 @@ from runyard.api import when
 from runyard.api.direction import Direction, direction_of
 from runyard.api.records import RunStatus
 from runyard.comparison import MACHINE_METRICS, NothingToCompare, has, is_summary, ranked, winners
+from runyard.dashboard import selecting
 from runyard.dashboard.selecting import facts, in_order, parameters
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def compare(runs: Sequence[LoggedRun], question: Question, keep: Collection[str]
         WrongChoice: `sort` is nothing to sort by.
 
     """
-    condition = when.read(question.where) if question.where.strip() else None
+    condition = selecting.condition(question.where) if question.where.strip() else None
     metric = question.metric or usual_metric(runs)
     direction = question.direction or direction_of(metric or "")
     # Who cannot be the best must not keep those who can out of the hundred.

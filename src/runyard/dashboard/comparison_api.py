@@ -13,6 +13,7 @@ from runyard.api.direction import Direction
 from runyard.dashboard import answers, api, figures
 from runyard.dashboard.api import Format, TheSite
 from runyard.dashboard.comparing import MOST_COMPARED, Comparison, Question, compare
+from runyard.dashboard.runs import small
 from runyard.dashboard.site import Site, View
 from runyard.history import LoggedRun
 
@@ -90,7 +91,8 @@ def asked(site: Site, view: View, run_ids: list[str], experiments: list[str]) ->
     # Older than what is kept in memory, or deleted.
     others = [run_id for run_id in dict.fromkeys(run_ids) if run_id not in known]
     if others and not view.is_silent:
-        found |= {run.id: run for run in site.find(others) if run}
+        # As short as the others, with which they are compared.
+        found |= {run.id: small(run) for run in site.find(others) if run}
     return list(found.values()), [run_id for run_id in others if run_id not in found]
 
 

@@ -101,7 +101,7 @@ def by_group(name: str, called: Mapping[str, str], tables: Sequence[tuple[Logged
     for run, table in tables:
         if table is None or "group" not in table.columns:
             continue
-        groups = [f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in table.column("group")]
+        groups = [str(cell) for cell in table.column("group")]
         counts = table.column("count") or [None] * len(groups)
         sizes += [(size, group) for size, group in zip(counts, groups, strict=True) if isinstance(size, float)]
         for measure in [each for each in table.columns if each not in {"group", "count"}]:
@@ -109,7 +109,7 @@ def by_group(name: str, called: Mapping[str, str], tables: Sequence[tuple[Logged
                 title = group if len(tables) == 1 else f"{called[run.id]}: {group}"
                 rate = number(value) if isinstance(value, float) and not math.isnan(value) else None
                 rows.append([run.id, title, group, _as_number(count), measure.replace("_", " "), rate])
-    smallest = f" The smallest group is {min(sizes)[1]}, of {min(sizes)[0]:g} rows." if sizes else ""
+    smallest = f" The smallest group is {min(sizes)[1]}, of {min(sizes)[0]:,.0f} rows." if sizes else ""
     titles = {"run": "run", "name": "Group", "group": "group", "count": "rows", "measure": "measure", "rate": "value"}
     return Figure(
         name=f"fairness_{name}",

@@ -12,7 +12,7 @@ from runyard.dashboard.comparing import pareto
 from runyard.dashboard.courses import MOST_POINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runyard.dashboard.artifacts import Table
     from runyard.dashboard.comparing import Comparison
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Of how many runs artifacts are read for one picture.
 MOST_DRAWN = 12
 _FEATURES = 12
+_FEWEST_FEATURES = 4
 _AXES = 8
 _RUN, _NAME = Column(name="run", title="run"), Column(name="name", title="Run")
 _INSIDE, _BETTER, _WORSE = "inside the noise", "better by more than chance", "worse by more than chance"
@@ -275,36 +276,64 @@ def confusion(labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table
 
 def importance(name: str, labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table | None]]) -> Figure:
     """Draw how much features matter to each run's model."""
-    of_runs: dict[str, dict[str, float]] = {}
+    of_kinds: dict[str, dict[str, dict[str, float]]] = {}
     for run, table in tables:
         if table and {"feature", "importance"} <= set(table.columns):
             pairs = zip(table.column("feature"), table.column("importance"), strict=True)
-            of_runs[run.id] = {_as_text(feature): value for feature, value in pairs if isinstance(value, float)}
-    largest: dict[str, float] = {}
-    for values in of_runs.values():
-        total = sum(map(abs, values.values())) or 1.0
-        for feature, value in values.items():
-            largest[feature] = max(largest.get(feature, 0.0), abs(value) / total)
-    shown = sorted(largest, key=lambda feature: (-largest[feature], feature))[:_FEATURES]
-    rows: list[list[Cell]] = [
-        [run_id, labels[run_id], feature, number(values[feature])]
-        for run_id, values in of_runs.items()
-        for feature in shown
-        if feature in values
-    ]
-    more = f"; the {len(shown)} of {len(largest)} features that matter most" if len(largest) > len(shown) else ""
+            values = {_as_text(feature): value for feature, value in pairs if isinstance(value, float)}
+            of_kinds.setdefault(_kind(name, table), {})[run.id] = values
+    most = max(_FEWEST_FEATURES, _FEATURES // max(len(of_kinds), 1))
+    rows: list[list[Cell]] = []
+    cut = ""
+    for kind, of_runs in of_kinds.items():
+        largest = _shares(of_runs.values())
+        shown = sorted(largest, key=lambda feature: (-largest[feature], feature))[:most]
+        if len(largest) > len(shown):
+            apart = f" by {kind}" if len(of_kinds) > 1 else ""
+            cut += f"; the {len(shown)} of {len(largest)} features that matter most{apart}"
+        rows += [
+            [run_id, labels[run_id], kind, feature, number(values[feature])]
+            for run_id, values in of_runs.items()
+            for feature in shown
+            if feature in values
+        ]
+    what = "How much each feature matters"
+    if len(of_kinds) > 1:
+        what += f" by {len(of_kinds)} kinds of figures, each drawn by itself: {', '.join(of_kinds)}"
     return Figure(
         name=name,
         title=IMPORTANCES[name],
-        says=f"{_drawn(len(of_runs), len(tables), 'How much each feature matters')[:-1]}{more}.",
+        says=f"{_drawn(sum(map(len, of_kinds.values())), len(tables), what)[:-1]}{cut}.",
         kind=Kind.BARS,
-        columns=[_RUN, _NAME, Column(name="feature", title="feature"), Column(name="importance", title="importance")],
+        columns=[
+            _RUN,
+            _NAME,
+            *_columns({"kind": "kind", "feature": "feature", "importance": "importance"}),
+        ],
         rows=rows,
         x="importance",
         y="feature",
         series="name",
+        panels="kind",
         empty="" if rows else f"No run here has it. {_LOG}",
     )
+
+
+def _kind(name: str, table: Table) -> str:
+    if name == "permutation_importance":
+        return "fall of accuracy, or R², when the feature is shuffled"
+    kinds = {_as_text(kind) for kind in table.column("kind")}
+    return kinds.pop() if len(kinds) == 1 else "of a kind that was not logged"
+
+
+def _shares(of_runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return of each feature the largest share that it has in any run."""
+    largest: dict[str, float] = {}
+    for values in of_runs:
+        total = sum(map(abs, values.values())) or 1.0
+        for feature, value in values.items():
+            largest[feature] = max(largest.get(feature, 0.0), abs(value) / total)
+    return largest
 
 
 def course(metric: str, labels: Mapping[str, str], courses: Sequence[tuple[LoggedRun, Course]]) -> Figure:
@@ -355,7 +384,7 @@ def _quantity(text: str | None) -> Cell:
 
 
 def _as_text(cell: Cell) -> str:
-    return f"{cell:g}" if isinstance(cell, float) else str(cell if cell is not None else "")
+    return "" if cell is None else str(cell)
 
 
 def _words(name: str) -> str:

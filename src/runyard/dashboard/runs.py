@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MOST_RUNS = 100_000
 # Of a value that is longer the page of its run has the rest.
 LONGEST_VALUE = 300
+# Of 2³² values two have the same digits with a chance of one in two.
+_DIGITS = 16
 _NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
 _MOST_NAMES = 10_000
 # Of MLflow's own tags, those that are shown or filtered by.
@@ -72,8 +75,16 @@ def small(run: LoggedRun) -> LoggedRun:
 
 
 def cut(text: str) -> str:
-    """Return a text as lists show it."""
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+    """Return a text as lists show it, and by which it is compared: of two others no two are alike.
+
+    >>> cut("short"), len(cut("x" * 6000)), cut("x" * 6000)[-47:]
+    ('short', 300, '… (6,000 characters, SHA-256 1853dfaa6b3a0e3d…)')
+    """
+    if len(text) <= LONGEST_VALUE:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+    rest = f"… ({len(text):,} characters, SHA-256 {digest}…)"
+    return f"{text[: LONGEST_VALUE - len(rest)]}{rest}"
 
 
 @dataclass(frozen=True)

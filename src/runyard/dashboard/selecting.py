@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from runyard.api import when
+from runyard.dashboard.runs import cut
 from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from runyard.history import LoggedRun
 
 STARTED = "started"
+# Texts and names of a condition; none of them has its own quotation mark in it.
+_QUOTED = re.compile(r""""[^"\r\n]*"|'[^'\r\n]*'|`[^`\r\n]*`""")
 _METRIC, _PARAM = "metrics.", "params."
 # How many answers are kept of one state of the runs: leafing through pages asks for the same one again.
 _ANSWERS_KEPT = 32
@@ -134,8 +138,20 @@ def satisfying(runs: Iterable[LoggedRun], where: str) -> list[LoggedRun]:
         WrongCondition: it is none.
 
     """
-    condition = when.read(where)
-    return [run for run in runs if when.holds(condition, facts(run))]
+    asked = condition(where)
+    return [run for run in runs if when.holds(asked, facts(run))]
+
+
+def condition(where: str) -> when.Condition:
+    """Read a condition for runs in memory: a long text in it is what these have in its place.
+
+    Raises:
+        WrongCondition: it is none.
+
+    """
+    asked = when.read(where)  # what is too long as it is written is told as that
+    found = _QUOTED.sub(lambda text: f"{text[0][0]}{cut(text[0][1:-1])}{text[0][0]}", where)
+    return asked if found == where else when.read(found)
 
 
 def facts(run: LoggedRun) -> when.Facts:

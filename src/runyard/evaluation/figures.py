@@ -75,7 +75,8 @@ def _importance(title: str, label: str) -> Callable[[Figure, pd.DataFrame], None
         shown = table.head(_MOST_FEATURES).iloc[::-1]
         axes.barh([_text(name) for name in shown["feature"]], shown["importance"], xerr=shown.get("std"))
         more = f", {_MOST_FEATURES} of {len(table)}" if len(table) > _MOST_FEATURES else ""
-        axes.set(title=f"{title}{more}", xlabel=label)
+        kind = shown.get("kind")
+        axes.set(title=f"{title}{more}", xlabel=label if kind is None else kind.iloc[0])
 
     return draw
 

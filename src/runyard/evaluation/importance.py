@@ -15,6 +15,10 @@ MOST_COLUMNS = 1_000
 MOST_ROWS = 2_000
 _MOST_PREDICTIONS = 1_000_000
 _REPETITIONS = 5
+# Kinds of a model's own importance.
+IMPURITY = "mean decrease in impurity"
+COEFFICIENTS = "mean size of coefficients"
+_TREES = ("sklearn.tree.", "sklearn.ensemble.")
 
 
 def by_permutation(subject: Subject, seed: int) -> pd.DataFrame:
@@ -53,23 +57,30 @@ def own(subject: Subject) -> pd.DataFrame | None:
 
     Of trees it is the mean decrease in impurity; of a linear model the size of its coefficients, which depends on the
     features' units (the mean over classes, or over the pairs of classes that a support vector machine tells apart).
+    Other libraries count splits, or sum gains: the table's column `kind` names which of these it is, since no two kinds
+    can be compared.
     """
     steps, estimator = unwrapped(subject.model)
-    values = _values(estimator)
-    if values is None:
+    found = _values(estimator)
+    if found is None:
         return None
+    values, kind = found
     names = names_after(steps, subject)
-    return _sorted({"feature": names, "importance": values}) if len(names) == len(values) else None
+    if len(names) != len(values):
+        return None
+    return _sorted({"feature": names, "importance": values, "kind": [kind] * len(names)})
 
 
-def _values(estimator: BaseEstimator) -> Floats | None:
+def _values(estimator: BaseEstimator) -> tuple[Floats, str] | None:
     if hasattr(estimator, "feature_importances_"):
-        return np.asarray(estimator.feature_importances_, dtype=float)
+        of_trees = any(base.__module__.startswith(_TREES) for base in type(estimator).__mro__)
+        kind = IMPURITY if of_trees else f"feature_importances_ of {type(estimator).__name__}"
+        return np.asarray(estimator.feature_importances_, dtype=float), kind
     if not hasattr(estimator, "coef_"):
         return None
     coefficients = estimator.coef_.toarray() if hasattr(estimator.coef_, "toarray") else estimator.coef_
     sizes: Floats = np.abs(np.atleast_2d(np.asarray(coefficients, dtype=float)))
-    return np.asarray(sizes.mean(axis=0))
+    return np.asarray(sizes.mean(axis=0)), COEFFICIENTS
 
 
 def names_after(steps: list[BaseEstimator], subject: Subject) -> list[str]:

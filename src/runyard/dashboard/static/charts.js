@@ -518,20 +518,33 @@ const KINDS = {
   bars(scene) {
     const { found, at, title } = scene;
     const apart = groups(scene);
-    const names = [...new Set(found.rows.map((row) => String(at(row, found.y))))].reverse();
+    // What is measured in another way has an axis of its own, below the first.
+    const panels = found.panels ? [...new Set(found.rows.map((row) => at(row, found.panels)))] : [undefined];
+    const rowsOf = (panel) => found.rows.filter((row) => panel === undefined || at(row, found.panels) === panel);
+    const namesOf = (panel) => [...new Set(rowsOf(panel).map((row) => String(at(row, found.y))))].reverse();
+    const top = apart.size > 1 ? 12 : 2;
+    const each = (100 - top) / panels.length;
+    const colours = palette();
     return {
       ...legendOf(apart),
       tooltip: { ...frame().tooltip, formatter: rowInWords(found) },
-      xAxis: across(title(found.x), { scale: false }),
-      yAxis: { ...axis(""), type: "category", data: names, axisTick: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name, 24) } },
-      series: [...apart].map(([name, rows], place) => ({
-        type: "bar",
-        name,
-        itemStyle: { decal: hatched(place) },
-        barMaxWidth: 18,
-        barGap: "10%",
-        data: rows.map((row) => ({ value: [at(row, found.x), String(at(row, found.y))], row })),
-      })),
+      ...(panels.length > 1 ? { grid: panels.map((_, place) => ({ ...MARGIN, top: `${top + place * each}%`, bottom: `${100 - top - (place + 1) * each + 10}%` })) } : {}),
+      xAxis: panels.map((panel, gridIndex) => across(short(panel ?? title(found.x), 60), { scale: false, gridIndex })),
+      yAxis: panels.map((panel, gridIndex) => ({ ...axis(""), gridIndex, type: "category", data: namesOf(panel), axisTick: { show: false }, axisLabel: { color: style("--ink"), fontSize: 11, formatter: (name) => short(name, 24) } })),
+      series: [...apart].flatMap(([name, rows], place) =>
+        panels
+          .map((panel, index) => ({
+            type: "bar",
+            name,
+            xAxisIndex: index,
+            yAxisIndex: index,
+            itemStyle: { decal: hatched(place), color: colours[place % colours.length] },
+            barMaxWidth: 18,
+            barGap: "10%",
+            data: rows.filter((row) => panel === undefined || at(row, found.panels) === panel).map((row) => ({ value: [at(row, found.x), String(at(row, found.y))], row })),
+          }))
+          .filter(({ data }) => data.length),
+      ),
     };
   },
 
