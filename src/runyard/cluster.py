@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 # How long the API server keeps a watch open before it is begun anew.
 _WATCH_SECONDS = 240
 _CONNECT_SECONDS = 10
-_PAGE = 250
+_PAGE = 500
+# TrainingRuns that are read to find the newest.
+MOST_READ = 10_000
 _READ_SECONDS = 30
 # As long as an API server takes to restart.
 _PATIENCE_SECONDS = 60
@@ -71,6 +75,22 @@ class Deadline:
     def left(self) -> float:
         """How many seconds are left; infinitely many where there is no end."""
         return self._at - time.monotonic()
+
+
+@dataclass(frozen=True)
+class Newest:
+    """TrainingRuns, as far as they were read.
+
+    Attributes:
+        runs: the newest of those that were read, the newest first.
+        read: how many were read.
+        is_cut: whether there are others, which come later in the order of namespaces and names.
+
+    """
+
+    runs: Sequence[TrainingRun]
+    read: int
+    is_cut: bool
 
 
 class Cluster:
@@ -207,8 +227,22 @@ class Cluster:
         found = [TrainingRun.model_validate(item) for item in as_list(self.call("GET", path, limit=500).get("items"))]
         return {each.metadata.name: str(each.status.phase or "new") for each in found}
 
-    def every(self, namespaces: Sequence[str] = (), at_most: int = 1_000) -> list[TrainingRun]:
-        """Return the TrainingRuns of some namespaces, or of all where none is named, the newest first.
+    def every(
+        self,
+        namespaces: Sequence[str] = (),
+        at_most: int = 1_000,
+        most_read: int = MOST_READ,
+        ask: Callable[[Callable[[], JsonObject]], JsonObject] = lambda read: read(),
+    ) -> Newest:
+        """Return the newest TrainingRuns of some namespaces, or of all where none is named.
+
+        The API server gives them by name, page by page, so that all must be read to know the newest.
+
+        Args:
+            namespaces: of which; none: of all.
+            at_most: how many are returned. No more are held in memory, besides one page.
+            most_read: how many are read. Others may be newer.
+            ask: does each request, which is given to it.
 
         Raises:
             Forbidden: one may not list them.
@@ -216,18 +250,25 @@ class Cluster:
             ClusterUnavailable: the API server does not answer.
 
         """
-        found: list[JsonObject] = []
-        for where in [f"/namespaces/{name}" for name in namespaces] or [""]:
+        newest: list[JsonObject] = []
+        read = 0
+        places = [f"/namespaces/{name}" for name in namespaces] or [""]
+        for number, place in enumerate(places, 1):
             token = ""
-            while len(found) < at_most:
+            while True:
+                path = f"/apis/{GROUP}/{VERSION}{place}/{PLURAL}"
                 query = {"continue": token} if token else {}
-                page = self.call("GET", f"/apis/{GROUP}/{VERSION}{where}/{PLURAL}", None, limit=_PAGE, **query)
-                found += map(as_object, as_list(page.get("items")))
+                limit = max(1, min(_PAGE, most_read - read))
+                page = ask(partial(self.call, "GET", path, None, limit=limit, **query))
+                items = list(map(as_object, as_list(page.get("items"))))
+                read += len(items)
+                newest = sorted([*newest, *items], key=_made_at, reverse=True)[:at_most]
                 token = str(as_object(page.get("metadata")).get("continue") or "")
+                if read >= most_read and (token or number < len(places)):
+                    return Newest(list(map(TrainingRun.model_validate, newest)), read, is_cut=True)
                 if not token:
                     break
-        found.sort(key=lambda each: str(as_object(each.get("metadata")).get("creationTimestamp")), reverse=True)
-        return [TrainingRun.model_validate(each) for each in found[:at_most]]
+        return Newest(list(map(TrainingRun.model_validate, newest)), read, is_cut=False)
 
     def may(self, verb: str, namespace: str) -> bool:
         """Whether one may do something with the TrainingRuns of a namespace.
@@ -295,6 +336,10 @@ class Cluster:
                 if time.monotonic() > gives_up_at:
                     raise
                 time.sleep(_PAUSE_SECONDS)
+
+
+def _made_at(found: JsonObject) -> str:
+    return str(as_object(found.get("metadata")).get("creationTimestamp"))
 
 
 def _own_namespace() -> str:

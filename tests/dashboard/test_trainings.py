@@ -1,13 +1,16 @@
 """Trainings as they go, before a real API server whose TrainingRuns a test moves on; its operator is the test."""
 
+import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, expect
 
+from runyard.cluster import Cluster
 from tests.dashboard.bed import Dashboard, dashboard
 from tests.dashboard.cluster import create, stands
 from tests.support.apiserver import ApiServer
@@ -110,3 +113,46 @@ def test_without_a_cluster_it_says_how_to_look_at_one(mlflow: MlflowRest) -> Non
         answer = started.get("/trainings")
         assert (answer.status, "runyard dashboard --cluster" in answer.text) == (404, True)
         assert ">Trainings</a>" not in started.get("/").text
+
+
+def test_of_very_many_the_newest_are_read_whatever_they_are_called(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    cluster = Cluster()
+    for namespace in ("many", "more"):
+        assert server.kubectl("create", "namespace", namespace).returncode == 0
+    made(server, "many", *(f"a-{number}" for number in range(6)))
+    first = datetime.now(UTC).replace(microsecond=0)
+    # Kubernetes keeps whole seconds.
+    wait_for("a second is over", lambda: datetime.now(UTC) - first > timedelta(seconds=1.1))
+    made(server, "many", "z")
+
+    def found(*namespaces: str, at_most: int = 1, most_read: int = 100) -> tuple[list[str], int, bool]:
+        newest = cluster.every(namespaces, at_most, most_read)
+        return [run.metadata.name for run in newest.runs], newest.read, newest.is_cut
+
+    assert found("many") == (["z"], 7, False)
+    assert found("many", "more") == (["z"], 7, False)
+    assert found("many", most_read=7) == (["z"], 7, False)
+    # Where it ends, others may be newer: that is told.
+    assert found("many", most_read=3, at_most=9) == (["a-0", "a-1", "a-2"], 3, True)
+    assert found("many", "more", most_read=7) == (["z"], 7, True)
+    requests: list[Any] = []
+    cluster.every(["many"], most_read=3, ask=lambda read: requests.append(read) or read())
+    assert len(requests) == 1
+
+
+def made(server: ApiServer, namespace: str, *names: str) -> None:
+    """Create TrainingRuns at once."""
+    items = [
+        {
+            "apiVersion": "runyard.dev/v1alpha1",
+            "kind": "TrainingRun",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"image": "example/image:1"},
+        }
+        for name in names
+    ]
+    done = server.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    assert done.returncode == 0, done.stderr

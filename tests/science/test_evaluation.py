@@ -333,11 +333,11 @@ def test_the_size_of_sparse_coefficients_is_their_importance() -> None:
     assert np.array_equal(table["importance"], expected)
 
 
-class Counting(RandomForestClassifier):
+class Counting(RandomForestClassifier):  # type: ignore[misc]  # scikit-learn has no types
     """As other libraries have it: a model whose importances are of another kind, and no tree of scikit-learn's."""
 
 
-class Splits(LogisticRegression):
+class Splits(LogisticRegression):  # type: ignore[misc]
     """Counts something of its own."""
 
     @property

@@ -15,6 +15,7 @@ from runyard.dashboard.changes import Change
 from runyard.dashboard.kept import Kept
 from runyard.dashboard.logs import MOST_BYTES, MOST_LINES, last_lines
 from runyard.dashboard.progress import attempt
+from runyard.dashboard.trainings import Stand
 
 ENDED = {"type": "Succeeded", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-02T03:04:05Z"}
 
@@ -203,3 +204,17 @@ def test_when_somebody_began_to_choose_is_of_the_last_day_and_that_experiment(na
     assert (found is not None) is (0 <= later <= selection.LONGEST.total_seconds())
     assert selection.began(note, f"{name}x", at + later) is None
     assert selection.began(note[:-1], name, at) is None
+
+
+@pytest.mark.parametrize(
+    ("read", "is_cut", "says"),
+    [
+        (2, False, ""),
+        (1_234, False, "The newest 2 of 1,234 TrainingRuns; kubectl has them all."),
+        (10_000, True, "The newest 2 of the first 10,000 TrainingRuns, by namespace and name: there are more"),
+    ],
+)
+def test_which_trainings_are_not_shown_is_told(read: int, is_cut: bool, says: str) -> None:  # noqa: FBT001
+    stand = Stand((training("a"), training("b")), read, is_cut)
+    assert stand.left_out.startswith(says)
+    assert bool(stand.left_out) is bool(says)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runyard import pod_logs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST = 1_000
 _FRESH_SECONDS = 1.0
+_REST = 4
 _AT_ONCE = 2
 _LOGS_AT_ONCE = 8
 # Somebody waits for a change to be made, and would not know whether it was.
@@ -37,12 +39,16 @@ class Stand:
 
     Attributes:
         every: the newest first, a thousand at most.
+        read: of how many these are the newest.
+        is_cut: whether there are more than were read.
         problem: why that may be old; empty where it is not.
         read_at: when they were read, in seconds since 1970; None: never.
 
     """
 
     every: Sequence[TrainingRun] = ()
+    read: int = 0
+    is_cut: bool = False
     problem: str = ""
     read_at: float | None = None
 
@@ -50,7 +56,19 @@ class Stand:
     def version(self) -> str:
         """Something that is another one whenever there is something else to see."""
         newest = max((run.metadata.version for run in self.every), default=0)
-        return f"{len(self.every)}-{newest}-{int(bool(self.problem))}"
+        return f"{self.read}-{newest}-{int(bool(self.problem))}"
+
+    @property
+    def left_out(self) -> str:
+        """Which are not here, in a sentence; empty where all are."""
+        if self.is_cut:
+            return (
+                f"The newest {len(self.every):,} of the first {self.read:,} TrainingRuns, by namespace and name: there "
+                "are more, and of these none is looked at. Name the namespaces that are to be shown (--namespace)."
+            )
+        if self.read > len(self.every):
+            return f"The newest {len(self.every):,} of {self.read:,} TrainingRuns; kubectl has them all."
+        return ""
 
     def one(self, namespace: str, name: str) -> TrainingRun | None:
         """Return one of them; None where there is none of that name."""
@@ -79,21 +97,23 @@ class Trainings:
         self._rights: Kept[tuple[str, str], bool] = Kept()
         self._stand = Stand()
         self._asked_at = float("-inf")
+        self._fresh_seconds = _FRESH_SECONDS
         self._asking = threading.Lock()
 
     def look(self) -> Stand:
         """Return how they stand, or stood when the cluster last answered."""
         with self._asking:
-            if time.monotonic() - self._asked_at > _FRESH_SECONDS:
+            if time.monotonic() - self._asked_at > self._fresh_seconds:
+                began = time.monotonic()
                 try:
-                    self._stand = Stand(tuple(self._reads.one("every", self._listed)), read_at=time.time())
+                    found = self._cluster.every(self._namespaces, MOST, ask=partial(self._reads.one, None))
+                    self._stand = Stand(tuple(found.runs), found.read, found.is_cut, read_at=time.time())
                 except RunyardError as error:
-                    self._stand = Stand(self._stand.every, str(error), self._stand.read_at)
+                    self._stand = replace(self._stand, problem=str(error))
                 self._asked_at = time.monotonic()
+                # Very many take several requests, which are not to be all that the API server has to do.
+                self._fresh_seconds = max(_FRESH_SECONDS, _REST * (self._asked_at - began))
             return self._stand
-
-    def _listed(self) -> list[TrainingRun]:
-        return self._cluster.every(self._namespaces, at_most=MOST)
 
     def log(self, namespace: str, pod: str) -> bytes:
         """Return the last 200 lines that a pod has printed.

@@ -115,6 +115,7 @@ class TrainingsAnswer(answers.Answer):
     """TrainingRuns, the newest first, a thousand at most."""
 
     problem: Annotated[str, Field(description="why they may be old; empty where they are not")]
+    left_out: Annotated[str, Field(description="which are not among them; empty where all are")]
     trainings: list[Training]
 
 
@@ -139,7 +140,8 @@ def one(stand: Stand, namespace: str, name: str) -> TrainingRun:
     """
     found = stand.one(namespace, name)
     if found is None:
-        raise NoSuchTraining(f'there is no TrainingRun "{name}" in namespace {namespace}')
+        among = f", or it is not among those that are shown. {stand.left_out}" if stand.left_out else ""
+        raise NoSuchTraining(f'there is no TrainingRun "{name}" in namespace {namespace}{among}')
     return found
 
 
@@ -171,7 +173,7 @@ def trainings(site: TheSite) -> TrainingsAnswer:
     stand = the_trainings(site).look()
     places = queues.places(stand.every)
     trainings = [Training.of(each, places.get((each.metadata.namespace, each.metadata.name))) for each in stand.every]
-    return TrainingsAnswer(problem=stand.problem, trainings=trainings)
+    return TrainingsAnswer(problem=stand.problem, left_out=stand.left_out, trainings=trainings)
 
 
 @router.get("/{namespace}/{name}")
