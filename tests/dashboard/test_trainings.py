@@ -139,7 +139,12 @@ def test_of_very_many_the_newest_are_read_whatever_they_are_called(
     assert found("many", most_read=3, at_most=9) == (["a-0", "a-1", "a-2"], 3, True)
     assert found("many", "more", most_read=7) == (["z"], 7, True)
     requests: list[Any] = []
-    cluster.every(["many"], most_read=3, ask=lambda read: requests.append(read) or read())
+
+    def ask(read: Any) -> Any:
+        requests.append(read)
+        return read()
+
+    cluster.every(["many"], most_read=3, ask=ask)
     assert len(requests) == 1
 
 
