@@ -1,6 +1,5 @@
 """What a training finds in its environment, in a pod and on a laptop."""
 
-import doctest
 import json
 
 import pytest
@@ -70,11 +69,6 @@ def test_what_was_changed_comes_through_however_much_it_is(names: list[str]) -> 
     assert repetition.marks(found) == found
     told = found["runyard.dev/varies"].split(", ")
     assert told == names or (told[:-1] == names[: len(told) - 1] and told[-1] == "more")
-
-
-def test_examples_in_docstrings_are_true() -> None:
-    found = doctest.testmod(repetition)
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_own_variables() -> None:

@@ -1,7 +1,5 @@
 """The order of runs where MLflow has none, and what is shown of runs side by side: for any runs."""
 
-import doctest
-import importlib
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -85,9 +83,3 @@ def test_side_by_side_all_that_varies_is_shown_and_the_rest_is_counted(runs: lis
         top = min(values.values(), default=0) if name == "loss" else max(values.values(), default=0)
         equal = [run.id for run in runs if values.get(run.id) == top and run.id in values]
         assert best in ([], equal)
-
-
-@pytest.mark.parametrize("name", ["sorting", "pod_logs", "cli.output"])
-def test_what_the_docstrings_show_is_so(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"runyard.{name}"))
-    assert (found.failed, found.attempted > 0) == (0, True)

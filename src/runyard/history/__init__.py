@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from itertools import islice
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from runyard import provenance
-from runyard.api.addresses import without_logins
-from runyard.api.datasets import DIGEST_TAG
 from runyard.api.model import JsonObject
-from runyard.api.records import OUTCOME_TAG, PARENT_TAG, REASON_TAG, RunStatus
 from runyard.errors import RunyardError
-from runyard.tracking import DELETED, answering, client, model_of, moment_of
+from runyard.history import artifacts
+from runyard.history.artifacts import UnreadableArtifact, is_elsewhere
+from runyard.history.logged import LoggedRun, Point, logged
+from runyard.tracking import DELETED, answering, client, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlflow.entities import DatasetInput
     from mlflow.entities import Run as MlflowRun
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.store.entities import PagedList
+
+__all__ = [
+    "History",
+    "LoggedRun",
+    "NoSuchExperiment",
+    "NoSuchRun",
+    "Point",
+    "UnreadableArtifact",
+    "WrongFilter",
+    "is_elsewhere",
+]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _BEGINNING_OF_ID = re.compile(r"[0-9a-f]{4,31}")
@@ -35,7 +39,6 @@ _EXPERIMENTS_PAGE = 1_000
 # A run may hold anything, and what is read of it is held in memory.
 _LARGEST_BYTES = 64 * 1024 * 1024
 _MOST_FILES = 10_000
-_PORTS = {"http": 80, "https": 443}
 
 
 class NoSuchRun(RunyardError):
@@ -50,99 +53,10 @@ class WrongFilter(RunyardError):
     exit_code = 2
 
 
-class UnreadableArtifact(RunyardError):
-    """An artifact is not what its name says, or more than can be read."""
-
-
 class NoSuchExperiment(RunyardError):
     """There is no experiment of that name."""
 
     exit_code = 2
-
-
-def is_elsewhere(place: str, tracking_uri: str) -> bool:
-    """Whether artifacts are where nobody who trusts an MLflow need be led.
-
-    Who makes an experiment says where its artifacts are. MLflow's client sends its password and token there, and reads
-    any path of the machine that it runs on.
-
-    >>> is_elsewhere("mlflow-artifacts:/1/2", "http://mlflow:5000"), is_elsewhere("s3://bucket/1", "http://mlflow:5000")
-    (False, False)
-    >>> is_elsewhere("http://metadata/", "http://mlflow:5000"), is_elsewhere("file:///etc", "http://mlflow:5000")
-    (True, True)
-    """
-    server, found = urlsplit(tracking_uri), urlsplit(place)
-    if server.scheme not in _PORTS:
-        return False
-    if found.scheme in {"", "file"}:
-        return server.hostname not in {"localhost", "127.0.0.1", "::1"}
-    if found.scheme in {"mlflow-artifacts", *_PORTS} and found.hostname:
-        port = _PORTS.get(found.scheme, _PORTS[server.scheme])
-        return (found.hostname, found.port or port) != (server.hostname, server.port or _PORTS[server.scheme])
-    return False
-
-
-@dataclass(frozen=True)
-class LoggedRun:
-    """A run, with what it says of itself.
-
-    Attributes:
-        id: MLflow's.
-        name: as people see it.
-        experiment: the experiment's name.
-        status: as MLflow has it.
-        started_at: when it began.
-        finished_at: when it ended, if it has.
-        params: parameters as text.
-        metrics: last values.
-        tags: all of them.
-        datasets: digests of its inputs by name: sha256:… where Runyard fetched them, else as MLflow computes them.
-        model: the address of the model that it logged last, if it logged any.
-        artifact_uri: where its artifacts are.
-
-    """
-
-    id: str
-    name: str
-    experiment: str
-    status: RunStatus
-    started_at: datetime
-    finished_at: datetime | None
-    params: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    datasets: Mapping[str, str] = field(default_factory=dict)
-    model: str | None = None
-    artifact_uri: str = ""
-
-    @property
-    def outcome(self) -> str:
-        """What became of it: the outcome that its pod had, where it had one, else MLflow's word."""
-        return self.tags.get(OUTCOME_TAG) or self.status.value.capitalize()
-
-    @property
-    def reason(self) -> str | None:
-        """The outcome's cause, in one word."""
-        return self.tags.get(REASON_TAG)
-
-    @property
-    def parent_id(self) -> str | None:
-        """The run that it is a part of."""
-        return self.tags.get(PARENT_TAG)
-
-    @property
-    def duration(self) -> timedelta | None:
-        """How long it took, if it has ended."""
-        return self.finished_at - self.started_at if self.finished_at else None
-
-
-@dataclass(frozen=True)
-class Point:
-    """A metric's value at a step."""
-
-    step: int
-    at: datetime
-    value: float
 
 
 class History:
@@ -233,7 +147,7 @@ class History:
         while True:
             page = self._page(wanted, where, order_by, size, token)
             with answering(self._uri, "list runs"):
-                found = [_logged(run, names) for run in page]
+                found = [logged(run, names) for run in page]
             yield found
             token = page.token
             if not token:
@@ -294,7 +208,7 @@ class History:
             experiment = self._client.get_experiment(run.info.experiment_id)
         if run.info.lifecycle_stage == DELETED:
             raise NoSuchRun(f"run {run_id} was deleted: `mlflow runs restore --run-id {run_id}` brings it back")
-        return [_logged(run, {experiment.experiment_id: experiment.name})]
+        return [logged(run, {experiment.experiment_id: experiment.name})]
 
     def experiment_of(self, run_id: str) -> str | None:
         """Return the name of the experiment that a run is in, or was in until it was deleted; None: neither is known.
@@ -339,7 +253,9 @@ class History:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
         """
-        return [path for path, _ in islice(self._entries(run, folder, most_folders), _MOST_FILES)]
+        with answering(self._uri, "list artifacts"):
+            opened = self.artifacts(run)
+        return [path for path, _ in islice(artifacts.entries(opened, self._uri, folder, most_folders), _MOST_FILES)]
 
     def artifacts(self, run: LoggedRun) -> ArtifactRepository:
         """Open the place of a run's artifacts.
@@ -348,36 +264,9 @@ class History:
             UnreadableArtifact: it is at another server than MLflow's, or on this machine while MLflow is not.
 
         """
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         # By its address: by the run's ID MLflow's client would ask for it each time.
         place: str = run.artifact_uri or self._client.get_run(run.id).info.artifact_uri
-        if is_elsewhere(place, self._uri):
-            raise UnreadableArtifact(
-                f"the artifacts of run {run.id} are at {without_logins(place)}, which is not of "
-                f"{without_logins(self._uri)}: nothing is read there"
-            )
-        return get_artifact_repository(place, self._uri)
-
-    def _entries(self, run: LoggedRun, folder: str, most_folders: int | None = None) -> Iterator[tuple[str, int]]:
-        """Yield the paths and sizes in bytes of what is in a folder and below, the nearest first."""
-        with answering(self._uri, "list artifacts"):
-            artifacts = self.artifacts(run)
-        waiting = deque([folder])
-        looked = 0
-        while waiting:
-            place = waiting.popleft()
-            if most_folders is not None and looked >= most_folders:
-                yield f"{place}/", 0
-                continue
-            looked += 1
-            with answering(self._uri, "list artifacts"):
-                listed = artifacts.list_artifacts(place or None)
-            for entry in listed:
-                if entry.is_dir:
-                    waiting.append(entry.path)
-                else:
-                    yield entry.path, entry.file_size or 0
+        return artifacts.opened(run.id, place, self._uri)
 
     def content(self, run: LoggedRun, path: str, most_bytes: int = _LARGEST_BYTES) -> bytes | None:
         """Return an artifact; None where there is none.
@@ -392,17 +281,9 @@ class History:
             TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
         """
-        parent = str(PurePosixPath(path).parent)
         with answering(self._uri, "list artifacts"):
-            artifacts = self.artifacts(run)
-            listed = artifacts.list_artifacts(None if parent == "." else parent)
-        size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
-        if size is None:
-            return None
-        if size > most_bytes:
-            raise UnreadableArtifact(f"{path} of run {run.id} has {size:,} bytes, and {most_bytes:,} are the most read")
-        with answering(self._uri, f"read {path}"), tempfile.TemporaryDirectory() as scratch:
-            return Path(artifacts.download_artifacts(path, scratch)).read_bytes()
+            opened = self.artifacts(run)
+        return artifacts.content(opened, self._uri, run.id, path, most_bytes)
 
     def tag(self, run: LoggedRun, tags: Mapping[str, str]) -> None:
         """Write tags to a run.
@@ -425,31 +306,3 @@ class History:
         """
         with answering(self._uri, "read a run's provenance"):
             return provenance.read(self._client, run.id)
-
-
-def _logged(run: MlflowRun, experiments: Mapping[str, str]) -> LoggedRun:
-    info, data = run.info, run.data
-    return LoggedRun(
-        id=info.run_id,
-        name=info.run_name or info.run_id,
-        experiment=experiments.get(info.experiment_id, info.experiment_id),
-        status=RunStatus(info.status),
-        started_at=moment_of(info.start_time),
-        finished_at=moment_of(info.end_time) if info.end_time else None,
-        params=dict(data.params),
-        metrics=dict(data.metrics),
-        tags=dict(data.tags),
-        datasets=_datasets(run.inputs.dataset_inputs) if run.inputs else {},
-        model=model_of(run),
-        artifact_uri=info.artifact_uri or "",
-    )
-
-
-def _datasets(inputs: Sequence[DatasetInput]) -> dict[str, str]:
-    """Return digests by name: of two inputs of one name, the one that Runyard fetched."""
-    theirs = {found.dataset.name: str(found.dataset.digest) for found in inputs}
-    return theirs | {found.dataset.name: digest for found in inputs if (digest := _own_digest(found))}
-
-
-def _own_digest(found: DatasetInput) -> str | None:
-    return next((str(tag.value) for tag in found.tags if tag.key == DIGEST_TAG), None)
