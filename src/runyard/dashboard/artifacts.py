@@ -7,11 +7,12 @@ import io
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from runyard.api.model import JsonObject, as_object
+from runyard.dashboard.runs import cut
 from runyard.explanation import Explanation
 from runyard.history import UnreadableArtifact
 
@@ -75,13 +76,14 @@ class Table:
         if not head:
             raise ValueError("no table")
         named = head.index(names) if names in head else -1
+        head = list(map(cut, head))
         rows: list[tuple[Cell, ...]] = []
         for line in lines:
             if len(line) != len(head):
                 raise ValueError("a row is of another length")
             if (len(rows) + 1) * len(head) > _MOST_CELLS:
                 raise ValueError(f"more than {_MOST_CELLS} cells")
-            rows.append(tuple(cell if place == named else _cell(cell) for place, cell in enumerate(line)))
+            rows.append(tuple(cut(cell) if place == named else _cell(cell) for place, cell in enumerate(line)))
         return cls(tuple(head), tuple(rows))
 
 
@@ -133,7 +135,7 @@ class Artifacts:
         name = "shap.npz"
         if kept := self._known((run.id, name)):
             return cast("Explanation", kept[0])
-        read = partial(self._read, run, name, Explanation.from_bytes, _LARGEST_EXPLANATION)
+        read = partial(self._read, run, name, _explanation, _LARGEST_EXPLANATION)
         return self._reads.one((run.id, name), read)
 
     def _of_each(self, runs: Sequence[LoggedRun], name: str, parse: Callable[[bytes], T], otherwise: T) -> list[T]:
@@ -181,6 +183,13 @@ class Artifacts:
                 self._bytes -= freed
 
 
+def _explanation(content: bytes) -> Explanation:
+    found = Explanation.from_bytes(content)
+    # A figure has a name as often as it has points.
+    features, outputs, rows = (list(map(cut, names)) for names in (found.features, found.output_names, found.rows))
+    return replace(found, features=features, output_names=outputs, rows=rows)
+
+
 def _about(content: bytes) -> JsonObject:
     return as_object(json.loads(content))
 
@@ -189,8 +198,8 @@ def _cell(text: str) -> Cell:
     if not text:
         return None
     if "_" in text:  # a group such as 20_29, which Python reads as 2029
-        return text
+        return cut(text)
     try:
         return float(text)
     except ValueError:
-        return text
+        return cut(text)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST_RUNS = 100_000
 # Of a value that is longer the page of its run has the rest.
 LONGEST_VALUE = 300
+# MLflow takes 6,000 characters of a parameter and 8,000 of a tag.
+LONGEST_WHOLE = 10_000
+_LONGEST_EXPERIMENT = 500
 # Of 2³² values two have the same digits with a chance of one in two.
 _DIGITS = 16
 _NAMES: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -34,6 +37,7 @@ class Numbers(Mapping[str, float]):
 
     def __init__(self, values: Mapping[str, float]) -> None:
         """Copy them."""
+        values = {cut(name): value for name, value in values.items()}
         names = tuple(map(sys.intern, sorted(values)))
         if len(_NAMES) > _MOST_NAMES:  # a server where each run has names of its own
             _NAMES.clear()
@@ -69,22 +73,40 @@ def small(run: LoggedRun) -> LoggedRun:
             if not name.startswith("mlflow.") or name in _SHOWN_TAGS
         },
         name=cut(run.name),
-        experiment=sys.intern(run.experiment),
+        experiment=sys.intern(experiment_name(run.experiment)),
         artifact_uri="",
     )
 
 
-def cut(text: str) -> str:
+def bounded(run: LoggedRun) -> LoggedRun:
+    """Return a run as its page shows it: whole, unless somebody wrote more than MLflow takes past it into its store."""
+    return replace(
+        run,
+        metrics={cut(name): value for name, value in run.metrics.items()},
+        params={cut(name): cut(value, LONGEST_WHOLE) for name, value in run.params.items()},
+        tags={cut(name): cut(value, LONGEST_WHOLE) for name, value in run.tags.items()},
+        datasets={cut(name): cut(value) for name, value in run.datasets.items()},
+        name=cut(run.name),
+        experiment=experiment_name(run.experiment),
+    )
+
+
+def experiment_name(name: str) -> str:
+    """Return an experiment's name: MLflow takes 500 characters."""
+    return cut(name, _LONGEST_EXPERIMENT)
+
+
+def cut(text: str, most: int = LONGEST_VALUE) -> str:
     """Return a text as lists show it, and by which it is compared: of two others no two are alike.
 
     >>> cut("short"), len(cut("x" * 6000)), cut("x" * 6000)[-47:]
     ('short', 300, '… (6,000 characters, SHA-256 1853dfaa6b3a0e3d…)')
     """
-    if len(text) <= LONGEST_VALUE:
+    if len(text) <= most:
         return text
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     rest = f"… ({len(text):,} characters, SHA-256 {digest}…)"
-    return f"{text[: LONGEST_VALUE - len(rest)]}{rest}"
+    return f"{text[: most - len(rest)]}{rest}"
 
 
 @dataclass(frozen=True)
