@@ -94,7 +94,7 @@ def run(site: TheSite, run_id: RunId) -> answers.RunInFull:
 @router.get("/state")
 def how_it_stands(site: TheSite) -> answers.State:
     """Return how far what is shown can be relied on, now."""
-    return state(site.look())
+    return state(site.look(is_watching=True))
 
 
 def drawn(figure: answers.Figure, form: Literal["json", "csv"]) -> Response:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 # How often it is read while somebody looks.
-_FRESH_SECONDS = 2.0
+FRESH_SECONDS = 2.0
 # What is read in less is read whole each time.
 _QUICK_SECONDS = 1.0
 _WHOLE_EVERY_SECONDS = 600.0
@@ -55,17 +55,19 @@ class Index:
         self._thread = threading.Thread(target=self._work, name="index", daemon=True)
         self._thread.start()
 
-    def get(self, patience_seconds: float) -> tuple[Runs | None, str]:
+    def get(self, patience_seconds: float, fresh_seconds: float = FRESH_SECONDS) -> tuple[Runs | None, str]:
         """Return the runs, and why they could not be read again; the runs are None before any were read.
 
-        What is older than two seconds is read again: that is waited for a moment, the first time as long as is said.
+        What is old is read again: that is waited for a moment, the first time as long as is said.
 
         Args:
             patience_seconds: how long at most.
+            fresh_seconds: what is older than this is old; with a problem, what is older than two seconds.
 
         """
         with self._changed:
-            if time.monotonic() - self._ended_at < _FRESH_SECONDS:
+            age = time.monotonic() - self._ended_at
+            if age < (FRESH_SECONDS if self._problem else fresh_seconds):
                 return self._runs, self._problem
             before = self._rounds
             self._is_wanted = True

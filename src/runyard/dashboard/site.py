@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ from runyard.api.addresses import without_logins
 from runyard.dashboard.artifacts import FOLDER, Artifacts
 from runyard.dashboard.auditing import Auditor
 from runyard.dashboard.courses import Courses
-from runyard.dashboard.index import Index
+from runyard.dashboard.index import FRESH_SECONDS, Index
 from runyard.dashboard.progress import Going
+from runyard.dashboard.pulse import Pulse
 from runyard.dashboard.reads import PATIENCE_SECONDS, Reads
-from runyard.dashboard.runs import Runs
+from runyard.dashboard.runs import Runs, bounded, experiment_name
 from runyard.errors import TrackingUnavailable
 from runyard.history import History, NoSuchRun
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from runyard.dashboard.trainings import Trainings
     from runyard.history import LoggedRun
 
-_FRESH_SECONDS = 2.0
-# One that does not answer is asked again sooner: who looks wants to know that it is back.
-_SILENT_SECONDS = 0.5
+# How old runs may be for a page that is merely open.
+_WATCHING_SECONDS = 15.0
+_PULSES_AT_ONCE = 4
 # Each is a request of its own.
 _MOST_FOLDERS = 20
 # A page that waits is told after 1.5 s; what hangs may hold a thread for as long as this.
@@ -95,29 +95,32 @@ class Site:
         self.auditor = Auditor(self.history)
         self.going = Going(self, trainings) if trainings else None
         self.uri = without_logins(uri)
-        self._names: Mapping[str, str] | None = None
-        self._silence = ""
-        self._asked_at = float("-inf")
-        self._asking = threading.Lock()
+        # Threads of its own: it is to find out that all others hang.
+        self._pulse_reads = Reads(f"MLflow at {self.uri}", patience_seconds, _PULSES_AT_ONCE)
+        self._pulse = Pulse(self._ask, patience_seconds)
 
-    def look(self) -> View:
+    def look(self, *, is_watching: bool = False) -> View:
         """Return what there is to see; what was seen last where MLflow does not answer.
+
+        Args:
+            is_watching: whether only that is wanted to be known, again and again: the runs are then read seldom.
 
         Raises:
             TrackingUnavailable: it does not answer, and nothing was seen before.
 
         """
         until = time.monotonic() + self._patience_seconds
-        problem = self._ask()
+        names, problem = self._pulse.get()
         is_silent = bool(problem)
-        runs, trouble = self.index.get(0 if problem else max(until - time.monotonic(), 0.1))
+        patience = 0 if problem else max(until - time.monotonic(), 0.1)
+        runs, trouble = self.index.get(patience, _WATCHING_SECONDS if is_watching else FRESH_SECONDS)
         problem = problem or trouble
         if runs is None and not problem:
             # It answers, and gives hundreds of runs at once: that takes its time where each has many metrics.
             runs = Runs.of((), datetime.now(UTC), is_whole=False)
-        if runs is None or self._names is None:
+        if runs is None or names is None:
             raise TrackingUnavailable(problem)
-        return View(self._names, runs, problem, is_silent)
+        return View(names, runs, problem, is_silent)
 
     def look_and_ask(self) -> View:
         """Return what there is to see, for who has more to ask of MLflow.
@@ -139,7 +142,7 @@ class Site:
             TrackingUnavailable: MLflow does not answer.
 
         """
-        return self.reads.one(("run", run_id), lambda: self.history.find(run_id))
+        return self.reads.one(("run", run_id), lambda: bounded(self.history.find(run_id)))
 
     def find(self, run_ids: Sequence[str]) -> list[LoggedRun | None]:
         """Read runs that may not be there: None for each that is not.
@@ -151,7 +154,7 @@ class Site:
 
         def found(run_id: str) -> LoggedRun | None:
             try:
-                return self.history.find(run_id)
+                return bounded(self.history.find(run_id))
             except NoSuchRun:
                 return None
 
@@ -176,6 +179,8 @@ class Site:
 
     def close(self) -> None:
         """End what goes on in the background."""
+        self._pulse.close()
+        self._pulse_reads.close()
         self.index.close()
         self.auditor.close()
         if self.going:
@@ -184,16 +189,7 @@ class Site:
             self.trainings.close()
         self.reads.close()
 
-    def _ask(self) -> str:
-        """Read the names of the experiments, unless that was done just now, and say why they cannot be read.
-
-        This is also how a silence is noticed: once for all who wait.
-        """
-        with self._asking:
-            if time.monotonic() - self._asked_at > (_SILENT_SECONDS if self._silence else _FRESH_SECONDS):
-                try:
-                    self._names, self._silence = self.reads.one("experiments", self.history.experiments), ""
-                except TrackingUnavailable as error:
-                    self._silence = str(error)
-                self._asked_at = time.monotonic()
-            return self._silence
+    def _ask(self) -> Mapping[str, str]:
+        """Read the names of the experiments. No two who ask share an answer: one that is late is none."""
+        names = self._pulse_reads.one(None, self.history.experiments)
+        return {each: experiment_name(name) for each, name in names.items()}

@@ -128,7 +128,8 @@ if (document.querySelector("[data-retry]")) {
 
 await watch(document.querySelectorAll("figure[data-src]"));
 
-// MLflow may go while a page is open: it is said within two seconds, and so is its return.
+// MLflow may go while a page is open: it is said within two seconds, and so is its return. The dashboard finds it out
+// for all who look, and is asked each second.
 const notice = document.getElementById("state");
 async function look() {
   let problem;
@@ -142,8 +143,7 @@ async function look() {
   notice.hidden = !problem;
   if (problem && !notice.textContent.startsWith(problem)) notice.textContent = `${problem} What is shown may be old.`;
 }
-document.addEventListener("visibilitychange", () => document.hidden || look());
 for (;;) {
-  await wait(document.hidden ? 5000 : 15000);
+  await wait(1000);
   if (!document.hidden) await look();
 }
