@@ -130,6 +130,16 @@ def test_a_confusion_matrix_calls_the_true_class_as_the_predicted_one() -> None:
     ]
 
 
+def test_a_matrix_of_very_many_classes_is_no_picture() -> None:
+    many = Table(("true", "0"), tuple((str(number), 1.0) for number in range(101)))
+    few = Table(("true", "0", "1"), (("0", 3.0, 1.0), ("1", 0.0, 4.0)))
+    labels = {each.id: each.name for each in (run(0), run(1))}
+    both = figures.confusion(labels, [(run(0), many), (run(1), few)])
+    assert {row[1] for row in both.rows} == {"run-1"}
+    assert both.says.endswith("1 of 2 runs have it. 1 of more than 100 classes is not drawn.")
+    assert figures.confusion(labels, [(run(0), many)]).empty == "1 of more than 100 classes is not drawn."
+
+
 def test_groups_and_features_are_called_as_they_are_written() -> None:
     groups = read("fairness_age", "group,count,accuracy", "1000001,3000000,0.5", "1000002,7,0.25")
     found = fairness.by_group("age", {run(0).id: "run-0"}, [(run(0), groups)])

@@ -24,6 +24,8 @@ MOST_DRAWN = 12
 _FEATURES = 12
 _FEWEST_FEATURES = 4
 _AXES = 8
+# More are no picture, and ten thousand cells for each run.
+_MOST_CLASSES = 100
 _RUN, _NAME = Column(name="run", title="run"), Column(name="name", title="Run")
 _INSIDE, _BETTER, _WORSE = "inside the noise", "better by more than chance", "worse by more than chance"
 _LOG = "`runyard.evaluation.log(model, (X_test, y_test), train=(X_train, y_train))` in the script logs it."
@@ -248,9 +250,12 @@ def curve(name: str, labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun
 def confusion(labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table | None]]) -> Figure:
     """Count, for each run, how rows of each class were predicted."""
     rows: list[list[Cell]] = []
-    drawn = 0
+    drawn = too_large = 0
     for run, table in tables:
         if table is None or table.columns[:1] != ("true",):
+            continue
+        if max(len(table.rows), len(table.columns) - 1) > _MOST_CLASSES:
+            too_large += 1
             continue
         drawn += 1
         for row in table.rows:
@@ -258,11 +263,13 @@ def confusion(labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table
             for predicted, count in zip(table.columns[1:], counts, strict=True):
                 share = count / sum(counts) if sum(counts) else 0.0
                 rows.append([run.id, labels[run.id], _as_text(row[0]), predicted, number(count), number(share)])
+    large = f" {too_large} of more than {_MOST_CLASSES} classes {'is' if too_large == 1 else 'are'} not drawn."
+    large = large if too_large else ""
     titles = {"true": "true class", "predicted": "predicted", "count": "rows", "share": "share of the true class"}
     return Figure(
         name="confusion_matrix",
         title="Confusion matrices",
-        says=_drawn(drawn, len(tables), "How many rows of each class were predicted to be which"),
+        says=_drawn(drawn, len(tables), "How many rows of each class were predicted to be which") + large,
         kind=Kind.MATRIX,
         columns=[_RUN, _NAME, *_columns(titles)],
         rows=rows,
@@ -270,7 +277,7 @@ def confusion(labels: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table
         y="true",
         series="name",
         colour="share",
-        empty="" if rows else f"No run here has a confusion matrix. {_LOG}",
+        empty="" if rows else large.strip() or f"No run here has a confusion matrix. {_LOG}",
     )
 
 
