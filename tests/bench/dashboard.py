@@ -136,7 +136,7 @@ def register(server: MlflowRest, run_ids: Sequence[str]) -> None:
     for number, run_id in enumerate(run_ids):
         name = f"model-{number}"
         client.create_registered_model(name)
-        client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+        client.create_model_version(name, f"runs:/{run_id}/model", run_id, await_creation_for=0)
         client.set_registered_model_alias(name, "champion", "1")
 
 

@@ -44,7 +44,7 @@ def test_one_read_serves_all_who_ask_the_same_at_once(far: Far) -> None:
     reads = Reads("it", 60)
     with ThreadPoolExecutor(20) as people:
         waiting = [people.submit(reads.one, "a", far.read("a")) for _ in range(20)]
-        wait_for("it is asked", lambda: far.asked["a"] or None)
+        wait_for("all wait", lambda: far.asked["a"] == 1 and reads._shared["a"].waiting == 20)  # noqa: SLF001
         far.answers.set()
         assert {each.result(60) for each in waiting} == {"a 1"}
     # Who asks then asks anew: nothing is kept of what somebody has waited for.
@@ -103,6 +103,21 @@ def test_of_what_came_too_late_no_more_is_kept_than_is_read_at_once(far: Far) ->
     too_late(*names[2:])
     answers = [reads.one(name, far.read(name)) for name in names]
     assert answers == ["question 0 2", "question 1 2", "question 2 1", "question 3 1"]
+
+
+def test_what_hangs_is_asked_once_more_when_the_server_may_be_back(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runyard.dashboard.reads._HANGS_SECONDS", 0.5)
+    reads = Reads("it", 0.4)
+    with pytest.raises(TrackingUnavailable):
+        reads.one("a", far.read("a"))
+    began = time.monotonic()
+    wait_for("it hangs for long", lambda: time.monotonic() - began > 0.5)
+    assert reads.one("a", lambda: "it is back") == "it is back"
+    # What hung comes at last, and is nobody's answer any more.
+    far.answers.set()
+    wait_for("it has come", lambda: far.ended["a"] or None)
+    reads.all([(None, far.read("x"))] * 8)
+    assert reads.one("a", lambda: "it is now") == "it is now"
 
 
 def test_what_goes_wrong_goes_wrong_for_all_and_is_not_kept() -> None:

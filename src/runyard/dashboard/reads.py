@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from runyard.errors import RunyardError, TrackingUnavailable
@@ -24,6 +24,8 @@ PATIENCE_SECONDS = 1.5
 _AT_ONCE = 8
 # Longer than any page pauses before it asks again.
 _KEPT_SECONDS = 12.0
+# What has not come by then may hang for ever in a connection that is lost, while the server is back.
+_HANGS_SECONDS = 6.0
 
 T = TypeVar("T")
 # What is asked; None: what nobody else may be given the answer of.
@@ -37,11 +39,13 @@ class _Flight:
     Attributes:
         answer: what it brings.
         waiting: how many wait for it.
+        begun_at: when it was begun, by the clock that is only ever compared with itself.
 
     """
 
     answer: Future[object]
     waiting: int = 0
+    begun_at: float = field(default_factory=time.monotonic)
 
 
 class Reads:
@@ -128,7 +132,9 @@ class Reads:
             found: Future[object] = Future()
             found.set_result(answer)
             return _Flight(found)
-        return self._shared.get(question)
+        shared = self._shared.get(question)
+        hangs = shared and time.monotonic() - shared.begun_at > max(_HANGS_SECONDS, self._patience_seconds)
+        return None if hangs else shared
 
     def _begin(self, question: Question, read: Callable[[], object]) -> _Flight:
         self._under_way += 1
