@@ -147,7 +147,7 @@ def _fetched(site: Site, run: LoggedRun, path: str, scratch: Path) -> Path:
             place = site.history.artifacts(run)
             return place, place.list_artifacts(None if parent == "." else parent)
 
-    artifacts, listed = site.reads.one(look)
+    artifacts, listed = site.reads.one(("folder", run.id, parent), look)
     size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
     if size is None:
         raise NoSuchArtifact(f"run {run.id} has no artifact {path!r}")

@@ -12,13 +12,13 @@ from pydantic import Field as Described
 from runyard.api.records import RunStatus
 from runyard.audit.folders import Folder
 from runyard.audit.metadata import Field, missing, recorded
-from runyard.audit.trees import Tree, ancestors, topmost
 from runyard.dashboard import answers, api
 from runyard.dashboard.api import RunId, TheSite
 from runyard.errors import ProvenanceUnavailable
 from runyard.history import UnreadableArtifact
 from runyard.provenance import FINGERPRINT_TAG
 from runyard.provenance.records import ARTIFACT, LARGEST_BYTES, parsed
+from runyard.trees import Tree, ancestors, topmost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +134,8 @@ def _read(site: Site, runs: Sequence[LoggedRun]) -> tuple[dict[str, Folder], str
         except (ProvenanceUnavailable, UnreadableArtifact) as damaged:
             return str(damaged)
 
-    found = dict(zip((run.id for run in runs), site.reads.all([partial(one, run) for run in runs]), strict=True))
+    asked = [(("provenance", run.id), partial(one, run)) for run in runs]
+    found = dict(zip((run.id for run in runs), site.reads.all(asked), strict=True))
     damaged = next((each for each in found.values() if isinstance(each, str)), "")
     return {run_id: each for run_id, each in found.items() if isinstance(each, Folder)}, damaged
 
