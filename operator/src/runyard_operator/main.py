@@ -79,7 +79,7 @@ async def _run(found: settings.Settings) -> None:
         sweeps = Sweeps(cluster, found, _report)
         registry = watching.new_registry(partial(of_api_server, watches.answered))
         handlers.register(registry, queue, mirror)
-        _measure(queue, mirror, elector)
+        _measure(queue, mirror, elector, watches)
 
         health_problems = partial(_health_problems, elector, watches, (queue, sweeps.queue), found)
         readiness_problems = partial(_readiness_problems, elector, watches, stop)
@@ -144,10 +144,11 @@ def _report(key: Key, error: Exception) -> None:
             log.error("%s: %s", type(error).__name__, error, exc_info=error)
 
 
-def _measure(queue: ReconcileQueue[Key], mirror: Mirror, elector: Elector) -> None:
+def _measure(queue: ReconcileQueue[Key], mirror: Mirror, elector: Elector, watches: Watches) -> None:
     metrics.QUEUE_DEPTH.set_function(lambda: queue.depth)
     metrics.IN_WORK.set_function(lambda: queue.in_work)
     metrics.UNSETTLED.set_function(lambda: len(mirror))
+    metrics.REFUSED.set_function(lambda: len(watches.refused))
     metrics.LEADER.set_function(lambda: elector.is_leading)
 
 

@@ -78,6 +78,11 @@ SWEEP_ERRORS = Counter("runyard_sweep_errors_total", "Parts of sweeps that faile
 QUEUE_DEPTH = Gauge("runyard_queue_depth", "Resources that wait for a worker.", registry=REGISTRY)
 IN_WORK = Gauge("runyard_queue_in_work", "Resources that a worker has in hand.", registry=REGISTRY)
 UNSETTLED = Gauge("runyard_unsettled_resources", "TrainingRuns for which something is left to do.", registry=REGISTRY)
+REFUSED = Gauge(
+    "runyard_refused_watches",
+    "Kinds of objects that may not be read where they should be watched, counted in each namespace.",
+    registry=REGISTRY,
+)
 LEADER = Gauge("runyard_leader", "1 in the process that holds the Lease, 0 in one that stands by.", registry=REGISTRY)
 
 for _result in ("success", "error"):

@@ -40,7 +40,7 @@ def api_call(method: str, url: URL) -> ApiCall:
 def of_api_server(
     require_lease: Callable[[], None], answered: Callable[[ApiCall, aiohttp.ClientResponse], None]
 ) -> aiohttp.TraceConfig:
-    """Return what counts requests to the API server, tells of answers, and lets none but the leader write."""
+    """Return what counts requests to the API server, tells of answers (200, 403) and lets none but the leader write."""
     trace = aiohttp.TraceConfig()
 
     async def start(_s: aiohttp.ClientSession, _c: SimpleNamespace, sent: aiohttp.TraceRequestStartParams) -> None:
@@ -50,7 +50,7 @@ def of_api_server(
     async def end(_s: aiohttp.ClientSession, _c: SimpleNamespace, sent: aiohttp.TraceRequestEndParams) -> None:
         call = api_call(sent.method, sent.url)
         metrics.count_api_request(call.verb, call.resource, str(sent.response.status))
-        if sent.response.status == HTTPStatus.OK:
+        if sent.response.status in {HTTPStatus.OK, HTTPStatus.FORBIDDEN}:
             answered(call, sent.response)
 
     async def fail(_s: aiohttp.ClientSession, _c: SimpleNamespace, sent: aiohttp.TraceRequestExceptionParams) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,8 @@ from runyard_operator.cluster import REPORTER
 from runyard_operator.objects import UID_LABEL
 
 _STOP_SECONDS = 5
+# kopf's own pauses between tries. It would give a watch up for good after them, and the process with it.
+_PAUSES = (1, 1, 2, 3, 5, 8, 13, 21)
 
 
 async def watch(
@@ -84,6 +88,8 @@ def _settings(silence_seconds: int) -> kopf.OperatorSettings:
     chosen.watching.inactivity_timeout = max(silence_seconds / 2, 2)
     chosen.watching.client_timeout = None
     chosen.watching.connect_timeout = 10
+    # A namespace that may not be read is asked for until it may: nothing else would take its watches up again.
+    chosen.networking.error_backoffs = _Endless(longest_seconds=chosen.watching.server_timeout)
     # A handler's own filter is applied to what has already come over the wire.
     chosen.watching.label_selectors["batch", "v1", "jobs"] = UID_LABEL
     chosen.watching.label_selectors["", "v1", "pods"] = UID_LABEL
@@ -96,6 +102,16 @@ def _settings(silence_seconds: int) -> kopf.OperatorSettings:
     # Our own events tell the story; kopf's would tell of handlers.
     chosen.posting.enabled = False
     return chosen
+
+
+@dataclass(frozen=True)
+class _Endless:
+    """Pauses without an end, begun anew by each request; a longer one would be taken for a watch's silence."""
+
+    longest_seconds: float
+
+    def __iter__(self) -> Iterator[float]:
+        return (min(pause, self.longest_seconds) for pause in cycle(_PAUSES))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
