@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import textwrap
 import uuid
@@ -21,6 +22,7 @@ from tests.local.laptop import Laptop
 from tests.support.mlflow_server import MlflowRest, mlflow_server, tags_of
 from tests.support.waiting import wait_for
 
+WINE = Path(__file__).parents[2] / "examples" / "wine"
 LOGS = """
     import mlflow, sys
     with mlflow.start_run():
@@ -174,6 +176,26 @@ def test_a_grid_is_tried_and_the_best_is_named(laptop: Laptop) -> None:
     anew, found, _ = swept(laptop, file, "--new")
     assert (anew, found["status"]["progress"]) == (0, "3/3")
     assert (len(parents(laptop)), len(children(laptop))) == (2, 6)
+
+
+def test_the_wine_example_is_swept_and_its_best_forest_can_be_promoted(laptop: Laptop) -> None:
+    shutil.copy(WINE / "train.py", laptop.project)
+    body = yaml.safe_load((WINE / "sweep.yaml").read_text())
+    body["spec"]["maxTrials"] = 2
+    file = laptop.project / "sweep.yaml"
+    file.write_text(yaml.safe_dump(body), encoding="utf-8")
+    code, found, error = swept(laptop, file)
+    assert (code, found.get("status", {}).get("progress")) == (0, "2/2"), error
+    code, out, error = laptop.cli("best", "wine", "-m", "f1_score", "-o", "json", "--store", laptop.store)
+    assert code == 0, error
+    # Below the sweep's run is the trial's grid of one, and below that the forest, which has the model.
+    first = json.loads(out)["runs"][0]
+    assert first["name"].startswith("forest-")
+    assert first["metrics"]["f1_score"] == float(found["status"]["best"]["value"])
+    assert first["parentRunId"] in {trial["runId"] for trial in found["trials"]}
+    asked = ("promote", first["runId"], "--model", "wine", "--dry-run", "--store", laptop.store)
+    code, out, error = laptop.cli(*asked)
+    assert code == 0, error
 
 
 def test_trials_that_fail_are_counted_and_too_many_end_it(person: Person) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -311,6 +312,38 @@ def test_the_github_example_is_a_workflow_whose_command_works(runyard: Command) 
     code, out, error = runyard(*words)
     assert (code, out.startswith("### Audit of `wine`")) == (1, True)
     assert error
+
+
+@pytest.mark.parametrize(
+    ("known", "written"),
+    [
+        ("", ["pr comment 7 --body-file comment.md"]),
+        ("41\n42\n", ["api --method PATCH repos/us/it/issues/comments/41 --field body=@comment.md --silent"]),
+    ],
+    ids=["the first time", "again"],
+)
+def test_the_github_example_writes_over_its_own_comment_alone(tmp_path: Path, known: str, written: list[str]) -> None:
+    workflow = yaml.load((EXAMPLES / "github-actions.yml").read_text(), yaml.BaseLoader)  # noqa: S506 `on` is a word
+    [step] = [step for job in workflow["jobs"].values() for step in job["steps"] if step.get("name") == "Comment"]
+    # GitHub's command, as far as the script goes: it notes what it is asked, and lists what is known.
+    gh = tmp_path / "gh"
+    gh.write_text(f'#!/bin/sh\necho "$*" >> asked\ncase "$*" in *--paginate*) printf "{known}";; esac\n')
+    gh.chmod(0o755)
+    (tmp_path / "audit.md").write_text("### Audit of `wine`\n")
+    variables = {"GH_REPO": "us/it", "NUMBER": "7", "EXPERIMENT": "wine", "GITHUB_STEP_SUMMARY": "summary"}
+    subprocess.run(
+        ["/bin/bash", "-e", "-c", step["run"]],
+        cwd=tmp_path,
+        env={**variables, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+        timeout=60,
+    )
+    looked, *then = (tmp_path / "asked").read_text().splitlines()
+    assert looked.startswith("api --paginate repos/us/it/issues/7/comments --jq .[] | select(.user.login == ")
+    assert then == written
+    mark, *rest = (tmp_path / "comment.md").read_text().splitlines()
+    assert (mark, rest) == ("<!-- runyard-audit wine -->", ["### Audit of `wine`"])
+    assert (tmp_path / "summary").read_text() == "### Audit of `wine`\n"
 
 
 def test_the_gitlab_example_is_a_job_whose_command_works(runyard: Command) -> None:

@@ -174,11 +174,13 @@ def test_seeds_are_among_what_explains_a_difference() -> None:
         ({"workers": 2}, {"workers": None}, False),
         ({"workers": 2}, {}, True),
         ({"command": ["a b"]}, {"command": ["a", "b"]}, False),
+        # The manifest's, which the script did not log.
+        ({"parameters": {"DEPTH": "1"}}, {"parameters": {"DEPTH": "8"}}, False),
         ({"hardware": {"gpus": ["A100"]}}, {"hardware": {"gpus": []}}, True),
         ({"hardware": {"memory_bytes": 1}}, {"hardware": {"memory_bytes": 2}}, True),
     ],
 )
-def test_workers_and_command_decide_a_result_and_hardware_does_not(
+def test_workers_command_and_given_parameters_decide_a_result_and_hardware_does_not(
     one: JsonObject,
     other: JsonObject,
     is_same: bool,  # noqa: FBT001 a case
