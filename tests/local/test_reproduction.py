@@ -276,7 +276,7 @@ def test_what_was_not_committed_is_brought_back_and_other_code_is_explained(pers
     assert found["says"].startswith(
         "Changed: the code is not what ran, power was 1 and is 2, so this is another training: its one metric differs"
     )
-    assert [each["name"] for each in found["differences"]] == ["power", "uncommitted", "numbers"]
+    assert [each["name"] for each in found["differences"]] == ["command", "power", "uncommitted", "numbers"]
     assert [metric["name"] for pair in found["runs"] for metric in pair["metrics"]] == ["third"]
 
     # An MLflow that does not take the verdict: it is printed, and that it is lost is told.
