@@ -16,12 +16,10 @@ from runyard.errors import TrackingUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# With a read's patience of 1.5 s, a silence is known 1.9 s after it began.
-PAUSE_SECONDS = 0.4
+# With a read's patience of 1.5 s, a silence is known 1.75 s after it began.
+PAUSE_SECONDS = 0.25
 # An answer that comes so soon keeps nobody waiting.
 _QUICK_SECONDS = 0.1
-# Of a server with very many experiments: it has something else to do.
-_REST = 4
 # Who has asked so lately is still there.
 _LOOKED_AT_SECONDS = 3.0
 
@@ -89,7 +87,8 @@ class Pulse:
                 self._rounds += 1
                 self._ended_at = time.monotonic()
                 took = self._ended_at - began
-                self._pause_seconds = PAUSE_SECONDS if problem else max(PAUSE_SECONDS, _REST * took)
+                # A server with very many experiments has something else to do.
+                self._pause_seconds = PAUSE_SECONDS if problem else max(PAUSE_SECONDS, took)
                 self._changed.notify_all()
 
     def _wait(self) -> bool:
