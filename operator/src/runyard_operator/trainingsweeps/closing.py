@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from runyard.api.model import as_object
-from runyard.api.records import RunStatus
+from runyard.api.records import Run, RunStatus
 from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.tracking import TrackingError
@@ -44,12 +44,26 @@ class Closer:
             await asyncio.sleep(pause.total_seconds())
 
     async def close_all(self) -> None:
-        """Close each run whose sweep the API server does not have."""
+        """Close each run whose sweep the API server does not have.
+
+        Raises:
+            TrackingError, ClusterError: of the first that could not be; the others were all the same.
+
+        """
+        problems: list[TrackingError | ClusterError] = []
         for run in await self.parents.open_runs():
-            key = sweep_of(run)
-            if key is None or key in self.sights or (self.namespaces and key.namespace not in self.namespaces):
-                continue
-            found = await self.cluster.training_sweep(key.namespace, key.name)
-            if found is None or as_object(found.get("metadata")).get("uid") != key.uid:
-                log.info("run %s is closed: its sweep %s is gone", run.id, key)
-                await self.parents.close(run, RunStatus.KILLED)
+            try:
+                await self._close(run)
+            except (TrackingError, ClusterError) as error:  # its namespace may be one that may not be read
+                problems.append(error)
+        if problems:
+            raise problems[0]
+
+    async def _close(self, run: Run) -> None:
+        key = sweep_of(run)
+        if key is None or key in self.sights or (self.namespaces and key.namespace not in self.namespaces):
+            return
+        found = await self.cluster.training_sweep(key.namespace, key.name)
+        if found is None or as_object(found.get("metadata")).get("uid") != key.uid:
+            log.info("run %s is closed: its sweep %s is gone", run.id, key)
+            await self.parents.close(run, RunStatus.KILLED)
