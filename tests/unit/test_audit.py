@@ -424,6 +424,14 @@ def test_a_promotion_takes_from_what_it_came_of_however_old_the_experiment_is(
     assert failures([longest("promotion=2w")], [found]) == []
 
 
+def test_the_first_promotion_takes_from_the_first_run_of_all() -> None:
+    at = START + 99 * DAY + HOUR
+    given = nightly(99, model_tags=moved(1, 9, at=at), tags={"runyard.dev/promoted-at": at.isoformat()})
+    assert given.promoted_at == at
+    assert given.took == given.since_first == 99 * DAY + HOUR
+    assert "99d since the first" in measure_promotion([given]).behind[0].says
+
+
 def test_what_was_trained_before_the_last_promotion_takes_from_its_own_training() -> None:
     given = nightly(90, model_tags=moved(1, 8, at=START + 90 * DAY + HOUR / 2))
     assert given.took == HOUR

@@ -60,26 +60,37 @@ class PromotedVersion:
     @property
     def replaced(self) -> Entry | None:
         """The promotion before it, the last by which another version took one of its aliases; None: none is known."""
-        history = entries(self.model_tags)
         earlier = [
             entry
-            for alias in self.aliases
-            for entry in _taken([one for one in history if one.alias == alias])
+            for entry in self._promotions
             if str(entry.record.version) != self.version and entry.record.at < self.promoted_at
         ]
         return max(earlier, key=lambda entry: entry.record.at, default=None)
 
     @property
+    def is_first(self) -> bool:
+        """Whether the history begins with its promotion."""
+        promotions = self._promotions
+        began = min(promotions, key=lambda entry: entry.record.at, default=None)
+        return began is not None and str(began.record.version) == self.version and began.record.at >= self.promoted_at
+
+    @property
+    def _promotions(self) -> list[Entry]:
+        history = entries(self.model_tags)
+        return [entry for alias in self.aliases for entry in _taken([one for one in history if one.alias == alias])]
+
+    @property
     def took(self) -> timedelta | None:
         """The time from what it came of to its promotion; None where its run is gone.
 
-        That is its run, the run that this one is a part of, or the first run after the promotion before it.
+        That is its run, the run that this one is a part of, or the first run after the promotion before it; of the
+        first promotion the first of all.
         """
         if self.run is None:
             return None
         own = [self.run, *ancestors(self.run, {run.id: run for run in self.experiment_runs})]
         before = self.replaced
-        tried = [run for run in self.candidates if before and run.started_at > before.record.at]
+        tried = [run for run in self.candidates if self.is_first or (before and run.started_at > before.record.at)]
         return max(self.promoted_at - min(run.started_at for run in (*own, *tried)), timedelta())
 
     @property
