@@ -394,6 +394,17 @@ def test_a_manifest_that_would_not_train(spec: Object, check: str, says: str, do
     assert wrongs(found)[check].startswith(says)
 
 
+def test_a_manifest_whose_training_is_there_already_is_tried_all_the_same(
+    doctor: Doctor, cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.kubectl("-n", TEAM, "create", "-f", manifest(tmp_path))
+    code, found = doctor("--cluster", manifest(tmp_path))
+    assert (code, wrongs(found)) == (0, {})
+    code, found = doctor("--cluster", manifest(tmp_path, resources={"limits": {"memory": "much"}}))
+    cluster.kubectl("-n", TEAM, "delete", "trainingrun", "wine")
+    assert (code, list(wrongs(found))) == (1, ["manifest"])
+
+
 def sweep(folder: Path, **template: Any) -> str:
     body = {
         "apiVersion": "runyard.dev/v1alpha1",

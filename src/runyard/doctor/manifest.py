@@ -73,10 +73,20 @@ def observe(opened: Cluster, namespace: str, file: str, found: TrainingRun | Tra
         kind=found.kind,
         queue=wanted.spec.queue_name,
         image=str(image) if image else None,
-        admitted=lens.tried(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}", body),
+        admitted=_admitted(lens, f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}", body),
         pod_admitted=Unseen(f"one may not try pods: {may_be_pod}") if refused_to_ask else may_be_pod,
         missing=_missing(lens, namespace, pod, wanted),
     )
+
+
+def _admitted(lens: Lens, path: str, body: JsonObject) -> str | Unseen:
+    """Return why it is refused. What is there already is tried under another name: its own is no mistake."""
+    said = lens.tried(path, body)
+    if not isinstance(said, str) or not said.endswith("already exists"):
+        return said
+    metadata = as_object(body["metadata"])
+    other = {**metadata, "name": None, "generateName": f"{metadata['name']}-"}
+    return lens.tried(path, {**body, "metadata": other})
 
 
 def pod_of(wanted: TrainingRun) -> JsonObject:
