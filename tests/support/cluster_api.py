@@ -29,6 +29,7 @@ _GROUPS = {
     "deployments": "apis/apps/v1",
     "statefulsets": "apis/apps/v1",
     "leases": "apis/coordination.k8s.io/v1",
+    "clusterroles": "apis/rbac.authorization.k8s.io/v1",
     **dict.fromkeys(
         (
             *("configmaps", "events", "nodes", "persistentvolumeclaims", "pods", "resourcequotas", "secrets"),
@@ -37,7 +38,7 @@ _GROUPS = {
         "api/v1",
     ),
 }
-_CLUSTER_SCOPED = {"nodes"}
+_CLUSTER_SCOPED = {"clusterroles", "nodes"}
 
 
 def path_of(kind: str, namespace: str, name: str = "", sub: str = "") -> str:
