@@ -110,4 +110,9 @@ def test_what_is_not_its_result_is_trained(
         asked["parameters"] = {"depth": 9}
     actors.apply("again", **asked)
     actors.wait_for_job("again")
-    assert "reusedFrom" not in actors.get("trainingrun", "again")["status"]
+
+    def begun() -> dict[str, Any] | None:
+        status: dict[str, Any] = actors.get("trainingrun", "again").get("status", {})
+        return status if "job" in status else None
+
+    assert "reusedFrom" not in wait_for("its status names the Job", begun)

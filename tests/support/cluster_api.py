@@ -132,8 +132,8 @@ class ClusterApi:
                 found = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                # A server that was away since has forgotten what was kept; nothing was asked of it then.
-                if not kept or not isinstance(error, ConnectionError):
+                # A server that was away since, or asked nothing for a minute, has closed it; nothing was asked then.
+                if not kept or not isinstance(error, ConnectionError | ssl.SSLEOFError):
                     raise
                 continue
             self._kept.connection = connection
