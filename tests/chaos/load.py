@@ -18,33 +18,25 @@ _GRACE = {"spec": {"terminationGracePeriodSeconds": 1}}
 POD_METRIC = "pod"
 
 # A run begun over REST and never ended, with the tags that MLflow's own client would take from the environment.
+# A pod's way to MLflow may be open only a moment after it began. A word of a command has 1,024 bytes at most.
 LOGS_RUN = """
-import json, os, sys, time, urllib.error, urllib.request
-def call(path, body):
-    request = urllib.request.Request(
-        os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + path,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    return json.load(urllib.request.urlopen(request, timeout=10))
-def called(path, body):
-    # A pod's way to MLflow may be open only a moment after it began.
+import json, os, sys, time, urllib.error, urllib.request as web
+def ask(path, body):
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/" + path
+    request = web.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     for _ in range(20):
         try:
-            return call(path, body)
+            return json.load(web.urlopen(request, timeout=10))
         except urllib.error.HTTPError as error:
-            print("refused:", error)
-            return None
+            return print("refused:", error)
         except OSError as error:
             print("not yet:", error)
             time.sleep(0.5)
-tags = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
-body = {"experiment_id": "0", "start_time": int(time.time() * 1000)}
-body |= {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-if made := called("runs/create", body):
-    value = int(tags["runyard.dev/pod"][:8], 16)
-    logged = {"run_id": made["run"]["info"]["run_id"], "key": "pod", "value": value, "timestamp": body["start_time"]}
-    called("runs/log-metric", logged)
+tags, now = json.loads(os.environ["MLFLOW_RUN_CONTEXT"]), int(time.time() * 1000)
+listed = [{"key": key, "value": value} for key, value in tags.items()]
+if made := ask("create", {"experiment_id": "0", "start_time": now, "tags": listed}):
+    body = {"run_id": made["run"]["info"]["run_id"], "key": "pod", "timestamp": now}
+    ask("log-metric", {**body, "value": int(tags["runyard.dev/pod"][:8], 16)})
 time.sleep(float(sys.argv[1]))
 sys.exit(int(sys.argv[2]))
 """

@@ -30,7 +30,7 @@ MOST_MIB = 1024
 # Python's reader of CSV takes 128 KiB of a cell.
 LONG = "x" * 100_000
 # As they lie in a store that somebody else may write to.
-ASTRAY = ["..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fpasswd", "#"]
+ASTRAY = ["..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fpasswd", "roc#curve.csv"]
 NAMES = [
     "<img src=x onerror=alert(1)>.csv",
     '"><script>alert(2)<script>.html',

@@ -74,6 +74,13 @@ def test_what_stands_on_a_resource_is_told(watching: Dashboard, server: ApiServe
     assert f'href="/runs/{run_id}"' in page
 
 
+def test_what_was_made_since_the_last_look_has_its_page(watching: Dashboard, server: ApiServer) -> None:
+    for number in range(5):
+        assert f"just-made-{number}" not in watching.get("/trainings").text
+        create(server, f"just-made-{number}")
+        assert watching.get(f"/trainings/team-a/just-made-{number}").status == 200
+
+
 def test_a_page_stays_as_it_is_in_the_cluster(watching: Dashboard, server: ApiServer, browser: Browser) -> None:
     create(server, "patient")
     page = browser.new_context(base_url=watching.url).new_page()

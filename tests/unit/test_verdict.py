@@ -1,9 +1,12 @@
 """What chaos takes for untrue: each offence is found, and a true story has none."""
 
+import random
 from typing import Any, TypeAlias
 
 import pytest
 
+from runyard import validation
+from tests.chaos.load import KINDS, training
 from tests.chaos.verdict import Afterwards, late
 
 UID, POD, RUN = "uid-1", "0000002a-of-pod", "run-1"
@@ -178,3 +181,10 @@ def test_a_run_of_a_deleted_training_has_not_finished() -> None:
 def test_what_came_to_rest_too_late_is_an_offence() -> None:
     assert late(240, 240) == []
     assert late(351.2, 240) == ["at rest 351 s after the last fault, if at all: 240 s were given"]
+
+
+def test_each_kind_of_training_can_be_created() -> None:
+    made = [training(number, random.Random(number)) for number in range(100)]
+    assert {body["metadata"]["name"].rpartition("-")[0] for body in made} == set(KINDS)
+    for body in made:
+        validation.parse(body)

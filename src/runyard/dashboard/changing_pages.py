@@ -22,7 +22,7 @@ pages = APIRouter()
 def ask(request: Request, site: TheSite, namespace: Namespace, name: Name, change: Change) -> HTMLResponse:
     """Ask whether a training is to be changed."""
     found = the_trainings(site)
-    training = one(found.look(), namespace, name)
+    training = one(found.look_for(namespace, name), namespace, name)
     refusal = ""
     if change not in changes.possible(training):
         refusal = f"It is {training.status.phase or 'new'}: that cannot be done now."
@@ -51,7 +51,7 @@ def make(
 ) -> RedirectResponse:
     """Change a training, and show what became of it."""
     found = the_trainings(site)
-    training = one(found.look(), namespace, name)
+    training = one(found.look_for(namespace, name), namespace, name)
     if fields.get("uid") != training.metadata.uid:
         raise NotPossible(f'another TrainingRun is called "{name}" by now: nothing was changed')
     if change in changes.possible(training) and change not in found.possible(training):

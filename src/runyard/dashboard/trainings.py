@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from runyard import pod_logs
-from runyard.cluster import ClusterUnavailable
+from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
+from runyard.cluster import ClusterUnavailable, Refused
 from runyard.dashboard import changes
 from runyard.dashboard.kept import Kept
 from runyard.dashboard.logs import MOST_LINES
@@ -19,7 +21,6 @@ from runyard.errors import RunyardError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runyard.api.trainingrun import TrainingRun
     from runyard.cluster import Cluster
     from runyard.dashboard.changes import Change
 
@@ -114,6 +115,20 @@ class Trainings:
                 # Very many take several requests, which are not to be all that the API server has to do.
                 self._fresh_seconds = max(_FRESH_SECONDS, _REST * (self._asked_at - began))
             return self._stand
+
+    def look_for(self, namespace: str, name: str) -> Stand:
+        """Return how they stand, with one that was made since the last look, or is not among the newest."""
+        stand = self.look()
+        if stand.one(namespace, name) or (self._namespaces and namespace not in self._namespaces):
+            return stand
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}"
+        try:
+            found = self._reads.one(path, partial(self._cluster.call, "GET", path))
+        except Refused:  # there is none, or none that may be read
+            return stand
+        except RunyardError as error:
+            return replace(stand, problem=str(error))
+        return replace(stand, every=(TrainingRun.model_validate(found), *stand.every))
 
     def log(self, namespace: str, pod: str) -> bytes:
         """Return the last 200 lines that a pod has printed.

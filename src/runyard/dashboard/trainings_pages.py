@@ -160,7 +160,7 @@ async def events_of_one(
     found = the_trainings(site)
 
     def version() -> str:
-        stand = found.look()
+        stand = found.look_for(namespace, name)
         seen = stand.one(namespace, name)
         return _version(stand, seen, site.going.look(seen, pod)) if seen and site.going else ""
 
@@ -179,7 +179,7 @@ def trainings(site: TheSite) -> TrainingsAnswer:
 @router.get("/{namespace}/{name}")
 def training(site: TheSite, namespace: Namespace, name: Name) -> Training:
     """Return a TrainingRun."""
-    stand = the_trainings(site).look()
+    stand = the_trainings(site).look_for(namespace, name)
     found = one(stand, namespace, name)
     return Training.of(found, queues.place(found, stand.every))
 
@@ -210,7 +210,7 @@ def the_one(site: Site, namespace: str, name: str, pod: str | None) -> tuple[Goi
         NoSuchTraining: there is none of that name, or it has no such attempt.
 
     """
-    found = one(the_trainings(site).look(), namespace, name)
+    found = one(the_trainings(site).look_for(namespace, name), namespace, name)
     if pod and attempt(found, pod) is None:
         raise NoSuchTraining(f'"{name}" has no attempt in a pod "{pod}", or it is not among the last ten')
     if site.going is None:
@@ -263,7 +263,7 @@ def trainings_page(request: Request, site: TheSite) -> HTMLResponse:
 def training_page(request: Request, site: TheSite, namespace: Namespace, name: Name, pod: Pod = None) -> HTMLResponse:
     """Show a TrainingRun."""
     going, found = the_one(site, namespace, name, pod)
-    stand = the_trainings(site).look()
+    stand = the_trainings(site).look_for(namespace, name)
     progress = going.look(found, pod)
     return page(
         request,
