@@ -29,7 +29,9 @@ _GROUPS = {
     "deployments": "apis/apps/v1",
     "statefulsets": "apis/apps/v1",
     "leases": "apis/coordination.k8s.io/v1",
-    "clusterroles": "apis/rbac.authorization.k8s.io/v1",
+    **dict.fromkeys(
+        ("clusterrolebindings", "clusterroles", "rolebindings", "roles"), "apis/rbac.authorization.k8s.io/v1"
+    ),
     **dict.fromkeys(
         (
             *("configmaps", "events", "nodes", "persistentvolumeclaims", "pods", "resourcequotas", "secrets"),
@@ -38,7 +40,7 @@ _GROUPS = {
         "api/v1",
     ),
 }
-_CLUSTER_SCOPED = {"clusterroles", "nodes"}
+_CLUSTER_SCOPED = {"clusterrolebindings", "clusterroles", "nodes"}
 
 
 def path_of(kind: str, namespace: str, name: str = "", sub: str = "") -> str:

@@ -150,12 +150,13 @@ class SweepReconciler:
             except ClusterError as error:
                 log.warning("trial %d cannot be made yet: %s", index, error)
                 return str(error)
-            found = trial_of(made) if made else None
-            if made and (found is None or found[0] != key):
-                name = trial_name(sweep, index)
+            name = trial_name(sweep, index)
+            if made is None:  # no event need follow by which it would be tried again
+                return f"a TrainingRun {name} was in the way of a trial, and is gone: it is tried again in a moment"
+            found = trial_of(made)
+            if found is None or found[0] != key:
                 return f"a TrainingRun {name} of somebody else's is in the way of a trial: delete it"
-            if found:
-                view.see(index, found[2])
+            view.see(index, found[2])
         return None
 
     async def _prune(self, key: Key, sweep: TrainingSweep, view: View) -> tuple[timedelta | None, str | None]:
