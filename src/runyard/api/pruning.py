@@ -57,18 +57,21 @@ def to_prune(
         direction: which values are better.
 
     """
-    others = ended[-MOST_HISTORIES:]
-    found = {index: _why(history, others, asked, direction) for index, history in running.items()}
-    return {index: why for index, why in found.items() if why}
+    others = [history for history in ended[-MOST_HISTORIES:] if history.steps]
+    if len(others) < asked.min_trials:
+        return {}
+    # As far as enough of them came.
+    furthest = sorted((history.steps[-1] for history in others), reverse=True)[asked.min_trials - 1]
+    found = {}
+    for index, history in running.items():
+        step = min(history.steps[-1], furthest) if history.steps else -1
+        if step >= asked.after_steps and (why := _why(history, step, others, asked, direction)):
+            found[index] = why
+    return found
 
 
-def _why(history: History, others: Sequence[History], asked: Pruning, direction: Direction) -> str | None:
-    reached = sorted((other.steps[-1] for other in others if other.steps), reverse=True)
-    if not history.steps or len(reached) < asked.min_trials:
-        return None
-    step = min(history.steps[-1], reached[asked.min_trials - 1])
-    if step < asked.after_steps:
-        return None
+def _why(history: History, step: int, others: Sequence[History], asked: Pruning, direction: Direction) -> str | None:
+    """Return why a trial is ended, judged at a step."""
     theirs = [value for value in (other.at(step) for other in others) if value is not None and math.isfinite(value)]
     if len(theirs) < asked.min_trials:
         return None

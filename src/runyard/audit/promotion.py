@@ -90,7 +90,10 @@ class PromotedVersion:
             return None
         own = [self.run, *ancestors(self.run, {run.id: run for run in self.experiment_runs})]
         before = self.replaced
-        tried = [run for run in self.candidates if self.is_first or (before and run.started_at > before.record.at)]
+        if self.is_first:
+            tried = self.candidates
+        else:
+            tried = [run for run in self.candidates if before and run.started_at > before.record.at]
         return max(self.promoted_at - min(run.started_at for run in (*own, *tried)), timedelta())
 
     @property
