@@ -19,10 +19,10 @@ from runyard.dashboard import api
 from runyard.dashboard.api import RunId, TheSite
 from runyard.errors import RunyardError
 from runyard.history import UnreadableArtifact
+from runyard.history.artifacts import size_of
 from runyard.tracking import answering
 
 if TYPE_CHECKING:
-    from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from starlette.types import Receive, Scope, Send
 
@@ -136,19 +136,17 @@ def _fetched(site: Site, run: LoggedRun, path: str, scratch: Path) -> Path:
     Raises:
         NoSuchArtifact: there is none.
         HTTPException: it is too large.
-        UnreadableArtifact: MLflow gives another file than it lists.
+        UnreadableArtifact: MLflow gives another file than it lists, or does not take a name beside it.
         TrackingUnavailable: MLflow, or the store of its artifacts, does not answer.
 
     """
-    parent = str(PurePosixPath(path).parent)
 
-    def look() -> tuple[ArtifactRepository, list[FileInfo]]:
+    def look() -> tuple[ArtifactRepository, int | None]:
         with answering(site.address, "list artifacts"):
             place = site.history.artifacts(run)
-            return place, place.list_artifacts(None if parent == "." else parent)
+        return place, size_of(place, site.address, path)
 
-    artifacts, listed = site.reads.one(("folder", run.id, parent), look)
-    size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
+    artifacts, size = site.reads.one(("size", run.id, path), look)
     if size is None:
         raise NoSuchArtifact(f"run {run.id} has no artifact {path!r}")
     if size > LARGEST_BYTES:

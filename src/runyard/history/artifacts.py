@@ -114,6 +114,19 @@ def _is_in(path: str, folder: str) -> bool:
     return found.parent == PurePosixPath(folder) and found.name not in {"", ".."}
 
 
+def size_of(artifacts: ArtifactRepository, tracking_uri: str, path: str) -> int | None:
+    """Return how many bytes an artifact has, as the store says; None where there is none.
+
+    Raises:
+        UnreadableArtifact: MLflow's client does not take the names in its folder.
+        TrackingUnavailable: the store does not answer.
+
+    """
+    parent = str(PurePosixPath(path).parent)
+    listed = _listed(artifacts, tracking_uri, "" if parent == "." else parent)
+    return next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
+
+
 def content(artifacts: ArtifactRepository, tracking_uri: str, run_id: str, path: str, most_bytes: int) -> bytes | None:
     """Return an artifact; None where there is none.
 
@@ -122,9 +135,7 @@ def content(artifacts: ArtifactRepository, tracking_uri: str, run_id: str, path:
         TrackingUnavailable: the store does not answer.
 
     """
-    parent = str(PurePosixPath(path).parent)
-    listed = _listed(artifacts, tracking_uri, "" if parent == "." else parent)
-    size = next((entry.file_size or 0 for entry in listed if entry.path == path and not entry.is_dir), None)
+    size = size_of(artifacts, tracking_uri, path)
     if size is None:
         return None
     if size > most_bytes:
