@@ -201,8 +201,8 @@ class Cluster:
         except ValueError as error:
             raise ClusterUnavailable(f"what answers at {path} is no API server of Kubernetes") from error
 
-    def get(self, name: str) -> TrainingRun:
-        """Read a TrainingRun.
+    def get(self, name: str, namespace: str = "") -> TrainingRun:
+        """Read a TrainingRun, of this namespace or of another one.
 
         Raises:
             Refused: there is none of that name.
@@ -211,7 +211,12 @@ class Cluster:
         """
         with answering():
             found = self._custom.get_namespaced_custom_object(
-                GROUP, VERSION, self.namespace, PLURAL, name, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+                GROUP,
+                VERSION,
+                namespace or self.namespace,
+                PLURAL,
+                name,
+                _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             )
         return TrainingRun.model_validate(found)
 

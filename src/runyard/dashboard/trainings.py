@@ -7,10 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from runyard import pod_logs
-from runyard.api.trainingrun import GROUP, PLURAL, VERSION, TrainingRun
 from runyard.cluster import ClusterUnavailable, Refused
 from runyard.dashboard import changes
 from runyard.dashboard.kept import Kept
@@ -21,6 +19,7 @@ from runyard.errors import RunyardError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runyard.api.trainingrun import TrainingRun
     from runyard.cluster import Cluster
     from runyard.dashboard.changes import Change
 
@@ -121,14 +120,13 @@ class Trainings:
         stand = self.look()
         if stand.one(namespace, name) or (self._namespaces and namespace not in self._namespaces):
             return stand
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}"
         try:
-            found = self._reads.one(path, partial(self._cluster.call, "GET", path))
+            found = self._reads.one(("training", namespace, name), partial(self._cluster.get, name, namespace))
         except Refused:  # there is none, or none that may be read
             return stand
         except RunyardError as error:
             return replace(stand, problem=str(error))
-        return replace(stand, every=(TrainingRun.model_validate(found), *stand.every))
+        return replace(stand, every=(found, *stand.every))
 
     def log(self, namespace: str, pod: str) -> bytes:
         """Return the last 200 lines that a pod has printed.

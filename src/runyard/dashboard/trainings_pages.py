@@ -187,7 +187,7 @@ def training(site: TheSite, namespace: Namespace, name: Name) -> Training:
 @router.get("/{namespace}/{name}/log")
 def log(site: TheSite, namespace: Namespace, name: Name, pod: Pod = None) -> LogAnswer:
     """Return the end of the log of a training's attempt."""
-    going, found = the_one(site, namespace, name, pod)
+    going, _, found = the_one(site, namespace, name, pod)
     said = going.log(found, attempt(found, pod))
     return LogAnswer(pod=said.pod, text=said.text, says=said.says, is_final=said.is_final)
 
@@ -195,27 +195,28 @@ def log(site: TheSite, namespace: Namespace, name: Name, pod: Pod = None) -> Log
 @router.get("/{namespace}/{name}/courses")
 def courses(site: TheSite, namespace: Namespace, name: Name, pod: Pod = None) -> CoursesAnswer:
     """Return which metrics of a training's attempt can be drawn."""
-    going, found = the_one(site, namespace, name, pod)
+    going, _, found = the_one(site, namespace, name, pod)
     known = going.courses(found, attempt(found, pod))
     return CoursesAnswer(
         run_id=known.run_id, metrics=list(known.drawn), asked=known.asked, of=known.of, says=known.says
     )
 
 
-def the_one(site: Site, namespace: str, name: str, pod: str | None) -> tuple[Going, TrainingRun]:
-    """Return a training, and what reads how far it is.
+def the_one(site: Site, namespace: str, name: str, pod: str | None) -> tuple[Going, Stand, TrainingRun]:
+    """Return what reads how far a training is, how all of them stand, and the training.
 
     Raises:
         NoCluster: no cluster is looked at.
         NoSuchTraining: there is none of that name, or it has no such attempt.
 
     """
-    found = one(the_trainings(site).look_for(namespace, name), namespace, name)
+    stand = the_trainings(site).look_for(namespace, name)
+    found = one(stand, namespace, name)
     if pod and attempt(found, pod) is None:
         raise NoSuchTraining(f'"{name}" has no attempt in a pod "{pod}", or it is not among the last ten')
     if site.going is None:
         raise NoCluster(_NO_CLUSTER)
-    return site.going, found
+    return site.going, stand, found
 
 
 def _version(stand: Stand, seen: TrainingRun, progress: Progress) -> str:
@@ -262,8 +263,7 @@ def trainings_page(request: Request, site: TheSite) -> HTMLResponse:
 @pages.get("/trainings/{namespace}/{name}")
 def training_page(request: Request, site: TheSite, namespace: Namespace, name: Name, pod: Pod = None) -> HTMLResponse:
     """Show a TrainingRun."""
-    going, found = the_one(site, namespace, name, pod)
-    stand = the_trainings(site).look_for(namespace, name)
+    going, stand, found = the_one(site, namespace, name, pod)
     progress = going.look(found, pod)
     return page(
         request,
