@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.dashboard.bed import Past
 
@@ -24,14 +24,20 @@ def in_their_way(times: list[float], state: dict[str, bool]) -> Callable[[Route]
     return answer
 
 
-def test_a_figure_that_does_not_come_is_asked_for_six_times_and_then_has_a_button(page: Page, logged: Past) -> None:
-    times: list[float] = []
-    state = {"is_up": False}
-    page.route(COURSE, in_their_way(times, state))
+def chart_behind(page: Page, logged: Past, gateway: Callable[[Route], None]) -> Locator:
+    """Open a page of which one figure does not come through the gateway; return its place."""
+    page.route(COURSE, gateway)
     page.goto(f"/compare?run={logged.slow}&run={logged.quick}")
     chart = page.locator("figure", has=page.get_by_role("heading", name="While training"))
     chart.scroll_into_view_if_needed()
     expect(chart).to_contain_text("The figure did not come (HTTP 502).")
+    return chart
+
+
+def test_a_figure_that_does_not_come_is_asked_for_six_times_and_then_has_a_button(page: Page, logged: Past) -> None:
+    times: list[float] = []
+    state = {"is_up": False}
+    chart = chart_behind(page, logged, in_their_way(times, state))
     button = chart.get_by_role("button", name="Try again")
     expect(button).to_be_visible(timeout=90_000)
     assert len(times) == 6
@@ -48,11 +54,7 @@ def test_a_figure_that_does_not_come_is_asked_for_six_times_and_then_has_a_butto
 def test_a_figure_that_is_late_comes_without_anybody_doing_anything(page: Page, logged: Past) -> None:
     times: list[float] = []
     state = {"is_up": False}
-    page.route(COURSE, in_their_way(times, state))
-    page.goto(f"/compare?run={logged.slow}&run={logged.quick}")
-    chart = page.locator("figure", has=page.get_by_role("heading", name="While training"))
-    chart.scroll_into_view_if_needed()
-    expect(chart).to_contain_text("The figure did not come (HTTP 502).")
+    chart = chart_behind(page, logged, in_their_way(times, state))
     state["is_up"] = True
     expect(chart.locator("canvas").first).to_be_visible(timeout=60_000)
 

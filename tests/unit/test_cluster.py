@@ -1,7 +1,7 @@
 """The patch that writes a status, applied as an API server applies it, and logs that go away while they are read."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -58,6 +58,19 @@ LINE = b"epoch 1\n"
 
 
 @asynccontextmanager
+async def answering(
+    method: str, path: str, answer: Callable[[web.Request], Awaitable[web.Response]]
+) -> AsyncIterator[Cluster]:
+    """Answer what is asked at a path, as an API server."""
+    app = web.Application()
+    app.router.add_route(method, path, answer)
+    async with TestServer(app) as server:
+        host = str(server.make_url("")).rstrip("/")
+        async with client.ApiClient(client.Configuration(host=host)) as api:
+            yield Cluster(api)
+
+
+@asynccontextmanager
 async def kubelet(*answers: Callable[[int], web.Response]) -> AsyncIterator[Cluster]:
     """Answer each request for a log in turn, given how many lines it asks for."""
     waiting = iter(answers)
@@ -65,12 +78,8 @@ async def kubelet(*answers: Callable[[int], web.Response]) -> AsyncIterator[Clus
     async def log(request: web.Request) -> web.Response:
         return next(waiting)(int(request.query["tailLines"]))
 
-    app = web.Application()
-    app.router.add_get("/api/v1/namespaces/team/pods/wine/log", log)
-    async with TestServer(app) as server:
-        host = str(server.make_url("")).rstrip("/")
-        async with client.ApiClient(client.Configuration(host=host)) as api:
-            yield Cluster(api)
+    async with answering("GET", "/api/v1/namespaces/team/pods/wine/log", log) as cluster:
+        yield cluster
 
 
 def short_lines(number: int) -> web.Response:
@@ -127,12 +136,8 @@ async def conflicting(reason: str, message: str) -> AsyncIterator[Cluster]:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"kind": "Status", "code": 409, "reason": reason, "message": message}, status=409)
 
-    app = web.Application()
-    app.router.add_post("/{path:.*}", refuse)
-    async with TestServer(app) as server:
-        host = str(server.make_url("")).rstrip("/")
-        async with client.ApiClient(client.Configuration(host=host)) as api:
-            yield Cluster(api)
+    async with answering("POST", "/{path:.*}", refuse) as cluster:
+        yield cluster
 
 
 async def test_what_is_there_need_not_be_made() -> None:

@@ -26,7 +26,6 @@ from tests.support.waiting import wait_for
 
 RELEASE = "runyard"
 REFUSAL = "pods are forbidden: no such account"
-RUNS, JOBS, PODS = "/apis/runyard.dev/v1alpha1", "/apis/batch/v1", "/api/v1"
 
 
 class Right(NamedTuple):
@@ -72,11 +71,8 @@ class Team:
     name: str
     lacks: Right | None
 
-    def step(self, group: str, plural: str, name: str = "", sub: str = "") -> str:
-        return "/".join(part for part in (group, "namespaces", self.name, plural, name, sub) if part)
-
     def run(self, name: str) -> Object:
-        return self.api.call("GET", self.step(RUNS, "trainingruns", name))
+        return self.api.get("trainingrun", self.name, name)
 
     def apply(self, name: str, **spec: Any) -> None:
         body = {
@@ -85,12 +81,12 @@ class Team:
             "metadata": {"name": name},
             "spec": {"image": "example/image:1", "command": ["true"], **spec},
         }
-        self.api.call("POST", self.step(RUNS, "trainingruns"), body)
+        self.api.create(self.name, body)
 
     def job(self, name: str) -> Object | None:
         found = [
             job
-            for job in self.api.call("GET", self.step(JOBS, "jobs"))["items"]
+            for job in self.api.items("jobs", self.name)
             if job["metadata"]["annotations"]["runyard.dev/name"] == name
         ]
         return found[0] if found else None
@@ -107,7 +103,7 @@ class Team:
         }
         metadata = {"name": "swept"}
         body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingSweep", "metadata": metadata, "spec": spec}
-        self.api.call("POST", self.step(RUNS, "trainingsweeps"), body)
+        self.api.create(self.name, body)
 
     def orphan_trial(self) -> None:
         """Leave a trial of a sweep that is gone."""
@@ -119,18 +115,18 @@ class Team:
         }
         spec = {"image": "example/image:1", "suspend": True, "tracking": {"requireMetrics": ["f1"]}}
         body = {"apiVersion": "runyard.dev/v1alpha1", "kind": "TrainingRun", "metadata": metadata, "spec": spec}
-        self.api.call("POST", self.step(RUNS, "trainingruns"), body)
+        self.api.create(self.name, body)
 
     def begin_trial(self, name: str, job: Object, value: float) -> None:
         """Have a trial's pod run, and its script log a value."""
         template = job["spec"]["template"]
         owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
         metadata = {**template["metadata"], "name": name, "ownerReferences": [owner]}
-        pod = self.api.call("POST", self.step(PODS, "pods"), {"metadata": metadata, "spec": template["spec"]})
+        pod = self.api.create(self.name, {"kind": "Pod", "metadata": metadata, "spec": template["spec"]})
         container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
         state = {"running": {"startedAt": stamp(datetime.now(UTC))}}
         status = {"phase": "Running", "containerStatuses": [{**container, "state": state}]}
-        self.api.call("PATCH", self.step(PODS, "pods", name, "status"), {"status": status})
+        self.api.patch("pod", self.name, name, {"status": status}, "status")
         run_id = start_run(self.mlflow, pod)
         logged = {"run_id": run_id, "key": "f1", "value": value, "timestamp": 1, "step": 1}
         self.mlflow.call("mlflow/runs/log-metric", logged)
@@ -148,18 +144,14 @@ class Team:
         }
         pod = {"restartPolicy": "Never", "containers": [{"name": "training", "image": "example/image:1"}]}
         body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
-        self.api.call("POST", self.step(JOBS, "jobs"), body)
+        self.api.create(self.name, body)
 
     def train(self, job: Object) -> None:
         """Run the Job's pod to its end, as the Job controller and the kubelet would."""
         template = job["spec"]["template"]
         owner = {key: job["metadata"][key] for key in ("name", "uid")} | {"apiVersion": "batch/v1", "kind": "Job"}
         metadata = {**template["metadata"], "name": "pod", "ownerReferences": [owner]}
-        self.api.call(
-            "POST",
-            self.step(PODS, "pods"),
-            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]},
-        )
+        self.api.create(self.name, {"kind": "Pod", "metadata": metadata, "spec": template["spec"]})
         self.end("pod", job)
 
     def end(self, pod: str, job: Object) -> None:
@@ -168,20 +160,19 @@ class Team:
         end = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}}
         container = {"name": "training", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
         status = {"phase": "Succeeded", "containerStatuses": [{**container, "state": end}]}
-        self.api.call("PATCH", self.step(PODS, "pods", pod, "status"), {"status": status})
+        self.api.patch("pod", self.name, pod, {"status": status}, "status")
         conditions = [
             {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
         ]
         job_status = {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions}
-        path = self.step(JOBS, "jobs", job["metadata"]["name"], "status")
-        self.api.call("PATCH", path, {"status": job_status})
+        self.api.patch("job", self.name, job["metadata"]["name"], {"status": job_status}, "status")
 
     def refuse_pods(self, job: Object) -> None:
         """Say of a Job that it can have no pods, as its controller would."""
         regarding = {key: job["metadata"][key] for key in ("name", "namespace", "uid")}
         event = {"reason": "FailedCreate", "message": REFUSAL, "type": "Warning", "metadata": {"name": "refused"}}
         body = {**event, "involvedObject": {"kind": "Job", **regarding}, "lastTimestamp": stamp(datetime.now(UTC))}
-        self.api.call("POST", self.step(PODS, "events"), body)
+        self.api.create(self.name, {"kind": "Event", **body})
 
     def work(self) -> Iterator[None]:
         """Do all that there is to do for an operator, a little at a time; wait at each yield."""
@@ -199,12 +190,11 @@ class Team:
         self.refuse_pods(refused)
         while not self.run("deleted").get("status", {}).get("job"):
             yield
-        self.api.call("PATCH", self.step(RUNS, "trainingruns", "deleted"), {"spec": {"suspend": False}})
+        self.api.patch("trainingrun", self.name, "deleted", {"spec": {"suspend": False}})
         while (found := self.job("deleted")) and found["spec"]["suspend"]:
             yield
         if found:
-            path = self.step(JOBS, "jobs", found["metadata"]["name"])
-            self.api.call("DELETE", f"{path}?propagationPolicy=Background")
+            self.api.delete("job", self.name, found["metadata"]["name"])
         while not ((good := self.job("swept-1")) and (bad := self.job("swept-0"))):
             yield
         self.begin_trial("good", good, 0.9)
@@ -216,9 +206,7 @@ class Team:
     def is_done(self) -> bool:
         names = ("trained", "deleted", "refused")
         trained, deleted, refused = (self.run(name).get("status", {}) for name in names)
-        told = {
-            event["reason"] for event in self.api.call("GET", self.step("/apis/events.k8s.io/v1", "events"))["items"]
-        }
+        told = {event["reason"] for event in self.api.items("events.events.k8s.io", self.name)}
         return (
             trained.get("phase") == "Succeeded"
             and condition(trained, "Tracked")["status"] == "True"
