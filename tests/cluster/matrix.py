@@ -35,6 +35,7 @@ OTHER_CLOCKS = {
     "test_outcomes.py::test_the_operator_gone_for_a_while": "nobody is there when the Job ends",
     "test_outcomes.py::test_the_operator_killed_in_the_middle": "the operator may be away when the Job ends",
     "test_outages.py::test_operator_killed_again_and_again": "the operator may be away when the Job ends",
+    "test_crashes.py::test_operator_killed_after_each_action": "the operator may be away when the Job ends",
     "test_outages.py::test_two_operators_and_the_one_that_leads_is_killed": "nobody may lead when the Job ends",
     "test_outages.py::test_api_server_restarted": "the API server is away, for whoever looks too",
     "test_outages.py::test_mlflow_down_at_the_start_in_the_middle_and_at_the_end": "MLflow is away",
@@ -117,13 +118,13 @@ def verdict(notes: list[Note], kills: list[MemoryKill]) -> list[str]:
     ]
 
 
-def table(notes: list[Note], kills: list[MemoryKill], rounds: int, minutes: float) -> str:
-    """Return the figures as they stand in the document."""
+def table(notes: list[Note], kills: list[MemoryKill], rounds: int, minutes: float, commit: str) -> str:
+    """Return the figures of a commit as they stand in the document."""
     rows: dict[tuple[str, str], list[float]] = defaultdict(list)
     for found in notes:
         rows[found.test, found.what] += [found.seconds]
     lines = [
-        *_summary(notes, kills, rounds, minutes),
+        *_summary(notes, kills, f"{rounds} round{'s in a row' if rounds > 1 else ''} of {commit}", minutes),
         "",
         "| test | from … to | measured | median, s | worst, s |",
         "|---|---|---|---|---|",
@@ -134,8 +135,7 @@ def table(notes: list[Note], kills: list[MemoryKill], rounds: int, minutes: floa
     return "\n".join(lines) + "\n"
 
 
-def _summary(notes: list[Note], kills: list[MemoryKill], rounds: int, minutes: float) -> list[str]:
-    times = "1 round" if rounds == 1 else f"{rounds} rounds in a row"
+def _summary(notes: list[Note], kills: list[MemoryKill], times: str, minutes: float) -> list[str]:
     said = sum(kill.said == "OOMKilled" for kill in kills)
     return [
         f"{times}, {minutes:.0f} min in all. From a Job's end to the resource's outcome, both as one client saw them:",
@@ -166,6 +166,12 @@ def rewrite(document: str, figures: str) -> str:
     return before + _BEGIN + figures + _END + after
 
 
+def commit_of(root: Path) -> str:
+    """Return which commit a tree is of, and whether anything in it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.check_output(command, cwd=root, text=True).strip()
+
+
 def why_not_published(rounds: int, handed_on: list[str], addopts: str) -> str | None:
     """Return why the figures of such a call are not those of all rows, three times in a row; None where they are."""
     if handed_on or addopts:
@@ -191,6 +197,7 @@ def main() -> int:
     why_not = why_not_published(given.rounds, others, os.environ.get("PYTEST_ADDOPTS", ""))
     NOTES.unlink(missing_ok=True)
     begun = time.monotonic()
+    commit = commit_of(_ROOT)
     environment = {"RUNYARD_OUTAGE_SECONDS": "300", **os.environ}
     command = [sys.executable, "-m", "pytest", "tests/cluster", "--ignore=tests/cluster/commands", *others]
     for _ in range(given.rounds):
@@ -199,7 +206,7 @@ def main() -> int:
             return done.returncode
     notes, kills = read()
     minutes = (time.monotonic() - begun) / 60
-    publish(table(notes, kills, given.rounds, minutes), why_not)
+    publish(table(notes, kills, given.rounds, minutes, commit), why_not)
     problems = verdict(notes, kills)
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201 the program's own word

@@ -111,7 +111,7 @@ class Trainings:
         found: dict[str, Any] = self.kubectl.get("trainingrun", name).get("status", {})
         return found
 
-    def wait_until_running(self, name: str, *, in_mlflow: bool = True) -> dict[str, Any]:
+    def wait_until_running(self, name: str, timeout_seconds: float = 120, *, in_mlflow: bool = True) -> dict[str, Any]:
         """Wait until a pod runs and, unless told otherwise, its MLflow run is known."""
 
         def reached() -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ class Trainings:
             known = not in_mlflow or status.get("tracking", {}).get("runId")
             return status if status.get("phase") == "Running" and known else None
 
-        return wait_for(f"{name} is running", reached, timeout_seconds=120)
+        return wait_for(f"{name} is running", reached, timeout_seconds)
 
     def finish(self, name: str, timeout_seconds: float = 180, *, tracked: str = "Recorded") -> "Finished":
         """Wait until the outcome is known and MLflow agrees; return what every side says, and note how long it took.

@@ -115,8 +115,8 @@ def test_filters_and_columns_stay_in_the_address(page: Page, logged: Past) -> No
     assert logged.forest not in page.content()
 
 
-def rows_of(page: Page) -> list[str]:
-    return page.get_by_role("region", name="Runs side by side").locator("tbody th a").all_inner_texts()
+def rows_of(page: Page) -> Locator:
+    return page.get_by_role("region", name="Runs side by side").locator("tbody th a")
 
 
 def columns_of(page: Page) -> list[str]:
@@ -135,7 +135,7 @@ def test_find_in_the_table_what_differs(browser: Browser, site: Dashboard, has_s
     search.get_by_label("Rows with").fill("model=forest")
     search.get_by_label("Rows with").press("Enter")
     expect(page.get_by_role("status").get_by_text("1 of 3 rows")).to_be_visible()
-    assert rows_of(page) == ["forest"]
+    expect(rows_of(page)).to_have_text(["forest"])
     assert len(columns_of(page)) == whole
     search.get_by_label("Rows with").fill("finished")
     search.get_by_label("Columns with").fill("auc depth folds")
@@ -147,13 +147,14 @@ def test_find_in_the_table_what_differs(browser: Browser, site: Dashboard, has_s
     differing = page.get_by_role("columnheader", name=re.compile("max_depth"))
     expect(differing.get_by_role("img", name="differs")).to_have_text("≠")
     page.get_by_role("link", name="Run", exact=True).click()
-    assert rows_of(page) == ["logistic", "forest"]
+    expect(page).to_have_url(re.compile("sort=name"))
+    expect(rows_of(page)).to_have_text(["logistic", "forest"])
     assert {"rows=finished", "columns=auc+depth+folds", "show=differing", "sort=name"} <= set(page.url.split("&"))
     search.get_by_label("Rows with").fill("<nothing>")
     search.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("heading", name="No row has that")).to_be_visible()
     page.get_by_role("link", name="Show the usual table").click()
-    assert len(rows_of(page)) == 3
+    expect(rows_of(page)).to_have_count(3)
     context.close()
 
 
@@ -192,7 +193,9 @@ def test_whatever_a_point_leads_to_the_keyboard_does(page: Page, logged: Past) -
         figure = figure_called(page, title)
         figure.locator("summary").press("Enter")
         # Each run once, however many points it has.
-        leads = [link.get_attribute("href") or "" for link in figure.locator(".scroll a").all()]
+        links = figure.locator(".scroll a")
+        expect(links).to_have_count(2)
+        leads = [link.get_attribute("href") or "" for link in links.all()]
         assert sorted(leads) == sorted(f"/runs/{run}" for run in (logged.logistic, logged.forest))
     page.keyboard.press("Tab")
     expect(figure.get_by_role("region", name="ROC curve, as a table")).to_be_focused()

@@ -26,15 +26,16 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_a_row_has_its_median_and_its_worst() -> None:
     notes = [Note(_CALM, JOB_END, seconds) for seconds in (0.5, 0.25, 4.0)]
-    found = table(notes, [], 3, 61.2)
+    found = table(notes, [], 3, 61.2, "abc1234")
     assert "| test_endings.py: exit_code[1] | Job's end to outcome | 3 | 0.50 | 4.00 |" in found
     assert "3 trainings, p50 0.50 s, p99 4.00 s, worst 4.00 s" in found
-    assert found.startswith("3 rounds in a row, 61 min in all. ")
+    assert found.startswith("3 rounds in a row of abc1234, 61 min in all. ")
 
 
 def test_how_many_memory_kills_were_called_so_is_in_the_figures() -> None:
     kills = [MemoryKill(_OUT_OF_MEMORY, said) for said in ("OOMKilled", "Error", "OOMKilled")]
-    assert "\nOf 3 memory kills the kubelet called 2 OOMKilled.\n" in table([Note(_CALM, JOB_END, 0.5)], kills, 3, 1)
+    found = table([Note(_CALM, JOB_END, 0.5)], kills, 3, 1, "abc1234")
+    assert "\nOf 3 memory kills the kubelet called 2 OOMKilled.\n" in found
 
 
 def test_figures_are_replaced_and_the_rest_stays() -> None:
@@ -145,6 +146,7 @@ def rounds(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
     monkeypatch.setattr(matrix, "DOCUMENT", found.document)
     monkeypatch.setattr(subprocess, "run", passes)
+    monkeypatch.setattr(matrix, "commit_of", lambda _root: "abc1234")
     for name in ("RUNYARD_OUTAGE_SECONDS", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     return found
