@@ -37,6 +37,7 @@ OTHER_CLOCKS = {
     "test_outages.py::test_operator_killed_again_and_again": "the operator may be away when the Job ends",
     "test_crashes.py::test_operator_killed_after_each_action": "the operator may be away when the Job ends",
     "test_outages.py::test_two_operators_and_the_one_that_leads_is_killed": "nobody may lead when the Job ends",
+    "test_outages.py::test_pods_that_came_and_went_while_the_operator_was_away": "nobody is there when the Job ends",
     "test_outages.py::test_api_server_restarted": "the API server is away, for whoever looks too",
     "test_outages.py::test_mlflow_down_at_the_start_in_the_middle_and_at_the_end": "MLflow is away",
     "test_outages.py::test_postgres_restarted": "MLflow is away with its database",

@@ -363,6 +363,28 @@ def test_resource_deleted_while_the_operator_is_away(trainings: Trainings, insta
     assert trainings.kubectl.items("jobs", label) == []
 
 
+def test_pods_that_came_and_went_while_the_operator_was_away(trainings: Trainings, installation: Installation) -> None:
+    """Their Jobs, made suspended, are resumed by hand; nothing but Jobs and runs tells of them on its return."""
+    brief = {"suspend": True, "podTemplate": {"spec": {"terminationGracePeriodSeconds": 1}}}
+    trainings.start("came-done", "leaves_run_open.py", "1", tracking={"requireMetrics": ["accuracy"]}, **brief)
+    trainings.start("came-late", "sleeps_in_run.py", activeDeadlineSeconds=45, **brief)
+    jobs = []
+    for name in ("came-done", "came-late"):
+        wait_for(f"{name} is suspended", lambda name=name: trainings.status(name).get("phase") == "Suspended", 60)  # type: ignore[misc]
+        jobs.append(trainings.status(name)["job"])
+    with installation.without("operator"):
+        for job in jobs:
+            trainings.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+        for job in jobs:
+            wait_for(f"{job} ends", lambda job=job: _has_ended(trainings, job), 120)  # type: ignore[misc]
+            trainings.kubectl("delete", "pods", f"--selector=batch.kubernetes.io/job-name={job}")
+    done = trainings.finish("came-done")
+    done.assert_agreement("Succeeded", "Completed", [("Succeeded", "Completed", None)], NO_LOG)
+    assert done.status["metrics"] == {"accuracy": "0.5"}
+    late = trainings.finish("came-late")
+    late.assert_agreement("Failed", "DeadlineExceeded", [("Failed", "DeadlineExceeded", None)], NO_LOG)
+
+
 def test_what_had_ended_is_deleted_while_the_operator_is_away(trainings: Trainings, installation: Installation) -> None:
     """Their pods are still there on its return, and nothing that says that they are on record."""
     names = ("ended", "ended-assigned")

@@ -49,7 +49,7 @@ async def test_uploads_that_hang_leave_room_to_correct_the_runs_of_others(store:
     tracking = store.tracking
     stored, other = await made(mlflow, tracking), await made(mlflow, tracking)
     uploads = [asyncio.create_task(tracking.upload(stored, f"runyard/{nth}.txt", b"epoch")) for nth in range(HANGING)]
-    listings = [asyncio.create_task(tracking.has_artifact(stored, "runyard/none.txt")) for _ in range(HANGING)]
+    listings = [asyncio.create_task(tracking.artifacts(stored, "runyard")) for _ in range(HANGING)]
     await store.asked.wait()
 
     await tracking.apply([Correction(other, RunStatus.FINISHED, TOLD, end_time_ms=1_700_000_000_000)])
@@ -59,9 +59,9 @@ async def test_uploads_that_hang_leave_room_to_correct_the_runs_of_others(store:
 
     store.answers.set()
     await asyncio.gather(*uploads)
-    assert not any(await asyncio.gather(*listings))
-    there = [await tracking.has_artifact(stored, f"runyard/{nth}.txt") for nth in range(HANGING)]
-    assert all(there), "what hung is stored once the store answers"
+    await asyncio.gather(*listings)
+    there = await tracking.artifacts(stored, "runyard")
+    assert there == {f"runyard/{nth}.txt" for nth in range(HANGING)}, "what hung is stored once the store answers"
 
 
 async def made(mlflow: MlflowRest, tracking: Tracking) -> Run:

@@ -18,7 +18,7 @@ from runyard_operator import jobs
 from runyard_operator.decide import Earlier, Observed, decide
 from runyard_operator.objects import Job
 from runyard_operator.paths import own_path
-from runyard_operator.recording import as_applied
+from runyard_operator.storing import as_applied
 from tests.support.factories import NOW, UID, stamp
 from tests.support.fuzz import cases, manifest, specs
 from tests.support.generate import PLATFORM

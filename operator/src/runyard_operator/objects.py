@@ -125,6 +125,7 @@ class JobStatus(Model):
     start_time: Time | None = None
     completion_time: Time | None = None
     succeeded: int = 0
+    failed: int = 0
     uncounted_terminated_pods: UncountedPods = Field(default_factory=UncountedPods)
     completed_indexes: str = ""
     """Which workers are done: numbers and ranges, as in 0,2-4."""

@@ -6,17 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import yaml
-
 from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.facts import JobState, Missing, TrackingFacts
-from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt, Outcome, Reason
 from runyard.api.records import (
     ASSIGNED,
     MADE_TAG,
-    MANIFEST_ARTIFACT,
     NAME_TAG,
     NAMESPACE_TAG,
     OUTCOME_TAG,
@@ -24,7 +20,6 @@ from runyard.api.records import (
     STAND_IN,
     Run,
     corrections,
-    log_artifact,
     primary,
     source_correction,
 )
@@ -33,6 +28,7 @@ from runyard.api.status import is_tracked, lacking
 from runyard.api.trainingrun import RunMode, TrainingRun
 from runyard.errors import TrackingUnavailable
 from runyard_operator import metrics
+from runyard_operator import unseen as unseen_pods
 from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.decide import Decision, Earlier, standing_for
@@ -40,8 +36,10 @@ from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
 from runyard_operator.registry import Models
+from runyard_operator.storing import store
 from runyard_operator.told import (
     Recording,
+    are_unseen_sought,
     assigned_id,
     is_to_promote,
     open_attempts,
@@ -81,13 +79,15 @@ class Recorder:
         """
         recording = self._recording(key, run)
         if decision.reused:
-            recording.facts = self._of_reused(decision.reused, run)
+            url = self.tracking.url_of(decision.reused)
+            recording.facts = TrackingFacts().with_results(decision.reused, url, run.spec.tracking)
         if run.spec.run_mode is RunMode.ASSIGNED and (run_id := assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
-        recording.last = decision.attempts[-1].uid if decision.attempts else ""
-        if view.is_deleted and not recording.is_swept:
+        attempts = recording.applied_to(decision.attempts)
+        recording.last = attempts[-1].uid if attempts else ""
+        if are_unseen_sought(recording, run, view, decision):
             recording.facts = replace(recording.facts, is_closed=False)
-        wanted = open_attempts(recording.applied_to(decision.attempts))
+        wanted = open_attempts(attempts)
         closes = decision.job.state.is_final and not recording.facts.is_closed
         promotes = is_to_promote(recording, run, view, decision)
         ends = closes or promotes
@@ -111,9 +111,6 @@ class Recorder:
         found = reuse.earliest(listed, run.spec.tracking)
         recording.not_before = None
         recording.earlier = Earlier(found, reuse.reused_from(found, self.tracking.url_of(found)) if found else None)
-
-    def _of_reused(self, found: Run, run: TrainingRun) -> TrackingFacts:
-        return TrackingFacts().with_results(found, self.tracking.url_of(found), run.spec.tracking)
 
     async def _begin(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         """Have something done by a task, and wait a moment for it: nobody is to be held up by MLflow."""
@@ -234,7 +231,10 @@ class Recorder:
         require_late_ones(recording, self.now(), self.late_for())
         asked = run.spec.promote
         run_id = result_id(recording, run, decision)
-        if asked is None or run_id is None:
+        if asked is None:
+            return
+        if run_id is None:  # a pod that nobody saw, and that started no run
+            recording.facts = replace(recording.facts, promotion=promotion_of_training.of_nothing())
             return
         chief = await self.tracking.live_run(run_id)
         lacks, by = lacking(run, recording.facts), f"TrainingRun {run.metadata.namespace}/{run.metadata.name}"
@@ -286,10 +286,14 @@ class Recorder:
             return None
         # An assigned run goes on with the next attempt, and ends as the resource does.
         of_result = reuse.result_tags(run)
+        is_stored = await self._is_stored_first(run, view, attempt, chief)
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief, of_result))
         await self.tracking.log_inputs(chief, inputs)
         if is_told:
             recording.facts = recording.facts.with_results(chief, url, run.spec.tracking)
+        if is_stored:
+            self._is_recorded(recording, attempt)
+            return None
         return chief
 
     def _is_recorded(self, recording: Recording, attempt: Attempt) -> None:
@@ -304,18 +308,25 @@ class Recorder:
     async def _store(self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
         """Store an attempt's logs and its manifest, which is the last thing that is recorded of it."""
         try:
-            async with self.logs.of_attempt(run.metadata.namespace, view, attempt) as found:
-                async for tail in found:
-                    where = log_artifact(attempt.pod, tail.container)
-                    # What was stored before a crash is better than why there is nothing any more.
-                    if tail.is_log or not await self.tracking.has_artifact(chief, where):
-                        await self.tracking.upload(chief, where, tail.text or b"")
-            if view.body is not None:
-                await self.tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body))
+            await store(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
         except ArtifactsUnreachable as error:
             lost = Missing(Reason.ARTIFACTS_UNREACHABLE, str(error), is_of_success=False)
             recording.facts = replace(recording.facts, missing=lost)
         self._is_recorded(recording, attempt)
+
+    async def _is_stored_first(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> bool:
+        """Store what is of a deleted resource before its run is closed: nothing else leads the next operator to it."""
+        if not view.is_deleted:
+            return False
+        try:
+            await store(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
+        except (
+            TrackingError,
+            ClusterError,
+        ) as error:  # it is stored once it can be, and what is true waits for nothing
+            log.info("not stored yet: %s", error)
+            return False
+        return True
 
     async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
@@ -366,6 +377,14 @@ class Recorder:
                 shared = [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
                 left_open = [found for found in shared if found.status.is_open]
                 await self.tracking.apply(corrections(left_open, last, None))
+        elif are_unseen_sought(recording, run, view, ended):
+            found = unseen_pods.attempts(await self._runs_of(key), run.status, ended, self.now())
+            recording.unseen = found
+            all_known = recording.applied_to(ended.attempts)
+            recording.last = all_known[-1].uid if all_known else ""
+            last = standing_for(run.metadata.name, all_known, ended.job)
+            chiefs = [(attempt, await self._attend_to(recording, key, run, view, attempt)) for attempt in found]
+            unseen = [(attempt, chief) for attempt, chief in chiefs if chief]
         if needs_closing(run):
             runs = await self.tracking.runs_of_pod(last.uid)
             if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or assigned_id(run, recording)):
@@ -389,14 +408,3 @@ class Recorder:
         if last.outcome is Outcome.SUCCEEDED and not last.uid:  # no attempt that is known has succeeded
             end = last
         return [end.model_copy(update={"pod": uid, "uid": uid}) for uid in sorted(pods - known - {""})]
-
-
-def as_applied(body: JsonObject) -> bytes:
-    """Return the manifest as a person would apply it again."""
-    metadata = as_object(body.get("metadata"))
-    kept: JsonObject = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
-    if annotations := as_object(kept.get("annotations")):
-        ours = "kubectl.kubernetes.io/last-applied-configuration"
-        kept["annotations"] = {key: value for key, value in annotations.items() if key != ours}
-    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": body.get("spec")}
-    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()

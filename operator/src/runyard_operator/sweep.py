@@ -11,15 +11,16 @@ from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt, Outcome, Phase, Reason, TrainingRunStatus
 from runyard.api.records import NAME_TAG, NAMESPACE_TAG, POD_TAG, UID_TAG, Run, corrections
 from runyard.api.requirements import missing
-from runyard.api.status import TRACKED, is_settled, with_tracked
+from runyard.api.status import TRACKED, is_final, is_settled, with_tracked
 from runyard.api.trainingrun import TrainingRun
-from runyard_operator import logs, metrics
+from runyard_operator import events, logs, metrics
 from runyard_operator.attempts import observed
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.decide import remembered, standing_for
 from runyard_operator.mirror import Mirror
 from runyard_operator.objects import Key
 from runyard_operator.tracking import ArtifactsUnreachable, Tracking, TrackingError, require_reachable
+from runyard_operator.writing import record_events
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class Sweeper:
         body = await self.cluster.training_run(key.namespace, key.name)
         if body is None or (resource := _lenient(body)).metadata.uid != key.uid:
             return None
+        if is_final(resource.status):  # what its Job says is said of its pods
+            return None
         known = {*pods, *(attempt.uid for attempt in resource.status.attempts)}
         return None if pod_uid in known or self._sees(key, pod_uid) else self._lost(pod_uid, Reason.POD_DELETED)
 
@@ -127,27 +130,34 @@ class Sweeper:
     async def _find_deleted(self, bodies: Sequence[JsonObject]) -> None:
         settled = [found for found in map(_lenient, bodies) if is_settled(found) and found.status.tracking]
         # Several may share a run, which one of them logged and the others use again.
-        with_runs = [(found, str(found.status.tracking.run_id)) for found in settled if found.status.tracking]
-        there = await self.tracking.live_ids(sorted({run_id for _, run_id in with_runs}))
-        for resource, run_id in with_runs:
+        there = await self.tracking.live_ids(sorted({run_id for found in settled for run_id in _run_ids(found)}))
+        for resource in settled:
             with logs.about(resource.metadata.namespace, resource.metadata.name):
-                await self._guarded("a mark", self._mark(resource, run_id, is_there=run_id in there))
+                gone = [run_id for run_id in _run_ids(resource) if run_id not in there]
+                await self._guarded("a mark", self._mark(resource, gone))
 
-    async def _mark(self, resource: TrainingRun, run_id: str, *, is_there: bool) -> None:
-        """Say on a resource that its run was deleted, or that it is back."""
+    async def _mark(self, resource: TrainingRun, gone: Sequence[str]) -> None:
+        """Say on a resource that runs of it were deleted, or that all are back."""
         tracked = resource.status.condition(TRACKED)
-        is_told = tracked is not None and tracked.reason == Reason.RUN_DELETED
-        if is_there is not is_told:
-            return
-        if is_there:
-            news = await self._back(resource, run_id)
+        said = tracked.message if tracked and tracked.reason == Reason.RUN_DELETED else None
+        if gone:
+            which = f"run {gone[0]} was" if len(gone) == 1 else f"runs {', '.join(gone)} were"
+            news = ("False", Reason.RUN_DELETED, f"{which} deleted in MLflow, or its experiment was")
+        elif said is not None:
+            news = await self._back(resource)
         else:
-            news = ("False", Reason.RUN_DELETED, f"run {run_id} was deleted in MLflow, or its experiment was")
+            return
+        if news[2] == said:
+            return
         log.info("%s", news[2])
-        await self.cluster.patch_status(resource, with_tracked(resource, *news, self.now()))
+        status = with_tracked(resource, *news, self.now())
+        if await self.cluster.patch_status(resource, status):
+            happened = events.between(resource.status, status, retries=0)
+            await record_events(self.cluster, resource, happened, self.now())
 
-    async def _back(self, resource: TrainingRun, run_id: str) -> tuple[str, Reason, str]:
-        """Return what is to be said of a resource whose run was deleted, and is there again."""
+    async def _back(self, resource: TrainingRun) -> tuple[str, Reason, str]:
+        """Return what is to be said of a resource of which a run was deleted, when all are there again."""
+        run_id = _run_ids(resource)[0]
         run = await self.tracking.run(run_id)
         try:
             if not resource.status.reused_from:  # what another training stored is no matter of this one
@@ -161,6 +171,13 @@ class Sweeper:
             if lacks := missing(resource.spec.tracking, runs):
                 return "False", lacks.reason, lacks.message
         return "True", Reason.RECORDED, f"run {run_id} is back in MLflow"
+
+
+def _run_ids(resource: TrainingRun) -> list[str]:
+    """Return the run that a status is told of, and the others of its attempts."""
+    told = [resource.status.tracking.run_id] if resource.status.tracking else []
+    its_own = [] if resource.status.reused_from else [attempt.run_id for attempt in resource.status.attempts]
+    return list(dict.fromkeys(run_id for run_id in [*told, *its_own] if run_id))
 
 
 def _key_of(run: Run) -> Key | None:

@@ -9,8 +9,9 @@ from runyard.api.environment import AssignedRun
 from runyard.api.facts import JobState, TrackingFacts
 from runyard.api.outcome import Attempt, Outcome
 from runyard.api.records import outcome_tags
-from runyard.api.status import is_told
+from runyard.api.status import is_told, is_tracked
 from runyard.api.trainingrun import RunMode, TrainingRun
+from runyard_operator import unseen
 from runyard_operator.decide import Decision, Earlier, standing_for
 from runyard_operator.mirror import View
 from runyard_operator.tracking import MAY_STILL_COME, MayStillCome
@@ -40,12 +41,14 @@ class Recording:
     """When something was to be made, and no answer came: it may be there, or come yet."""
     is_swept: bool = False
     """Whether runs of pods that nobody saw were looked for, of a resource that is gone."""
+    unseen: list[Attempt] | None = None
+    """The pods that nobody saw, of a resource that is there and has ended; None where they were not looked for."""
 
     def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
-        """Return the attempts with what is known of their runs."""
+        """Return the attempts, and those that nobody saw, with what is known of their runs."""
         return [
             self._as_told(attempt).model_copy(update={"run_id": self.run_ids.get(attempt.uid, attempt.run_id)})
-            for attempt in attempts
+            for attempt in unseen.merged(attempts, self.unseen or ())
         ]
 
     def _as_told(self, attempt: Attempt) -> Attempt:
@@ -69,6 +72,14 @@ def is_to_promote(recording: Recording, run: TrainingRun, view: View, decision: 
     """Whether a training that succeeded is to be promoted, and what came of that is not known."""
     is_success = decision.job.state is JobState.COMPLETE and not view.is_deleted
     return is_success and run.spec.promote is not None and recording.facts.promotion is None and not is_told(run.status)
+
+
+def are_unseen_sought(recording: Recording, run: TrainingRun, view: View, decision: Decision) -> bool:
+    """Whether there may be runs of pods that came and went while no operator looked, and nobody asked for them yet."""
+    if view.is_deleted:
+        return not recording.is_swept
+    is_over = decision.job.state.is_final and recording.unseen is None
+    return is_over and not is_tracked(run.status) and unseen.may_be(run.status, view.job, decision)
 
 
 def result_id(recording: Recording, run: TrainingRun, decision: Decision) -> str | None:

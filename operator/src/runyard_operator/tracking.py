@@ -229,12 +229,12 @@ class Tracking:
         if datasets:
             await self.call("POST", f"{API}/runs/log-inputs", json={"run_id": run.id, "datasets": [*datasets]})
 
-    async def has_artifact(self, run: Run, path: str) -> bool:
-        """Whether a run has a file at a path."""
-        asked = {"run_id": run.id, "path": path.rpartition("/")[0]}
+    async def artifacts(self, run: Run, folder: str) -> set[str]:
+        """Return the paths of what a run has in a folder."""
+        asked = {"run_id": run.id, "path": folder}
         async with self._limit_of_artifacts:
             answer = await self.call("GET", f"{API}/artifacts/list", params=asked)
-        return any(found.get("path") == path for found in answer.get("files", []))
+        return {str(found.get("path")) for found in answer.get("files", [])}
 
     async def upload(self, run: Run, path: str, content: bytes) -> None:
         """Store an artifact of a run through the server's proxy.

@@ -39,6 +39,11 @@ async def promote(
     return _worded(found, wanted.model, wanted.alias)
 
 
+def of_nothing() -> PromotionOutcome:
+    """Return what is said where no run of a training is known."""
+    return _not(Reason.MODEL_MISSING, "no run of the training is known: there is nothing to promote")
+
+
 def _worded(found: Promoted, model: str, alias: str) -> PromotionOutcome:
     if found.promoted:
         instead = f", instead of version {found.instead_of}" if found.instead_of else ""

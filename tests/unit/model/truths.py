@@ -45,6 +45,7 @@ def check_at_rest(world: World) -> None:
         run = world.api.objects[RUNS, name]
         _check_verdict(world, run)
         _check_attempts(world, run)
+        _check_success(world, run)
     for run_id, run_found in world.mlflow.runs.items():
         if run_id not in world.foreign and world.mlflow.is_live(run_id):
             _check_not_left_open(world, run_found)
@@ -75,19 +76,22 @@ def _check_tracked(world: World, run: Object) -> None:
     """What is told of the record is so: agreed, lacking what was to be logged, or deleted by somebody."""
     status, wanted = run["status"], run["spec"].get("tracking", {}).get("requireMetrics", [])
     tracked, outcome = condition_of(run, "Tracked"), verdict_of(status)[0]
-    run_id = status.get("tracking", {}).get("runId")
-    is_live = run_id is None or world.mlflow.is_live(run_id)
-    assert (tracked["reason"] == "RunDeleted") == (not is_live), (tracked, run_id)
-    if is_live and not _is_disturbed(world, run):
-        last = world.mlflow.tagged(POD_TAG, status["attempts"][-1]["uid"]) if status.get("attempts") else []
-        lacks = outcome == "True" and wanted and not any(found["metrics"] for found in last)
+    attempts, run_id = status.get("attempts", []), status.get("tracking", {}).get("runId")
+    told_of = {run_id, *(attempt.get("runId") for attempt in attempts)} - {None}
+    gone = [found for found in told_of if not world.mlflow.is_live(found)]
+    assert (tracked["reason"] == "RunDeleted") == bool(gone), (tracked, told_of)
+    assert all(found in tracked["message"] for found in gone), tracked
+    if not gone and not _is_disturbed(world, run):
+        last = (POD_TAG, attempts[-1]["uid"]) if attempts else (UID_TAG, run["metadata"]["uid"])
+        lacks = outcome == "True" and wanted and not any(found["metrics"] for found in world.mlflow.tagged(*last))
         assert tracked["reason"] == ("MetricsMissing" if lacks else "Recorded"), tracked
         if run_id:
             _check_told(world, status, run_id)
 
 
 def _check_told(world: World, status: Object, run_id: str) -> None:
-    """What is told of a run is that run's own."""
+    """What is told of a run is that run's own, and it is the last attempt's."""
+    assert not status.get("attempts") or run_id == status["attempts"][-1]["runId"], status
     logged = world.mlflow.runs[run_id]
     assert status["tracking"]["url"].endswith(f"/{run_id}"), status["tracking"]
     assert status["tracking"]["experimentId"] == logged["info"]["experiment_id"]
@@ -132,12 +136,13 @@ def _check_verdict(world: World, run: Object) -> None:
 
 
 def _has_succeeded_unseen(world: World, run: Object) -> bool:
-    """Whether the pod that succeeded came and went while no operator looked."""
+    """Whether the pod that succeeded came and went while no operator looked, and started no run of its own."""
     listed = {attempt["uid"] for attempt in run["status"]["attempts"]}
     jobs = world.api.owned(JOBS, run["metadata"]["uid"])
     pods = [pod for job in jobs for pod in world.api.owned(PODS, job["metadata"]["uid"])]
     succeeded = {pod["metadata"]["uid"] for pod in pods if pod["status"]["phase"] == "Succeeded"}
-    return bool(succeeded) and not succeeded & listed and not any(map(world.api.of_uid, succeeded))
+    has_runs = any(world.mlflow.tagged(POD_TAG, uid) for uid in succeeded)
+    return bool(succeeded) and not has_runs and not succeeded & listed and not any(map(world.api.of_uid, succeeded))
 
 
 def _check_assigned(world: World, run: Object, outcome: str) -> None:
@@ -172,6 +177,22 @@ def _check_attempts(world: World, run: Object) -> None:
         _check_attempt(world, attempt, pods[attempt.uid])
         if attempt.outcome.is_final and not _is_disturbed(world, run):
             _check_record(world, attempt)
+
+
+def _check_success(world: World, run: Object) -> None:
+    """The pod by which a training succeeded has a run that says so, seen or unseen."""
+    status = run.get("status", {})
+    if world.two_at_once or _is_disturbed(world, run) or condition_of(run, "Tracked").get("status") != "True":
+        return
+    jobs = world.api.owned(JOBS, run["metadata"]["uid"])
+    pods = [pod for job in jobs for pod in world.api.owned(PODS, job["metadata"]["uid"])]
+    for pod in pods:
+        runs = [_plain(found) for found in world.mlflow.tagged(POD_TAG, pod["metadata"]["uid"])]
+        chief, has_succeeded = primary(runs), pod["status"]["phase"] == "Succeeded"
+        if chief and verdict_of(status)[0] == "True" and has_succeeded:
+            assert chief.status is RunStatus.FINISHED, f"{chief} of a pod that succeeded"
+        if chief and verdict_of(status)[0] == "False" and not has_succeeded:
+            assert chief.status is not RunStatus.FINISHED, f"{chief} of a pod that did not succeed"
 
 
 def _is_disturbed(world: World, run: Object) -> bool:

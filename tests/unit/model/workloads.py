@@ -44,6 +44,9 @@ class JobController:
                 # As in uncountedTerminatedPods, before the finalizer is taken away.
                 self.api.update(JOBS, job["metadata"]["name"], {"status": {"succeeded": 1}})
             before[pod["metadata"]["uid"]] = how
+            failed = sum(end == "Failed" for end in before.values())
+            if job and failed > job.get("status", {}).get("failed", 0):
+                self.api.update(JOBS, job["metadata"]["name"], {"status": {"failed": failed}})
 
     def sync(self, name: str) -> None:
         """Take one look at a Job, and do at most one thing about it."""

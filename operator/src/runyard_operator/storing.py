@@ -1,0 +1,59 @@
+"""Storing an attempt's logs and manifest with its run."""
+
+from collections.abc import Collection
+
+import yaml
+
+from runyard.api.model import JsonObject, as_object
+from runyard.api.outcome import Attempt
+from runyard.api.records import MANIFEST_ARTIFACT, Run, log_artifact
+from runyard_operator.container_logs import ContainerLogs
+from runyard_operator.mirror import View
+from runyard_operator.tracking import Tracking
+
+_FOLDER, _, _ = MANIFEST_ARTIFACT.partition("/")
+
+
+async def store(
+    tracking: Tracking, logs: ContainerLogs, namespace: str, view: View, attempt: Attempt, chief: Run
+) -> None:
+    """Store the logs of an attempt's containers and, if it is known, the manifest.
+
+    Args:
+        tracking: where.
+        logs: where logs are read.
+        namespace: of the pod.
+        view: what is known of the resource and its pods.
+        attempt: which has ended.
+        chief: the run that stands for it.
+
+    Raises:
+        TrackingError: MLflow did not take it.
+        ClusterError: the log cannot be read now.
+
+    """
+    async with logs.of_attempt(namespace, view, attempt) as found:
+        async for tail in found:
+            where = log_artifact(attempt.pod, tail.container)
+            # What was stored before a crash is better than why there is nothing any more.
+            if tail.is_log or not _is_stored(where, attempt, await tracking.artifacts(chief, _FOLDER)):
+                await tracking.upload(chief, where, tail.text or b"")
+    if view.body is not None:
+        await tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body))
+
+
+def _is_stored(where: str, attempt: Attempt, stored: Collection[str]) -> bool:
+    """Whether a container's log is there; of a pod that nobody saw, whose name is not known, any."""
+    has_no_name = attempt.pod == attempt.uid
+    return where in stored or (has_no_name and any(path.startswith(f"{_FOLDER}/log-") for path in stored))
+
+
+def as_applied(body: JsonObject) -> bytes:
+    """Return the manifest as a person would apply it again."""
+    metadata = as_object(body.get("metadata"))
+    kept: JsonObject = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
+    if annotations := as_object(kept.get("annotations")):
+        ours = "kubectl.kubernetes.io/last-applied-configuration"
+        kept["annotations"] = {key: value for key, value in annotations.items() if key != ours}
+    manifest = {**{key: body.get(key) for key in ("apiVersion", "kind")}, "metadata": kept, "spec": body.get("spec")}
+    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()
