@@ -44,6 +44,8 @@ OTHER_CLOCKS = {
     "test_outages.py::test_minio_down": "MLflow's artifacts are away",
 }
 _ROUNDS = 3
+# What a commit's name ends with where the tree is not quite of it.
+_CHANGED = "-dirty"
 _BEGIN, _END = "<!-- figures: make matrix -->\n", "<!-- end of figures -->\n"
 
 
@@ -73,10 +75,11 @@ def note_memory_kill(said: str) -> None:
 
 
 def _write(entry: dict[str, Any]) -> None:
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0].removeprefix("tests/cluster/")
+    # A test's name, which may have spaces, and the phase that it is in.
+    test, _, _ = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")
     NOTES.parent.mkdir(exist_ok=True)
     with NOTES.open("a") as file:
-        file.write(json.dumps({"test": test, **entry}) + "\n")
+        file.write(json.dumps({"test": test.removeprefix("tests/cluster/"), **entry}) + "\n")
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -169,16 +172,23 @@ def rewrite(document: str, figures: str) -> str:
 
 def commit_of(root: Path) -> str:
     """Return which commit a tree is of, and whether anything in it was changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    command = ["git", "describe", "--always", f"--dirty={_CHANGED}", "--exclude=*"]
     return subprocess.check_output(command, cwd=root, text=True).strip()
 
 
-def why_not_published(rounds: int, handed_on: list[str], addopts: str) -> str | None:
-    """Return why the figures of such a call are not those of all rows, three times in a row; None where they are."""
+def why_not_published(rounds: int, handed_on: list[str], addopts: str, commit: str) -> str | None:
+    """Return why the figures of such a call are not a commit's in all rows, three times in a row; None where they are.
+
+    `commit` is as `commit_of` tells it.
+    """
     if handed_on or addopts:
         where = " ".join(handed_on) if handed_on else f"PYTEST_ADDOPTS={addopts}"
         return f"pytest was told {where}, which may leave rows out"
-    return None if rounds >= _ROUNDS else f"there are to be {_ROUNDS} rounds, and this was {rounds}"
+    if rounds < _ROUNDS:
+        return f"there are to be {_ROUNDS} rounds, and this was {rounds}"
+    if commit.endswith(_CHANGED):
+        return f"the tree is {commit}, and nobody can have it again: commit what was changed first"
+    return None
 
 
 def publish(figures: str, why_not: str | None) -> None:
@@ -195,10 +205,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.matrix", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     given, others = parser.parse_known_args()
-    why_not = why_not_published(given.rounds, others, os.environ.get("PYTEST_ADDOPTS", ""))
+    commit = commit_of(_ROOT)
+    why_not = why_not_published(given.rounds, others, os.environ.get("PYTEST_ADDOPTS", ""), commit)
     NOTES.unlink(missing_ok=True)
     begun = time.monotonic()
-    commit = commit_of(_ROOT)
     environment = {"RUNYARD_OUTAGE_SECONDS": "300", **os.environ}
     command = [sys.executable, "-m", "pytest", "tests/cluster", "--ignore=tests/cluster/commands", *others]
     for _ in range(given.rounds):

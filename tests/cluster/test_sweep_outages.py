@@ -55,6 +55,7 @@ def test_forty_trials_are_each_tried_once(trainings: Trainings, installation: In
 
     parent = found["tracking"]["runId"]
     runs = trainings.mlflow.runs(f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert len(runs) == TRIALS, "no run beside a trial's own"
     scores = [metric["value"] for run in runs for metric in run["data"]["metrics"] if metric["key"] == "score"]
     assert sorted(scores) == list(range(TRIALS)), "none twice, none left out"
     assert {run["info"]["status"] for run in runs} == {"FINISHED"}

@@ -103,6 +103,16 @@ def test_times_and_memory_kills_are_read_as_they_were_noted(tmp_path: Path, monk
     assert matrix.read() == ([Note(_OUT_OF_MEMORY, JOB_END, 0.5)], [MemoryKill(_OUT_OF_MEMORY, "OOMKilled")])
 
 
+@pytest.mark.parametrize("name", ["has no branch (or tag) x", "404", ""])
+def test_a_test_is_noted_by_its_whole_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = f"test_preparation.py::test_what_cannot_be_had_is_the_cause[{name}]"
+    monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
+    for phase in ("setup", "call", "teardown"):
+        monkeypatch.setenv("PYTEST_CURRENT_TEST", f"tests/cluster/{row} ({phase})")
+        matrix.note(JOB_END, 0.5)
+    assert matrix.read() == ([Note(row, JOB_END, 0.5)] * 3, [])
+
+
 def test_a_job_whose_end_or_outcome_was_not_seen_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix, "NOTES", tmp_path / "notes.jsonl")
     for seen in (Seen(), Seen(job_ended=1.0), Seen(told=1.0)):
@@ -190,6 +200,38 @@ def test_figures_of_a_part_are_printed_and_not_published(
     assert "| test_endings.py: exit_code[1] | Job's end to outcome |" in said
     assert said.endswith(f"{rounds.document} is left as it was: {why}.\n")
     assert rounds.handed_on[0] == [argument for argument in arguments if "--rounds" not in argument]
+
+
+def test_figures_of_a_tree_that_was_changed_are_printed_and_not_published(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(matrix, "commit_of", lambda _root: "abc1234-dirty")
+
+    assert rounds.run(monkeypatch) == 0
+
+    assert rounds.document.read_text() == _NO_FIGURES
+    said = capsys.readouterr().out
+    assert "3 rounds in a row of abc1234-dirty" in said
+    why = "the tree is abc1234-dirty, and nobody can have it again: commit what was changed first"
+    assert said.endswith(f"{rounds.document} is left as it was: {why}.\n")
+
+
+def test_a_tree_that_was_changed_says_so(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    file = tmp_path / "file"
+    file.write_text("as committed")
+    git("init")
+    git("add", ".")
+    git("commit", "--message=one")
+    clean = matrix.commit_of(tmp_path)
+    file.write_text("changed since")
+
+    assert matrix.commit_of(tmp_path) == f"{clean}-dirty"
+    assert matrix.why_not_published(3, [], "", clean) is None
+    assert matrix.why_not_published(3, [], "", f"{clean}-dirty") is not None
 
 
 @pytest.mark.parametrize("test", OTHER_CLOCKS)
