@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cluster.installation import Installation
-from tests.cluster.training import Trainings, of_script, of_shell
+from tests.cluster.training import NO_LOG, Trainings, of_script, of_shell
 from tests.support.apiserver import free_port
 from tests.support.mlflow_server import tags_of
 from tests.support.programs import program
@@ -164,6 +164,16 @@ def _assert_told_of_deleted(trainings: Trainings, uid: str) -> None:
 
     tags = wait_for("the run of what was deleted is killed", killed, _SECONDS)
     assert (tags["runyard.dev/outcome"], tags["runyard.dev/reason"]) == ("Cancelled", "Cancelled")
+
+    def stored() -> dict[str, bytes] | None:
+        [(_, _, files)] = trainings.mlflow.record(uid).values()
+        return files if {Path(path).suffix for path in files} == {".txt", ".yaml"} else None
+
+    files = wait_for("its log, or why there is none, and its manifest are stored", stored, 120)
+    assert "name: dies-deleted\n" in files["runyard/trainingrun.yaml"].decode()
+    [log] = [text.decode() for path, text in files.items() if path.endswith(".txt")]
+    # Who was to keep the log of a pod that goes may have died in that moment.
+    assert log.startswith(NO_LOG) or "waiting" in log, log
 
 
 @pytest.mark.timeout(2 * _SECONDS)
