@@ -306,7 +306,7 @@ class Recorder:
         return [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
 
     async def _store(self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> None:
-        """Store an attempt's logs and its manifest, which is the last thing that is recorded of it."""
+        """Store an attempt's manifest and its logs, which is the last thing that is recorded of it."""
         try:
             await store(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
         except ArtifactsUnreachable as error:

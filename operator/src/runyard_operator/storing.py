@@ -17,7 +17,7 @@ _FOLDER, _, _ = MANIFEST_ARTIFACT.partition("/")
 async def store(
     tracking: Tracking, logs: ContainerLogs, namespace: str, view: View, attempt: Attempt, chief: Run
 ) -> None:
-    """Store the logs of an attempt's containers and, if it is known, the manifest.
+    """Store the manifest, if it is known, and the logs of an attempt's containers.
 
     Args:
         tracking: where.
@@ -32,14 +32,15 @@ async def store(
         ClusterError: the log cannot be read now.
 
     """
+    # First, for of a resource that is gone nobody else will have it; why there is no log can be said at any time.
+    if view.body is not None:
+        await tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body))
     async with logs.of_attempt(namespace, view, attempt) as found:
         async for tail in found:
             where = log_artifact(attempt.pod, tail.container)
             # What was stored before a crash is better than why there is nothing any more.
             if tail.is_log or not _is_stored(where, attempt, await tracking.artifacts(chief, _FOLDER)):
                 await tracking.upload(chief, where, tail.text or b"")
-    if view.body is not None:
-        await tracking.upload(chief, MANIFEST_ARTIFACT, as_applied(view.body))
 
 
 def _is_stored(where: str, attempt: Attempt, stored: Collection[str]) -> bool:

@@ -151,6 +151,7 @@ def test_a_crash_at_any_call_leaves_no_run_of_a_deleted_training_open(mode: str,
                 delete(world, mode, Script.SILENT)
                 conclude(world)
                 assert [run["info"]["status"] for run in world.mlflow.runs.values()] == ["KILLED"]
+                assert any("/log-" in path for path in world.mlflow.artifacts), "neither a log nor why there is none"
             except Exception as error:
                 error.add_note(f"{fault.name} at call {number + 1} of {calls} to {server}")
                 raise
