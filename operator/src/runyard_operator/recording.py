@@ -36,7 +36,7 @@ from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
 from runyard_operator.registry import Models
-from runyard_operator.storing import store
+from runyard_operator.storing import has_no_log, store
 from runyard_operator.told import (
     Recording,
     are_unseen_sought,
@@ -263,6 +263,10 @@ class Recorder:
             # The resource went unseen, and all may have been on record: nothing of that is changed. A run that all
             # attempts share ends with the last.
             its_own = [found for found in told if found.status.is_open and found.tags.get(MADE_TAG) != ASSIGNED]
+            if (chief := primary(told)) and await has_no_log(
+                self.tracking, attempt, chief
+            ):  # killed before it was stored
+                await self._is_stored_first(run, view, attempt, chief)
             await self.tracking.apply(corrections(its_own, attempt, None))
             self._is_recorded(recording, attempt)
             return None

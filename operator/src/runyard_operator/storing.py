@@ -1,5 +1,6 @@
 """Storing an attempt's logs and manifest with its run."""
 
+import logging
 from collections.abc import Collection
 
 import yaml
@@ -9,7 +10,9 @@ from runyard.api.outcome import Attempt
 from runyard.api.records import MANIFEST_ARTIFACT, Run, log_artifact
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.mirror import View
-from runyard_operator.tracking import Tracking
+from runyard_operator.tracking import Tracking, TrackingError
+
+log = logging.getLogger(__name__)
 
 _FOLDER, _, _ = MANIFEST_ARTIFACT.partition("/")
 
@@ -41,6 +44,15 @@ async def store(
             # What was stored before a crash is better than why there is nothing any more.
             if tail.is_log or not _is_stored(where, attempt, await tracking.artifacts(chief, _FOLDER)):
                 await tracking.upload(chief, where, tail.text or b"")
+
+
+async def has_no_log(tracking: Tracking, attempt: Attempt, chief: Run) -> bool:
+    """Whether a run has neither an attempt's log nor why there is none, as far as MLflow can tell."""
+    try:
+        return not _is_stored(log_artifact(attempt.pod), attempt, await tracking.artifacts(chief, _FOLDER))
+    except TrackingError as error:  # all may be on record: nobody is to wait for an artifact store because of it
+        log.info("whether run %s has a log is not known: %s", chief.id, error)
+        return False
 
 
 def _is_stored(where: str, attempt: Attempt, stored: Collection[str]) -> bool:
