@@ -20,7 +20,7 @@ def test_an_image_that_cannot_be_had_ends_the_job(actors: Actors, mlflow: Mlflow
     assert ended["metadata"]["annotations"]["runyard.dev/failed-because"] == "ImagePull"
     wait_for(
         "the status says what is waited for",
-        lambda: actors.get("trainingrun", "a")["status"].get("message") == "ImagePullBackOff: no such image",
+        lambda: actors.get("trainingrun", "a").get("status", {}).get("message") == "ImagePullBackOff: no such image",
     )
     actors.delete("pod", pod["metadata"]["name"])
     actors.end_job(job, "Failed", "DeadlineExceeded")
@@ -128,7 +128,9 @@ def warn(actors: Actors, about: dict[str, Any], reason: str, message: str, at: s
 
 
 def says(actors: Actors, name: str, words: str) -> None:
-    wait_for("the status says why", lambda: words in (actors.get("trainingrun", name)["status"].get("message") or ""))
+    wait_for(
+        "the status says why", lambda: words in (actors.get("trainingrun", name).get("status", {}).get("message") or "")
+    )
 
 
 def test_a_job_whose_pods_are_refused_says_why(actors: Actors) -> None:

@@ -189,7 +189,7 @@ def _check_success(world: World, run: Object) -> None:
     for pod in pods:
         runs = [_plain(found) for found in world.mlflow.tagged(POD_TAG, pod["metadata"]["uid"])]
         chief, has_succeeded = primary(runs), pod["status"]["phase"] == "Succeeded"
-        if chief and verdict_of(status)[0] == "True" and has_succeeded:
+        if chief and verdict_of(status)[0] == "True" and has_succeeded and not _may_have_stopped(pod):
             assert chief.status is RunStatus.FINISHED, f"{chief} of a pod that succeeded"
         if chief and verdict_of(status)[0] == "False" and not has_succeeded:
             assert chief.status is not RunStatus.FINISHED, f"{chief} of a pod that did not succeed"
