@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos import load
 from tests.chaos.faults import Faults
-from tests.chaos.verdict import Afterwards, late
+from tests.chaos.verdict import Afterwards, late, spared
 from tests.cluster.installation import Installation
 from tests.cluster.timeline import Timeline
 from tests.cluster.training import condition
@@ -71,6 +71,7 @@ def _run(plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Tim
     deleted: set[str] = set()
     begun = time.monotonic()
     next_fault = begun
+    met_a_fault = 0
     while time.monotonic() - begun < plan.chaos_seconds:
         _intervene(kubectl, deleted)
         room = _ACTIVE_AT_ONCE - len(_active(kubectl))
@@ -79,13 +80,17 @@ def _run(plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Tim
             del waiting[: len(some)]
             kubectl.apply(*some)
         if time.monotonic() >= next_fault:
+            before = faults.done.total()
             _say(f"{time.monotonic() - begun:4.0f} s: {faults.strike()}")
+            if faults.done.total() > before:
+                met_a_fault = plan.trainings - len(waiting)
             next_fault = time.monotonic() + chance.uniform(*_FAULT_PAUSES)
         time.sleep(1)
     if waiting:
         kubectl.apply(*waiting)
     ended = time.monotonic()
-    _say(f"{ended - begun:.0f} s: no more faults; {len(waiting)} trainings began last")
+    began_last = plan.trainings - met_a_fault
+    _say(f"{ended - begun:.0f} s: no more faults; {began_last} trainings began after the last")
     afterwards = _settle(ended + plan.settle_seconds, kubectl, installation, timeline, deleted)
     settled_after = time.monotonic() - ended
     return {
@@ -94,10 +99,12 @@ def _run(plan: Plan, kubectl: Kubectl, installation: Installation, timeline: Tim
         "chaos_seconds": round(ended - begun),
         "settled_after_seconds": round(settled_after, 1),
         "faults": dict(faults.done),
+        "began_after_last_fault": began_last,
         "deleted": len(deleted),
         **afterwards.counts(),
         "offenders": [
             *late(settled_after, plan.settle_seconds),
+            *spared(began_last, plan.trainings),
             *afterwards.offenders(),
             *_undeleted(afterwards, deleted),
         ],
@@ -152,6 +159,7 @@ def _look(kubectl: Kubectl, installation: Installation, timeline: Timeline) -> A
         pods=kubectl.items("pods", "runyard.dev/uid"),
         runs=runs,
         made=timeline.jobs(),
+        seen=timeline.pods(),
         mlflow=installation.mlflow.url,
     )
 

@@ -12,7 +12,7 @@ from tests.support.kubectl import Kubectl
 
 @dataclass
 class Faults:
-    """Does harm, and counts it."""
+    """Does harm, and counts what was done: where there was nobody to be harmed nothing was."""
 
     installation: Installation
     trainings: Kubectl
@@ -22,11 +22,11 @@ class Faults:
     def strike(self) -> str:
         """Do one thing; return what it was."""
         acts: dict[str, tuple[int, Callable[[], bool]]] = {
-            "operator killed": (5, lambda: self._kill("operator")),
+            "operator killed": (5, lambda: self.installation.kill("operator")),
             "operator told to stop": (1, self._stop_operator),
-            "MLflow killed": (2, lambda: self._kill("mlflow")),
-            "Postgres killed": (2, lambda: self._kill("postgres")),
-            "MinIO killed": (1, lambda: self._kill("minio")),
+            "MLflow killed": (2, lambda: self.installation.kill("mlflow")),
+            "Postgres killed": (2, lambda: self.installation.kill("postgres")),
+            "MinIO killed": (1, lambda: self.installation.kill("minio")),
             "training's pod deleted": (4, lambda: self._delete_pod(force=False)),
             "training's pod removed by force": (2, lambda: self._delete_pod(force=True)),
             "training's process killed": (3, self._kill_process),
@@ -36,10 +36,6 @@ class Faults:
             return f"{what}: there was none"
         self.done[what] += 1
         return what
-
-    def _kill(self, component: str) -> bool:
-        self.installation.kill(component)
-        return True
 
     def _stop_operator(self) -> bool:
         pods = self.installation.pods("operator")

@@ -3,18 +3,64 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.chaos.load import POD_METRIC, pod_number
 from tests.cluster.timeline import second_jobs
 from tests.cluster.training import condition, is_stand_in
 from tests.support.mlflow_server import tags_of
 
+Objects: TypeAlias = list[dict[str, Any]]
+
 _DEADLINE = "DeadlineExceeded"
 _OPEN = {"RUNNING", "SCHEDULED"}
 _ENDS = {"Succeeded": "FINISHED", "Failed": "FAILED", "Cancelled": "KILLED"}
 # Of a run that all attempts share: it ends as the resource does.
 _SHARED_ENDS = {"Succeeded": {"FINISHED"}, "Failed": {"FAILED", "KILLED"}}
+# How many of all trainings may have been spared, having begun only when no more harm was done.
+_SPARED_SHARE = 1 / 3
+
+
+@dataclass(frozen=True)
+class _Story:
+    """A resource, and what everybody else says of it."""
+
+    body: dict[str, Any]
+    jobs: list[dict[str, Any]]
+    pods: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    gone: dict[str, str]
+    """The pods that nobody saw: by UID, those that are gone and no attempt, and the phase that each was in last."""
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.body.get("status", {})
+        return found
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase"))
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.status.get("attempts", [])
+        return found
+
+    @property
+    def workers(self) -> int:
+        return int(self.body["spec"].get("workers", 1))
+
+    @property
+    def is_one_run(self) -> bool:
+        return self.workers > 1 or self.body["spec"].get("tracking", {}).get("run") == "Assigned"
+
+    @property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        return {run["info"]["run_id"]: run for run in self.runs}
 
 
 @dataclass(frozen=True)
@@ -28,6 +74,8 @@ class Afterwards:
     """All runs of the installation in the chaos' namespace, those of deleted resources included."""
     made: dict[str, set[str]]
     """The UIDs of the Jobs that were seen to be made, by TrainingRun; a second one has the first one's name."""
+    seen: dict[str, dict[str, str]]
+    """The pods that were seen, those that are gone too: by TrainingRun and UID, the phase that each was in last."""
     mlflow: str
     """MLflow's address for people."""
 
@@ -44,28 +92,34 @@ class Afterwards:
 
     def offenders(self) -> list[str]:
         """Return a sentence for each thing that is not true."""
-        jobs = defaultdict(list)
-        for job in self.jobs:
-            jobs[job["metadata"]["labels"]["runyard.dev/uid"]].append(job)
-        runs = defaultdict(list)
-        for run in self.runs:
-            runs[tags_of(run)["runyard.dev/uid"]].append(run)
-        pods = defaultdict(list)
-        for pod in self.pods:
-            pods[pod["metadata"]["labels"]["runyard.dev/uid"]].append(pod)
         uids = {body["metadata"]["uid"] for body in self.resources}
         return [
             *self.unsettled(),
-            *(offence for body in self.resources for offence in _untrue(body, jobs[uid_of(body)], runs[uid_of(body)])),
-            *(offence for body in self.resources for offence in _unlike_pods(body, pods[uid_of(body)])),
-            *(offence for body in self.resources for offence in _unlike_run(body, runs[uid_of(body)], self.mlflow)),
-            *(f"a Job of no TrainingRun: {job['metadata']['name']}" for uid in jobs.keys() - uids for job in jobs[uid]),
+            *(offence for story in self._stories() for offence in _offences(story, self.mlflow)),
+            *(f"a Job of no TrainingRun: {_name(job)}" for job in self.jobs if _owner(job) not in uids),
             *self._unseen(),
             *second_jobs(self.made),
             *self._duplicates(),
             *self._lost_pods(uids),
             *self._finished_of_deleted(uids),
         ]
+
+    def _stories(self) -> list[_Story]:
+        jobs, pods, runs = (defaultdict[str, Objects](list) for _ in range(3))
+        for job in self.jobs:
+            jobs[_owner(job)].append(job)
+        for pod in self.pods:
+            pods[_owner(pod)].append(pod)
+        for run in self.runs:
+            runs[tags_of(run)["runyard.dev/uid"]].append(run)
+        found = []
+        for body in self.resources:
+            uid = uid_of(body)
+            told = {attempt["uid"] for attempt in body.get("status", {}).get("attempts", [])}
+            told |= {uid_of(pod) for pod in pods[uid]}
+            gone = {pod: phase for pod, phase in self.seen.get(uid, {}).items() if pod not in told}
+            found.append(_Story(body, jobs[uid], pods[uid], runs[uid], gone))
+        return found
 
     def _unseen(self) -> list[str]:
         """Return the resources of which nobody can say how many Jobs were made for them."""
@@ -103,11 +157,7 @@ class Afterwards:
         ]
 
     def _lost_pods(self, uids: set[str]) -> list[str]:
-        return [
-            f"pod {pod['metadata']['name']} of no TrainingRun"
-            for pod in self.pods
-            if pod["metadata"]["labels"]["runyard.dev/uid"] not in uids
-        ]
+        return [f"pod {_name(pod)} of no TrainingRun" for pod in self.pods if _owner(pod) not in uids]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how much of what there is."""
@@ -117,6 +167,7 @@ class Afterwards:
             "resources": dict(Counter(body.get("status", {}).get("phase", "") for body in self.resources)),
             "reasons": dict(Counter(verdicts)),
             "attempts": dict(Counter(f"{found['outcome']}, {found.get('reason')}" for found in attempts)),
+            "pods nobody saw": dict(Counter(phase for story in self._stories() for phase in story.gone.values())),
             "runs": dict(Counter(run["info"]["status"] for run in self.runs)),
             "with a metric": {"runs": sum(POD_METRIC in _metrics_of(run) for run in self.runs)},
             "made by": dict(Counter(tags_of(run).get("runyard.dev/made", "the script") for run in self.runs)),
@@ -132,89 +183,144 @@ def late(settled_after_seconds: float, allowed_seconds: float) -> list[str]:
     ]
 
 
+def spared(began_last: int, trainings: int) -> list[str]:
+    """Return a sentence where more trainings than may have met no fault, as they began after the last one."""
+    if began_last <= trainings * _SPARED_SHARE:
+        return []
+    return [f"{began_last} of {trainings} trainings began only after the last fault: a third may, at most"]
+
+
 def uid_of(body: dict[str, Any]) -> str:
     """Return an object's UID."""
     return str(body["metadata"]["uid"])
 
 
-def _untrue(body: dict[str, Any], jobs: list[dict[str, Any]], runs: list[dict[str, Any]]) -> Iterator[str]:
-    name, status = body["metadata"]["name"], body.get("status", {})
-    if len(jobs) != 1:
-        yield f"{name} has {len(jobs)} Jobs"
+def _name(body: dict[str, Any]) -> str:
+    return str(body["metadata"]["name"])
+
+
+def _owner(body: dict[str, Any]) -> str:
+    """Return the UID of the TrainingRun that a Job or a pod is of."""
+    return str(body["metadata"]["labels"]["runyard.dev/uid"])
+
+
+def _offences(story: _Story, mlflow: str) -> Iterator[str]:
+    yield from _untrue(story)
+    yield from _unlike_pods(story)
+    yield from _unlike_run(story, mlflow)
+
+
+def _untrue(story: _Story) -> Iterator[str]:
+    """Compare a resource with its Job, and its attempts with their runs."""
+    name, phase = story.name, story.phase
+    if len(story.jobs) != 1:
+        yield f"{name} has {len(story.jobs)} Jobs"
         return
-    ended = [found["type"] for found in jobs[0]["status"].get("conditions", []) if found["status"] == "True"]
-    said = {"Succeeded": "Complete", "Failed": "Failed"}.get(status.get("phase", ""))
-    if said not in ended:
-        yield f"{name} is {status.get('phase')}, its Job {ended}"
-    yield from _unlike_job(body, jobs[0])
-    by_id = {run["info"]["run_id"]: run for run in runs}
-    attempts = status.get("attempts", [])
-    is_one_run = body["spec"].get("workers", 1) > 1 or body["spec"].get("tracking", {}).get("run") == "Assigned"
-    for attempt in attempts:
-        run = by_id.get(attempt.get("runId", ""))
+    [job] = story.jobs
+    ended = [found["type"] for found in job["status"].get("conditions", []) if found["status"] == "True"]
+    if {"Succeeded": "Complete", "Failed": "Failed"}.get(phase, "") not in ended:
+        yield f"{name} is {phase}, its Job {ended}"
+    yield from _unlike_job(story, job)
+    for attempt in story.attempts:
+        run = story.by_id.get(attempt.get("runId", ""))
         if run is None:
             yield f"{name}: attempt {attempt['pod']} has no record"
-        elif not is_one_run and run["info"]["status"] != _ENDS.get(attempt["outcome"]):
+        elif not story.is_one_run and run["info"]["status"] != _ENDS.get(attempt["outcome"]):
             yield f"{name}: attempt {attempt['pod']} {attempt['outcome']}, its run {run['info']['status']}"
-    pods = {tags_of(run).get("runyard.dev/pod") for run in runs} - {None}
-    if unlisted := pods - {attempt["uid"] for attempt in attempts}:
-        yield f"{name}: runs of pods that are no attempts of it: {unlisted}"
-    if is_one_run and attempts and len(by_id) != 1:
-        yield f"{name}: {len(by_id)} runs, where one was assigned"
-    for run in runs if is_one_run else []:
-        if run["info"]["status"] not in _SHARED_ENDS.get(status.get("phase", ""), set()):
-            yield f"{name} is {status.get('phase')}, the run of all its attempts {run['info']['status']}"
+    yield from _unlike_the_unseen(story)
+    if story.is_one_run and story.attempts and len(story.runs) != 1:
+        yield f"{name}: {len(story.runs)} runs, where one was assigned"
+    for run in story.runs if story.is_one_run else []:
+        if run["info"]["status"] not in _SHARED_ENDS.get(phase, set()):
+            yield f"{name} is {phase}, the run of all its attempts {run['info']['status']}"
 
 
-def _unlike_job(body: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
-    """Compare why a resource ended with why its Job did, which knows of a cause of its own only its deadline."""
-    name, status = body["metadata"]["name"], body.get("status", {})
-    reason, failed = condition(status, "Succeeded")["reason"], condition(job["status"], "Failed")
+def _unlike_job(story: _Story, job: dict[str, Any]) -> Iterator[str]:
+    """Compare why a resource ended with why its Job did, and its attempts with the pods that its Job has counted."""
+    name, phase, reason = story.name, story.phase, condition(story.status, "Succeeded")["reason"]
+    failed = condition(job["status"], "Failed")
+    yield from _unlike_counts(story, job["status"])
     if failed["status"] != "True":
-        if status.get("phase") == "Succeeded" and reason != "Completed":
+        if phase == "Succeeded" and reason != "Completed":
             yield f"{name} is Succeeded because of {reason}"
     elif (reason == _DEADLINE) != (failed["reason"] == _DEADLINE):
         yield f"{name} failed because of {reason}, its Job because of {failed['reason']}"
     elif reason != _DEADLINE:
-        # Of pods that nobody saw there is no attempt, and nothing is known.
-        causes = {found.get("reason") for found in status.get("attempts", []) if found["outcome"] != "Succeeded"}
-        if reason not in (causes or {"Error"}):
+        # Of the causes that there are a Job knows only its deadline.
+        causes = {found.get("reason") for found in story.attempts if found["outcome"] != "Succeeded"}
+        if not causes and not story.gone:
+            yield f"{name} is Failed, and none of its attempts"
+        elif reason not in (causes or {"Error"}):  # of pods that nobody saw nothing more is known
             yield f"{name} failed because of {reason}, its attempts because of {sorted(map(str, causes))}"
 
 
-def _unlike_run(body: dict[str, Any], runs: list[dict[str, Any]], mlflow: str) -> Iterator[str]:
+def _unlike_counts(story: _Story, counted: dict[str, Any]) -> Iterator[str]:
+    """Compare attempts with a Job's numbers: it counts each pod once that has ended, but those that were evicted."""
+    name, told = story.name, Counter(found["outcome"] for found in story.attempts)
+    succeeded, others = told.pop("Succeeded", 0), told.total()
+    unseen = sum(phase == "Succeeded" for phase in story.gone.values())
+    if going_on := sorted(told.keys() - _ENDS.keys()):
+        yield f"{name} is {story.phase}, with an attempt that is {', '.join(going_on)}"
+    if succeeded > counted.get("succeeded", 0):
+        yield f"{name}: {succeeded} attempts Succeeded, where its Job counts {counted.get('succeeded', 0)}"
+    if story.phase == "Succeeded" and succeeded + unseen < story.workers:
+        yield f"{name} is Succeeded, and {succeeded} of the {story.workers} attempts that it takes"
+    if others + len(story.gone) - unseen < counted.get("failed", 0):
+        yield f"{name}: {others} attempts Failed or Cancelled, where its Job counts {counted['failed']}"
+
+
+def _unlike_the_unseen(story: _Story) -> Iterator[str]:
+    """Look at the runs of pods that are no attempts: of one that came and went while nobody looked there may be one."""
+    of_pod = [(tags_of(run).get("runyard.dev/pod"), run) for run in story.runs]
+    if unlisted := {pod for pod, _ in of_pod} - {None, *story.gone, *(found["uid"] for found in story.attempts)}:
+        yield f"{story.name}: runs of pods that are no attempts of it: {unlisted}"
+    for pod, run in of_pod:
+        has_finished = run["info"]["status"] == "FINISHED"
+        if pod in story.gone and has_finished != (story.gone[pod] == "Succeeded"):
+            yield f"{story.name}: pod {pod}, which nobody saw, {story.gone[pod]}, its run {run['info']['status']}"
+
+
+def _unlike_run(story: _Story, mlflow: str) -> Iterator[str]:
     """Compare what a resource says of its result with the run in MLflow, and each run with the pod that logged it."""
-    name, status = body["metadata"]["name"], body.get("status", {})
-    by_id = {run["info"]["run_id"]: run for run in runs}
-    attempts, told = status.get("attempts", []), status.get("tracking", {})
-    for attempt in attempts:
-        said = _metrics_of(by_id[attempt["runId"]]).get(POD_METRIC) if attempt.get("runId") in by_id else None
-        if said is not None and said != pod_number(attempt["uid"]):
+    name, told = story.name, story.status.get("tracking", {})
+    for attempt in story.attempts:
+        if (found := story.by_id.get(attempt.get("runId", ""))) and _is_of_another(found, attempt["uid"]):
             yield f"{name}: attempt {attempt['pod']} has the run of another pod"
-    if attempts and told.get("runId") != attempts[-1].get("runId"):
-        yield f"{name}: its run is {told.get('runId')}, its last attempt's {attempts[-1].get('runId')}"
-    run = by_id.get(told.get("runId", ""))
+    run = story.by_id.get(told.get("runId", ""))
+    is_of_unseen = run is not None and tags_of(run).get("runyard.dev/pod") in story.gone
+    if story.attempts and not is_of_unseen and told.get("runId") != story.attempts[-1].get("runId"):
+        yield f"{name}: its run is {told.get('runId')}, its last attempt's {story.attempts[-1].get('runId')}"
     if run is None:
         if told.get("runId"):
             yield f"{name}: its run {told['runId']} is none of its runs in MLflow"
+        elif story.phase == "Succeeded":
+            yield f"{name} is Succeeded without a run"
         return
+    if story.phase == "Succeeded" and run["info"]["status"] != "FINISHED":
+        yield f"{name} is Succeeded, its run {run['info']['status']}"
     page = f"{mlflow}/#/experiments/{run['info']['experiment_id']}/runs/{told['runId']}"
     if told.get("url") != page:
         yield f"{name}: its address is {told.get('url')}, its run's {page}"
-    found = {metric: float(value) for metric, value in status.get("metrics", {}).items()}
-    if found != (logged := _metrics_of(run)):
-        yield f"{name} has the metrics {found}, its run {logged}"
+    said = {metric: float(value) for metric, value in story.status.get("metrics", {}).items()}
+    if said != (logged := _metrics_of(run)):
+        yield f"{name} has the metrics {said}, its run {logged}"
+
+
+def _is_of_another(run: dict[str, Any], pod: str) -> bool:
+    """Whether a run's tags or what it has logged name another pod; the run of all attempts names none."""
+    by_tag, by_metric = tags_of(run).get("runyard.dev/pod", pod), _metrics_of(run).get(POD_METRIC, pod_number(pod))
+    return by_tag != pod or by_metric != pod_number(pod)
 
 
 def _metrics_of(run: dict[str, Any]) -> dict[str, float]:
     return {metric["key"]: float(metric["value"]) for metric in run["data"].get("metrics", [])}
 
 
-def _unlike_pods(body: dict[str, Any], pods: list[dict[str, Any]]) -> Iterator[str]:
+def _unlike_pods(story: _Story) -> Iterator[str]:
     """Compare attempts with those of their pods that are still there: what a kubelet said, and not the operator."""
-    name, status = body["metadata"]["name"], body.get("status", {})
-    attempts = {found["uid"]: found for found in status.get("attempts", [])}
-    for pod in pods:
+    name, status = story.name, story.status
+    attempts = {found["uid"]: found for found in story.attempts}
+    for pod in story.pods:
         attempt = attempts.get(uid_of(pod))
         if "deletionTimestamp" in pod["metadata"]:
             continue  # it is about to be gone, and what the kubelet says of it then is not its last word

@@ -35,10 +35,11 @@ class Installation:
         found = self.kubectl.items("pods", f"app.kubernetes.io/component={component}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
-    def kill(self, component: str) -> None:
-        """End the pods of a component at once; they are made anew."""
+    def kill(self, component: str) -> bool:
+        """End the pods of a component at once; they are made anew. Return whether there was one."""
         selector = f"--selector=app.kubernetes.io/component={component}"
-        self.kubectl("delete", "pod", selector, "--grace-period=0", "--force", "--wait=false")
+        how = ("--grace-period=0", "--force", "--wait=false", "--output=name")
+        return any(line.startswith("pod/") for line in self.kubectl("delete", "pod", selector, *how).splitlines())
 
     def scale(self, component: str, replicas: int) -> None:
         """Say how many pods a component has, and wait until it has them."""

@@ -1,4 +1,7 @@
-"""When a client of the API server saw what: which Jobs were made, how each ended, what its TrainingRun said then."""
+"""When a client of the API server saw what: which Jobs were made, how each ended, what its TrainingRun said then.
+
+And which pods there were, and how far each came.
+"""
 
 import threading
 import time
@@ -10,7 +13,11 @@ from http.client import HTTPException
 from typing import Any, Protocol
 
 TRAINING_RUNS = "/apis/runyard.dev/v1alpha1/trainingruns"
-_KINDS = {"Job": "/apis/batch/v1/jobs", "TrainingRun": TRAINING_RUNS}
+_WATCHES = {
+    "Job": "/apis/batch/v1/jobs?watch=true",
+    "Pod": "/api/v1/pods?labelSelector=runyard.dev/uid&watch=true",
+    "TrainingRun": f"{TRAINING_RUNS}?watch=true",
+}
 _SILENCE_SECONDS = 3600.0
 _AGAIN_SECONDS = 0.2
 
@@ -28,6 +35,8 @@ class Seen:
 
     jobs: set[str] = field(default_factory=set)
     """The UIDs of the Jobs that were made for it: a second one, made after the first is gone, has the same name."""
+    pods: dict[str, str] = field(default_factory=dict)
+    """Its pods by their UIDs, those that are gone too, and the phase that each was in when it was last heard of."""
     job_ended: float | None = None
     job_ended_dated: float | None = None
     """As the API server dates it, in whole seconds."""
@@ -55,7 +64,7 @@ def second_jobs(made: Mapping[str, set[str]]) -> list[str]:
 
 
 class Timeline:
-    """Watches all Jobs and TrainingRuns of a cluster, in threads."""
+    """Watches all Jobs, pods and TrainingRuns of a cluster, in threads."""
 
     def __init__(self, api: Watched) -> None:
         """Begin to watch."""
@@ -63,7 +72,7 @@ class Timeline:
         self._seen: dict[str, Seen] = defaultdict(Seen)
         self._changed = threading.Condition()
         self._is_over = False
-        for kind in _KINDS:
+        for kind in _WATCHES:
             threading.Thread(target=self._follow, args=(kind,), daemon=True, name=f"watch of {kind}").start()
 
     def close(self) -> None:
@@ -86,10 +95,15 @@ class Timeline:
         with self._changed:
             return {uid: set(seen.jobs) for uid, seen in self._seen.items() if seen.jobs}
 
+    def pods(self) -> dict[str, dict[str, str]]:
+        """Return the phase that each pod was in last, by TrainingRun and the pod's UID."""
+        with self._changed:
+            return {uid: dict(seen.pods) for uid, seen in self._seen.items() if seen.pods}
+
     def _follow(self, kind: str) -> None:
         while not self._is_over:
             try:
-                for event in self._api.lines(f"{_KINDS[kind]}?watch=true", _SILENCE_SECONDS):
+                for event in self._api.lines(_WATCHES[kind], _SILENCE_SECONDS):
                     self._take(kind, event, time.time())
                     if self._is_over:
                         return
@@ -104,12 +118,14 @@ class Timeline:
         metadata, status = body["metadata"], body.get("status", {})
         conditions = {found["type"]: found for found in status.get("conditions", [])}
         with self._changed:
-            if kind == "Job":
-                if uid := metadata.get("labels", {}).get("runyard.dev/uid"):
-                    self._seen[uid].jobs.add(metadata["uid"])
-                    self._take_job(event["type"], uid, conditions, now)
-            else:
+            owner = metadata.get("labels", {}).get("runyard.dev/uid")
+            if kind == "TrainingRun":
                 self._take_run(event["type"], metadata["uid"], conditions, now)
+            elif owner and kind == "Pod":
+                self._seen[owner].pods[metadata["uid"]] = status.get("phase", "")
+            elif owner:
+                self._seen[owner].jobs.add(metadata["uid"])
+                self._take_job(event["type"], owner, conditions, now)
             self._changed.notify_all()
 
     def _take_job(self, what: str, uid: str, conditions: dict[str, Any], now: float) -> None:

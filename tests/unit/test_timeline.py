@@ -1,4 +1,4 @@
-"""What a client of the API server has seen of Jobs and TrainingRuns."""
+"""What a client of the API server has seen of Jobs, pods and TrainingRuns."""
 
 import threading
 from collections.abc import Iterator
@@ -19,16 +19,22 @@ def of_job(what: str, uid: str, run: str | None, **status: Any) -> dict[str, Any
     return {"type": what, "object": {"kind": "Job", "metadata": metadata, "status": status}}
 
 
-class Told:
-    """An API server whose watch of Jobs brings given events, connection by connection, and then nothing more."""
+def of_pod(what: str, uid: str, run: str, phase: str) -> dict[str, Any]:
+    metadata = {"name": f"pod-{uid}", "uid": uid, "labels": {"runyard.dev/uid": run}}
+    return {"type": what, "object": {"kind": "Pod", "metadata": metadata, "status": {"phase": phase}}}
 
-    def __init__(self, *connections: list[dict[str, Any]]) -> None:
+
+class Told:
+    """An API server of which one watch brings given events, connection by connection, and then nothing more."""
+
+    def __init__(self, *connections: list[dict[str, Any]], about: str = "/apis/batch/v1/jobs") -> None:
+        self._about = about
         self._connections = list(connections)
         self._all_told = threading.Event()
         self._over = threading.Event()
 
     def lines(self, path: str, silence_seconds: float) -> Iterator[dict[str, Any]]:
-        if path.startswith("/apis/batch/v1/jobs") and self._connections:
+        if path.startswith(self._about) and self._connections:
             yield from self._connections.pop(0)
             if self._connections:
                 raise OSError("the connection broke")
@@ -82,3 +88,14 @@ def test_jobs_of_others_are_nobodys_second() -> None:
 def test_no_job_is_not_one() -> None:
     with pytest.raises(AssertionError, match=r"Jobs were made for it: \[\]"):
         assert_one_job(Seen())
+
+
+def test_a_pod_that_is_gone_is_remembered_as_it_was_last() -> None:
+    before = [
+        of_pod("ADDED", "1", "a", "Pending"),
+        of_pod("MODIFIED", "1", "a", "Succeeded"),
+        of_pod("DELETED", "1", "a", "Succeeded"),
+    ]
+    after = [of_pod("ADDED", "2", "a", "Running"), of_pod("ADDED", "3", "b", "Pending")]
+    with Told(before, after, about="/api/v1/pods").watched() as timeline:
+        assert timeline.pods() == {"a": {"1": "Succeeded", "2": "Running"}, "b": {"3": "Pending"}}

@@ -7,7 +7,7 @@ import pytest
 
 from runyard import validation
 from tests.chaos.load import KINDS, training
-from tests.chaos.verdict import Afterwards, late
+from tests.chaos.verdict import Afterwards, late, spared
 
 UID, POD, RUN = "uid-1", "0000002a-of-pod", "run-1"
 MLFLOW = "http://mlflow.example"
@@ -26,14 +26,29 @@ def resource(phase: str = "Failed", reason: str = "Error", **spec: Any) -> dict[
     return {"metadata": {"name": "a", "uid": UID}, "spec": spec, "status": status}
 
 
+def succeeded(*ends: str, **spec: Any) -> dict[str, Any]:
+    """Return a resource that says that it succeeded, with attempts that ended so."""
+    found = resource("Succeeded", "Completed", **spec)
+    [attempt] = found["status"]["attempts"]
+    reasons = {"Succeeded": "Completed", "Failed": "OOMKilled", "Cancelled": "PodDeleted"}
+    uids = [POD, *(f"0000002a-of-pod-{number}" for number in range(2, len(ends) + 1))]
+    found["status"]["attempts"] = [
+        {**attempt, "uid": uid, "outcome": outcome, "reason": reasons.get(outcome)}
+        for uid, outcome in zip(uids, ends, strict=False)
+    ]
+    return found
+
+
 def saying(**status: Any) -> dict[str, Any]:
     found = resource()
     return {**found, "status": found["status"] | status}
 
 
-def job(kind: str = "Failed", reason: str = "BackoffLimitExceeded") -> dict[str, Any]:
+def job(kind: str = "Failed", reason: str = "BackoffLimitExceeded", **counted: int) -> dict[str, Any]:
     metadata = {"name": "a-job", "labels": {"runyard.dev/uid": UID}}
-    return {"metadata": metadata, "status": {"conditions": [{"type": kind, "status": "True", "reason": reason}]}}
+    counted = counted or ({"succeeded": 1} if kind == "Complete" else {"failed": 1})
+    conditions = [{"type": kind, "status": "True", "reason": reason}]
+    return {"metadata": metadata, "status": {"conditions": conditions, **counted}}
 
 
 def pod(phase: str = "Failed", code: int = 1, reason: str = "Error", uid: str = POD, **more: Any) -> dict[str, Any]:
@@ -57,13 +72,48 @@ def run(status: str = "FAILED", pod: str = POD, run_id: str = RUN, value: float 
     }
 
 
+def by(maker: str | None, found: dict[str, Any], uid: str = UID) -> dict[str, Any]:
+    """Return a run as somebody else made it: `None` for the script itself. One that was assigned is of no one pod."""
+    tags = {tag["key"]: tag["value"] for tag in found["data"]["tags"]}
+    changed = tags | {"runyard.dev/made": maker, "runyard.dev/uid": uid}
+    changed |= {"runyard.dev/pod": None} if maker == "assigned" else {}
+    kept = [{"key": key, "value": value} for key, value in changed.items() if value]
+    return {**found, "data": found["data"] | {"tags": kept}}
+
+
+UNSEEN = f"{POD}-unseen"
+
+
+def without_run(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "status": body["status"] | {"tracking": {}, "metrics": {}}}
+
+
+def unseen_success() -> dict[str, Any]:
+    """Return a resource whose only pod came and went while nobody looked."""
+    return succeeded()
+
+
+def two_workers() -> dict[str, Any]:
+    return job("Complete", "CompletionsReached", succeeded=2)
+
+
 Objects: TypeAlias = list[dict[str, Any]]
 
 
 def afterwards(
-    resources: Objects, jobs: Objects, pods: Objects, runs: Objects, made: tuple[str, ...] = ("uid-of-job",)
+    resources: Objects,
+    jobs: Objects,
+    pods: Objects,
+    runs: Objects,
+    made: tuple[str, ...] = ("uid-of-job",),
+    **seen: str,
 ) -> Afterwards:
-    return Afterwards(resources, jobs, pods, runs, {UID: set(made)}, MLFLOW)
+    """`seen` are the pods that came and went, by what follows the first attempt's UID, and the phase of each."""
+    gone = {f"{POD}-{name}": phase for name, phase in seen.items()}
+    return Afterwards(resources, jobs, pods, runs, {UID: set(made)}, {UID: gone}, MLFLOW)
+
+
+COMPLETE = job("Complete", "CompletionsReached")
 
 
 def lost_pod() -> dict[str, Any]:
@@ -143,8 +193,92 @@ def test_a_true_story_has_no_offenders() -> None:
             "a failed because of Evicted, its attempts because of ['Error']",
         ),
         (
-            afterwards([resource("Succeeded")], [job("Complete", "CompletionsReached")], [], [run()]),
+            afterwards([resource("Succeeded")], [COMPLETE], [], [run()]),
             "a is Succeeded because of Error",
+        ),
+        (
+            afterwards([succeeded("Cancelled")], [COMPLETE], [], [run("KILLED")]),
+            "a is Succeeded, and 0 of the 1 attempts that it takes",
+        ),
+        (afterwards([succeeded("Cancelled")], [COMPLETE], [], [run("KILLED")]), "a is Succeeded, its run KILLED"),
+        (
+            afterwards([succeeded("Failed")], [COMPLETE], [], [run("FAILED")]),
+            "a is Succeeded, and 0 of the 1 attempts that it takes",
+        ),
+        (
+            afterwards([without_run(succeeded())], [COMPLETE], [], []),
+            "a is Succeeded, and 0 of the 1 attempts that it takes",
+        ),
+        (afterwards([without_run(succeeded())], [COMPLETE], [], []), "a is Succeeded without a run"),
+        (
+            afterwards([without_run(succeeded())], [COMPLETE], [], [], unseen="Succeeded"),
+            "a is Succeeded without a run",
+        ),
+        (
+            afterwards([succeeded("Succeeded", workers=2)], [two_workers()], [], [by("assigned", run("FINISHED"))]),
+            "a is Succeeded, and 1 of the 2 attempts that it takes",
+        ),
+        (
+            afterwards([succeeded("Succeeded", "Succeeded")], [COMPLETE], [], [run("FINISHED")]),
+            "a: 2 attempts Succeeded, where its Job counts 1",
+        ),
+        (
+            afterwards([succeeded("Succeeded", "Running")], [COMPLETE], [], [run("FINISHED")]),
+            "a is Succeeded, with an attempt that is Running",
+        ),
+        (
+            afterwards([without_run(saying(attempts=[]))], [job(failed=0)], [], []),
+            "a is Failed, and none of its attempts",
+        ),
+        (
+            afterwards([without_run(saying(attempts=[]))], [job()], [], []),
+            "a: 0 attempts Failed or Cancelled, where its Job counts 1",
+        ),
+        (
+            afterwards([resource()], [job(failed=2)], [], [run()]),
+            "a: 1 attempts Failed or Cancelled, where its Job counts 2",
+        ),
+        (
+            afterwards([succeeded("Succeeded")], [job("Complete", succeeded=1, failed=1)], [], [run("FINISHED")]),
+            "a: 0 attempts Failed or Cancelled, where its Job counts 1",
+        ),
+        (
+            afterwards([resource(reason="DeadlineExceeded")], [job(reason="DeadlineExceeded", failed=2)], [], [run()]),
+            "a: 1 attempts Failed or Cancelled, where its Job counts 2",
+        ),
+        (
+            afterwards([resource()], [job()], [], [run(pod="other")]),
+            "a: attempt a-1 has the run of another pod",
+        ),
+        (
+            afterwards([unseen_success()], [COMPLETE], [], [run("FINISHED", pod=UNSEEN)]),
+            f"a: runs of pods that are no attempts of it: {{{UNSEEN!r}}}",
+        ),
+        (
+            afterwards([unseen_success()], [COMPLETE], [], [run("KILLED", pod=UNSEEN)], unseen="Succeeded"),
+            f"a: pod {UNSEEN}, which nobody saw, Succeeded, its run KILLED",
+        ),
+        (
+            afterwards([unseen_success()], [COMPLETE], [], [run("FINISHED", pod=UNSEEN)], unseen="Failed"),
+            f"a: pod {UNSEEN}, which nobody saw, Failed, its run FINISHED",
+        ),
+        (
+            afterwards([unseen_success()], [COMPLETE], [], [run("FINISHED", pod=UNSEEN)], unseen="Failed"),
+            "a is Succeeded, and 0 of the 1 attempts that it takes",
+        ),
+        (
+            afterwards(
+                [unseen_success()],
+                [COMPLETE],
+                [pod("Succeeded", 0, "Completed", UNSEEN)],
+                [run("FINISHED", pod=UNSEEN)],
+                unseen="Succeeded",
+            ),
+            "a is Succeeded, and 0 of the 1 attempts that it takes",
+        ),
+        (
+            afterwards([resource()], [job(failed=2)], [], [run()], unseen="Succeeded"),
+            "a: 1 attempts Failed or Cancelled, where its Job counts 2",
         ),
     ],
 )
@@ -152,12 +286,40 @@ def test_what_is_untrue_is_found(found: Afterwards, offence: str) -> None:
     assert offence in found.offenders()
 
 
-def by(maker: str | None, found: dict[str, Any], uid: str = UID) -> dict[str, Any]:
-    """Return a run as somebody else made it: `None` for the script itself."""
-    tags = {tag["key"]: tag["value"] for tag in found["data"]["tags"]}
-    changed = tags | {"runyard.dev/made": maker, "runyard.dev/uid": uid}
-    kept = [{"key": key, "value": value} for key, value in changed.items() if value]
-    return {**found, "data": found["data"] | {"tags": kept}}
+def test_a_pod_that_nobody_saw_is_no_offence_and_is_counted() -> None:
+    """Its run ended as its Job says, and is the result; that there was such a pod a watch knows."""
+    unseen = afterwards([unseen_success()], [COMPLETE], [], [run("FINISHED", pod=UNSEEN)], unseen="Succeeded")
+    assert unseen.offenders() == []
+    assert unseen.counts()["pods nobody saw"] == {"Succeeded": 1}
+    failed = saying(attempts=[])
+    of_failed = afterwards([failed], [job()], [], [run("FAILED", pod=UNSEEN)], unseen="Failed")
+    assert of_failed.offenders() == []
+    assert of_failed.counts()["pods nobody saw"] == {"Failed": 1}
+    assert afterwards([without_run(failed)], [job()], [], [], unseen="Failed").offenders() == []
+
+
+def test_a_pod_that_nobody_saw_may_come_before_or_after_those_that_were_seen() -> None:
+    retried = job("Complete", "CompletionsReached", succeeded=1, failed=1)
+    first = afterwards([succeeded("Succeeded")], [retried], [], [run("FINISHED")], unseen="Failed")
+    assert first.offenders() == []
+    body = succeeded("Failed")
+    body["status"]["attempts"][0]["runId"] = "run-of-first"
+    runs = [run("FAILED", run_id="run-of-first"), run("FINISHED", pod=UNSEEN)]
+    assert afterwards([body], [retried], [], runs, unseen="Succeeded").offenders() == []
+    twice = afterwards([resource()], [job(failed=2)], [], [run()], unseen="Failed")
+    assert twice.offenders() == []
+    assert twice.counts()["pods nobody saw"] == {"Failed": 1}
+
+
+def test_a_deadline_may_be_over_before_there_is_a_pod() -> None:
+    overdue = without_run(resource(reason="DeadlineExceeded"))
+    overdue["status"]["attempts"] = []
+    assert afterwards([overdue], [job(reason="DeadlineExceeded", failed=0)], [], []).offenders() == []
+
+
+def test_as_many_attempts_as_workers_have_succeeded() -> None:
+    body = succeeded("Succeeded", "Succeeded", workers=2)
+    assert afterwards([body], [two_workers()], [], [by("assigned", run("FINISHED"))]).offenders() == []
 
 
 def test_a_stand_in_beside_the_scripts_own_run_is_one_too_many() -> None:
@@ -176,6 +338,11 @@ def test_a_run_of_a_deleted_training_has_not_finished() -> None:
     gone = by(None, run("FINISHED", pod="other", run_id="run-2"), uid="uid-gone")
     [offence] = afterwards([resource()], [job()], [], [run(), gone]).offenders()
     assert offence == "run run-2 of a, which was deleted, has finished"
+
+
+def test_most_trainings_have_to_begin_while_there_are_faults() -> None:
+    assert spared(66, 200) == []
+    assert spared(67, 200) == ["67 of 200 trainings began only after the last fault: a third may, at most"]
 
 
 def test_what_came_to_rest_too_late_is_an_offence() -> None:
