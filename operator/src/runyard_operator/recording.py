@@ -69,6 +69,11 @@ class Recorder:
     late_for: Callable[[], timedelta]
     """How long what an earlier operator asked MLflow for may still come."""
     _recordings: dict[Key, Recording] = field(default_factory=dict)
+    _since: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note since when pods are looked at."""
+        self._since = self.now()
 
     async def record(
         self, key: Key, run: TrainingRun, view: View, decision: Decision
@@ -85,7 +90,7 @@ class Recorder:
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
         attempts = recording.applied_to(decision.attempts)
         recording.last = attempts[-1].uid if attempts else ""
-        if are_unseen_sought(recording, run, view, decision):
+        if are_unseen_sought(recording, run, view, decision, self._since):
             recording.facts = replace(recording.facts, is_closed=False)
         wanted = open_attempts(attempts)
         closes = decision.job.state.is_final and not recording.facts.is_closed
@@ -381,7 +386,7 @@ class Recorder:
                 shared = [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
                 left_open = [found for found in shared if found.status.is_open]
                 await self.tracking.apply(corrections(left_open, last, None))
-        elif are_unseen_sought(recording, run, view, ended):
+        elif are_unseen_sought(recording, run, view, ended, self._since):
             found = unseen_pods.attempts(await self._runs_of(key), run.status, ended, self.now())
             recording.unseen = found
             all_known = recording.applied_to(ended.attempts)

@@ -105,7 +105,9 @@ class Sweeper:
         return self._lost(pod_uid, Reason.POD_DELETED if is_there else Reason.CANCELLED)
 
     async def _end_unseen(self, key: Key, pod_uid: str) -> Attempt | None:
-        """Return the end of a pod that came and went while no operator looked, of a resource that goes on."""
+        """Return the end of a pod that is on record, or came and went unseen, of a resource that goes on."""
+        if recorded := self._recorded(key, pod_uid):
+            return recorded
         if not pod_uid or self._sees(key, pod_uid):  # as of nearly every run that goes on
             return None
         pods = {pod.metadata.uid for pod in await self.cluster.pods(key)}
@@ -116,6 +118,12 @@ class Sweeper:
             return None
         known = {*pods, *(attempt.uid for attempt in resource.status.attempts)}
         return None if pod_uid in known or self._sees(key, pod_uid) else self._lost(pod_uid, Reason.POD_DELETED)
+
+    def _recorded(self, key: Key, pod_uid: str) -> Attempt | None:
+        """Return the attempt that a pod was, if it is on record: what is open of it came, or came back, after that."""
+        body = self.mirror.view(key).body if key in self.mirror else None
+        attempts = _lenient(body).status.attempts if body else []
+        return next((found for found in attempts if found.uid == pod_uid and found.recorded_at), None)
 
     def _sees(self, key: Key, pod_uid: str) -> bool:
         return key in self.mirror and pod_uid in self.mirror.view(key).pods

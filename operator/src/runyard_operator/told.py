@@ -74,12 +74,12 @@ def is_to_promote(recording: Recording, run: TrainingRun, view: View, decision: 
     return is_success and run.spec.promote is not None and recording.facts.promotion is None and not is_told(run.status)
 
 
-def are_unseen_sought(recording: Recording, run: TrainingRun, view: View, decision: Decision) -> bool:
+def are_unseen_sought(recording: Recording, run: TrainingRun, view: View, decision: Decision, since: datetime) -> bool:
     """Whether there may be runs of pods that came and went while no operator looked, and nobody asked for them yet."""
     if view.is_deleted:
         return not recording.is_swept
     is_over = decision.job.state.is_final and recording.unseen is None
-    return is_over and not is_tracked(run.status) and unseen.may_be(run.status, view.job, decision)
+    return is_over and not is_tracked(run.status) and unseen.may_be(run.status, view.job, decision, since)
 
 
 def result_id(recording: Recording, run: TrainingRun, decision: Decision) -> str | None:

@@ -1,7 +1,7 @@
 """Pods that came and went while no operator looked: what the Job and MLflow still tell of them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from runyard.api.facts import JobFacts, JobState
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
@@ -9,14 +9,28 @@ from runyard.api.records import OUTCOME_TAG, POD_TAG, Run, RunStatus, primary
 from runyard_operator.decide import Decision, standing_for
 from runyard_operator.objects import Job
 
+# How far the API server's clock may be behind the operator's.
+_CLOCK_SKEW = timedelta(seconds=10)
 _SAID = "the pod is gone, and its end was not seen"
 
 
-def may_be(status: TrainingRunStatus, job: Job | None, ended: Decision) -> bool:
-    """Whether a Job that has ended had pods besides those that are known."""
+def may_be(status: TrainingRunStatus, job: Job | None, ended: Decision, since: datetime) -> bool:
+    """Whether a Job that has ended may have had pods besides those that are known.
+
+    Args:
+        status: as it was last written.
+        job: if it is there.
+        ended: how it ended, and the attempts that are known.
+        since: since when this operator looks: who looked at all of a Job's life has seen its pods.
+
+    """
+    if ended.job.reused_from:
+        return False
+    begun = job.metadata.creation_timestamp if job else status.start_time
     known = max(len(ended.attempts), status.attempt_count or 0)
     counted = job.status.succeeded + job.status.failed if job else 0
-    return not ended.job.reused_from and (counted > known or not standing_for("", ended.attempts, ended.job).uid)
+    went_unwatched = begun is not None and begun < since + _CLOCK_SKEW
+    return went_unwatched or counted > known or not standing_for("", ended.attempts, ended.job).uid
 
 
 def attempts(runs: Sequence[Run], status: TrainingRunStatus, ended: Decision, now: datetime) -> list[Attempt]:

@@ -13,8 +13,10 @@ from tests.unit.model.process import Operator
 from tests.unit.model.workloads import JobController, Kubelet, Script, is_finished, is_leaving
 
 _ROUNDS = 60
-_ROUND_SECONDS = 160.0  # what is quiet is so for longer than any pause of the operator's
-_QUIET_ROUNDS = 2
+_ROUND_SECONDS = 160.0
+# What is quiet is so for longer than any pause of the operator's: what went without a word it finds after five minutes,
+# in its next look, which is two minutes later at most.
+_QUIET_ROUNDS = 3
 _TERMINATED = 143
 
 
