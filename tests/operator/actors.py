@@ -51,7 +51,7 @@ class Actors:
         """Delete an object at once."""
         self.server.api.delete(kind, self.namespace, name)
 
-    def wait_for_job(self, name: str) -> dict[str, Any]:
+    def wait_for_job(self, name: str, timeout_seconds: float = 30) -> dict[str, Any]:
         """Wait for the Job of a TrainingRun."""
 
         def found() -> dict[str, Any] | None:
@@ -59,9 +59,9 @@ class Actors:
             assert len(jobs) < 2, "more than one Job of one TrainingRun"
             return jobs[0] if jobs else None
 
-        return wait_for(f"the Job of {name}", found)
+        return wait_for(f"the Job of {name}", found, timeout_seconds)
 
-    def wait_for_phase(self, name: str, phase: str) -> dict[str, Any]:
+    def wait_for_phase(self, name: str, phase: str, timeout_seconds: float = 30) -> dict[str, Any]:
         """Wait until a TrainingRun is in a phase and MLflow has been told where that is final; return its status."""
 
         def reached() -> dict[str, Any] | None:
@@ -70,7 +70,7 @@ class Actors:
             settled = not final or condition(status, "Tracked")["status"] == "True"
             return status if status.get("phase") == phase and settled else None
 
-        return wait_for(f"{name} is {phase}", reached)
+        return wait_for(f"{name} is {phase}", reached, timeout_seconds)
 
     def create_pod(self, job: dict[str, Any], suffix: str, worker: int | None = None) -> dict[str, Any]:
         """Create a pod of a Job, as the Job controller would."""
