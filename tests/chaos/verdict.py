@@ -29,8 +29,14 @@ class _Story:
     jobs: list[dict[str, Any]]
     pods: list[dict[str, Any]]
     runs: list[dict[str, Any]]
-    gone: dict[str, str]
-    """The pods that nobody saw: by UID, those that are gone and no attempt, and the phase that each was in last."""
+    seen: dict[str, str]
+    """The pods that a watch saw, those that are gone too: by UID, the phase that each was in last."""
+
+    @property
+    def gone(self) -> dict[str, str]:
+        """The pods that nobody else saw: those that are gone, and no attempt."""
+        told = {uid_of(pod) for pod in self.pods} | {attempt["uid"] for attempt in self.attempts}
+        return {uid: phase for uid, phase in self.seen.items() if uid not in told}
 
     @property
     def name(self) -> str:
@@ -112,14 +118,8 @@ class Afterwards:
             pods[_owner(pod)].append(pod)
         for run in self.runs:
             runs[tags_of(run)["runyard.dev/uid"]].append(run)
-        found = []
-        for body in self.resources:
-            uid = uid_of(body)
-            told = {attempt["uid"] for attempt in body.get("status", {}).get("attempts", [])}
-            told |= {uid_of(pod) for pod in pods[uid]}
-            gone = {pod: phase for pod, phase in self.seen.get(uid, {}).items() if pod not in told}
-            found.append(_Story(body, jobs[uid], pods[uid], runs[uid], gone))
-        return found
+        uids = [(uid_of(body), body) for body in self.resources]
+        return [_Story(body, jobs[uid], pods[uid], runs[uid], self.seen.get(uid, {})) for uid, body in uids]
 
     def _unseen(self) -> list[str]:
         """Return the resources of which nobody can say how many Jobs were made for them."""
@@ -167,7 +167,7 @@ class Afterwards:
             "resources": dict(Counter(body.get("status", {}).get("phase", "") for body in self.resources)),
             "reasons": dict(Counter(verdicts)),
             "attempts": dict(Counter(f"{found['outcome']}, {found.get('reason')}" for found in attempts)),
-            "pods nobody saw": dict(Counter(phase for story in self._stories() for phase in story.gone.values())),
+            "pods nobody saw": dict(Counter(word for story in self._stories() for word in _unseen_pods(story))),
             "runs": dict(Counter(run["info"]["status"] for run in self.runs)),
             "with a metric": {"runs": sum(POD_METRIC in _metrics_of(run) for run in self.runs)},
             "made by": dict(Counter(tags_of(run).get("runyard.dev/made", "the script") for run in self.runs)),
@@ -227,7 +227,7 @@ def _untrue(story: _Story) -> Iterator[str]:
             yield f"{name}: attempt {attempt['pod']} has no record"
         elif not story.is_one_run and run["info"]["status"] != _ENDS.get(attempt["outcome"]):
             yield f"{name}: attempt {attempt['pod']} {attempt['outcome']}, its run {run['info']['status']}"
-    yield from _unlike_the_unseen(story)
+    yield from _unlike_the_seen(story)
     if story.is_one_run and story.attempts and len(story.runs) != 1:
         yield f"{name}: {len(story.runs)} runs, where one was assigned"
     for run in story.runs if story.is_one_run else []:
@@ -269,8 +269,13 @@ def _unlike_counts(story: _Story, counted: dict[str, Any]) -> Iterator[str]:
         yield f"{name}: {others} attempts Failed or Cancelled, where its Job counts {counted['failed']}"
 
 
-def _unlike_the_unseen(story: _Story) -> Iterator[str]:
-    """Look at the runs of pods that are no attempts: of one that came and went while nobody looked there may be one."""
+def _unlike_the_seen(story: _Story) -> Iterator[str]:
+    """Compare attempts and runs with the pods that there were: of one that nobody saw only its run may tell."""
+    for attempt in story.attempts:
+        phase = story.seen.get(attempt["uid"])
+        if phase is None or (attempt["outcome"] == "Succeeded" and phase != "Succeeded"):
+            last = f"its pod was {phase} when it was last seen" if phase else "and no such pod was ever seen"
+            yield f"{story.name}: attempt {attempt['pod']} {attempt['outcome']}, {last}"
     of_pod = [(tags_of(run).get("runyard.dev/pod"), run) for run in story.runs]
     if unlisted := {pod for pod, _ in of_pod} - {None, *story.gone, *(found["uid"] for found in story.attempts)}:
         yield f"{story.name}: runs of pods that are no attempts of it: {unlisted}"
@@ -278,6 +283,12 @@ def _unlike_the_unseen(story: _Story) -> Iterator[str]:
         has_finished = run["info"]["status"] == "FINISHED"
         if pod in story.gone and has_finished != (story.gone[pod] == "Succeeded"):
             yield f"{story.name}: pod {pod}, which nobody saw, {story.gone[pod]}, its run {run['info']['status']}"
+
+
+def _unseen_pods(story: _Story) -> Iterator[str]:
+    """Return a word for each pod that came and went while no operator looked: of some only their runs tell."""
+    yield from (f"no attempt, {phase}" for phase in story.gone.values())
+    yield from (f"known by a run, {found['outcome']}" for found in story.attempts if found["pod"] == found["uid"])
 
 
 def _unlike_run(story: _Story, mlflow: str) -> Iterator[str]:

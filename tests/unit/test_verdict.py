@@ -1,6 +1,7 @@
 """What chaos takes for untrue: each offence is found, and a true story has none."""
 
 import random
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -108,9 +109,11 @@ def afterwards(
     made: tuple[str, ...] = ("uid-of-job",),
     **seen: str,
 ) -> Afterwards:
-    """`seen` are the pods that came and went, by what follows the first attempt's UID, and the phase of each."""
-    gone = {f"{POD}-{name}": phase for name, phase in seen.items()}
-    return Afterwards(resources, jobs, pods, runs, {UID: set(made)}, {UID: gone}, MLFLOW)
+    """`seen` are pods beside those of attempts, by what follows the first one's UID, and the phase of each."""
+    attempts = [attempt for body in resources for attempt in body["status"]["attempts"]]
+    phases = {found["uid"]: "Succeeded" if found["outcome"] == "Succeeded" else "Failed" for found in attempts}
+    phases |= {f"{POD}-{name}": phase for name, phase in seen.items()}
+    return Afterwards(resources, jobs, pods, runs, {UID: set(made)}, {UID: phases}, MLFLOW)
 
 
 COMPLETE = job("Complete", "CompletionsReached")
@@ -290,11 +293,11 @@ def test_a_pod_that_nobody_saw_is_no_offence_and_is_counted() -> None:
     """Its run ended as its Job says, and is the result; that there was such a pod a watch knows."""
     unseen = afterwards([unseen_success()], [COMPLETE], [], [run("FINISHED", pod=UNSEEN)], unseen="Succeeded")
     assert unseen.offenders() == []
-    assert unseen.counts()["pods nobody saw"] == {"Succeeded": 1}
+    assert unseen.counts()["pods nobody saw"] == {"no attempt, Succeeded": 1}
     failed = saying(attempts=[])
     of_failed = afterwards([failed], [job()], [], [run("FAILED", pod=UNSEEN)], unseen="Failed")
     assert of_failed.offenders() == []
-    assert of_failed.counts()["pods nobody saw"] == {"Failed": 1}
+    assert of_failed.counts()["pods nobody saw"] == {"no attempt, Failed": 1}
     assert afterwards([without_run(failed)], [job()], [], [], unseen="Failed").offenders() == []
 
 
@@ -308,7 +311,24 @@ def test_a_pod_that_nobody_saw_may_come_before_or_after_those_that_were_seen() -
     assert afterwards([body], [retried], [], runs, unseen="Succeeded").offenders() == []
     twice = afterwards([resource()], [job(failed=2)], [], [run()], unseen="Failed")
     assert twice.offenders() == []
-    assert twice.counts()["pods nobody saw"] == {"Failed": 1}
+    assert twice.counts()["pods nobody saw"] == {"no attempt, Failed": 1}
+
+
+def test_an_attempt_of_which_only_its_run_tells_is_no_offence_and_is_counted() -> None:
+    body = succeeded("Succeeded")
+    body["status"]["attempts"][0]["pod"] = POD
+    found = afterwards([body], [COMPLETE], [], [run("FINISHED")])
+    assert found.offenders() == []
+    assert found.counts()["pods nobody saw"] == {"known by a run, Succeeded": 1}
+
+
+def test_an_attempt_has_a_pod_that_was_seen_and_succeeded_only_if_that_did() -> None:
+    found = afterwards([succeeded("Succeeded")], [COMPLETE], [], [run("FINISHED")])
+    assert found.offenders() == []
+    assert replace(found, seen={}).offenders() == ["a: attempt a-1 Succeeded, and no such pod was ever seen"]
+    assert replace(found, seen={UID: {POD: "Failed"}}).offenders() == [
+        "a: attempt a-1 Succeeded, its pod was Failed when it was last seen"
+    ]
 
 
 def test_a_deadline_may_be_over_before_there_is_a_pod() -> None:
