@@ -182,6 +182,7 @@ class Figure(Answer):
     low: Annotated[str, Field(description="the column of a range's lower end")] = ""
     high: Annotated[str, Field(description="the column of a range's upper end")] = ""
     mark: Annotated[str, Field(description="the column that is 1 where something is to be seen at once")] = ""
+    chosen: Annotated[str, Field(description="the column that is 1 at the value across that was chosen")] = ""
     diagonal: Annotated[bool, Field(description="whether the line of equal values is drawn")] = False
     x_limits: Annotated[tuple[float, float] | None, Field(description="where that axis ends; none: where rows do")] = (
         None

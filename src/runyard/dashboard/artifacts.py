@@ -39,7 +39,7 @@ _NAMES = {
     "feature_importance": "feature",
     "permutation_importance": "feature",
 }
-_OF_GROUPS = "fairness_"
+_OF_GROUPS = ("fairness_", "thresholds_")
 
 Cell: TypeAlias = float | str | None
 T = TypeVar("T")

@@ -1,20 +1,25 @@
-"""How models treat groups of people: rates by group, gaps, and which gaps are wider than they may be."""
+"""How models treat groups of people: rates by group, gaps, which are wider than they may be, and other thresholds."""
 
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import HTMLResponse, Response
 
-from runyard.dashboard import answers, api
+from runyard.dashboard import answers, api, thresholds
 from runyard.dashboard.answers import Cell, Column, Figure, Kind, number
 from runyard.dashboard.api import Format, TheSite
 from runyard.dashboard.comparing import MOST_COMPARED, labels
 from runyard.dashboard.comparison_api import Names, RunIds, asked
 from runyard.dashboard.figures import MOST_DRAWN
 from runyard.dashboard.pages import link, page
+from runyard.dashboard.site import Site
+from runyard.dashboard.thresholds import Rate
+from runyard.errors import TrackingUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +36,22 @@ _ERRORS = frozenset({"mae", "medae", "mse", "rmse", "mape", "error", "errors", "
 
 Most = Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="how wide a gap may be")]
 Grouping = Annotated[str, Query(pattern=r"^[\w.\- ]{1,100}$", description="by what rows are grouped, such as sex")]
+Compared = Annotated[Rate, Query(description="what is compared between groups")]
+# A form without scripts sends a field that is empty.
+Threshold = Annotated[
+    float | None,
+    BeforeValidator(lambda given: None if given == "" else given),
+    Query(allow_inf_nan=False, description="of those logged the nearest is taken; none: each model's own"),
+]
+_OF_TWO_CLASSES = "demographic_parity_difference"
+
+
+class AtThresholds(StrEnum):
+    """A figure of groups at other thresholds than the model's own."""
+
+    RATES = "rates"
+    GAPS = "gaps"
+    CHOSEN = "chosen"
 
 
 def gaps_of(runs: Sequence[LoggedRun]) -> list[str]:
@@ -159,17 +180,50 @@ def of_groups(
     return api.drawn(by_group(by, labels(runs), list(zip(runs, tables, strict=True))), form)
 
 
+@router.get("/thresholds/{picture}", response_model=answers.Figure, responses=api.AS_CSV)
+def at_other_thresholds(  # noqa: PLR0913, PLR0917 a query's parts
+    site: TheSite,
+    picture: AtThresholds,
+    by: Grouping,
+    rate: Compared = Rate.SELECTION,
+    threshold: Threshold = None,
+    most: Most = _MOST,
+    run_ids: RunIds = [],  # noqa: B006 FastAPI copies it
+    experiments: Names = [],  # noqa: B006
+    form: Format = "json",
+) -> Response:
+    """Return groups' rates by threshold, the gaps by threshold, or the gaps of all rates at the one that is chosen."""
+    found = _beside(site, by, _with_groups(asked(site, site.look(), run_ids, experiments)[0]))
+    match picture:
+        case AtThresholds.RATES:
+            most_lines = None if form == "csv" else thresholds.MOST_LINES
+            return api.drawn(thresholds.rates(found, rate, threshold, most_lines), form)
+        case AtThresholds.GAPS:
+            return api.drawn(thresholds.gaps(found, rate, threshold), form)
+        case AtThresholds.CHOSEN:
+            return api.drawn(thresholds.at_threshold(found, threshold, most), form)
+
+
+def _beside(site: Site, by: str, runs: Sequence[LoggedRun]) -> thresholds.Sides:
+    compared = runs[:MOST_DRAWN]
+    tables = site.artifacts.tables(compared, f"thresholds_{by}")
+    return thresholds.beside(by, labels(compared), list(zip(compared, tables, strict=True)))
+
+
 def _with_groups(runs: Sequence[LoggedRun]) -> list[LoggedRun]:
     return [run for run in runs if gaps_of([run])]
 
 
 @pages.get("/fairness")
-def fairness(
+def fairness(  # noqa: PLR0913, PLR0917 a query's parts
     request: Request,
     site: TheSite,
     run_ids: RunIds = [],  # noqa: B006 FastAPI copies it
     experiments: Names = [],  # noqa: B006
     most: Most = _MOST,
+    by: Annotated[str, Query(max_length=100)] = "",
+    rate: Compared = Rate.SELECTION,
+    threshold: Threshold = None,
 ) -> HTMLResponse:
     """Show how models treat groups of people."""
     view = site.look()
@@ -177,6 +231,14 @@ def fairness(
     runs = _with_groups(found)[:MOST_COMPARED]
     names = gaps_of(runs)
     query = {"run": run_ids, "experiment": experiments}
+    decided = [each for each in groupings(names) if f"{_PREFIX}{each}.{_OF_TWO_CLASSES}" in names]
+    by = by if by in decided else next(iter(decided), "")
+    unread, sides = "", None
+    try:
+        sides = _beside(site, by, runs) if by else None
+    except TrackingUnavailable as silence:
+        unread = str(silence)
+    moved = {**query, "by": by, "rate": rate.value, "threshold": threshold}
     base = f"{request.app.state.base}{api.PREFIX}/fairness"
     figures = [(link(f"{base}/gaps", {**query, "most": most}), "Gaps", len(groupings(names)) != 1)]
     figures += [(link(f"{base}/groups", {**query, "by": by}), f"By {by}", False) for by in groupings(names)]
@@ -193,6 +255,19 @@ def fairness(
         is_of_rates=is_of_rates,
         query=query,
         figures=figures,
+        by=by,
+        decided=decided,
+        rate=rate,
+        rates=Rate,
+        threshold=threshold,
+        unread=unread,
+        sides=sides,
+        drawn=MOST_DRAWN,
+        by_threshold=[
+            (link(f"{base}/thresholds/{AtThresholds.RATES}", moved), f"{rate.words.capitalize()} by threshold"),
+            (link(f"{base}/thresholds/{AtThresholds.GAPS}", moved), f"Gap of the {rate.words} by threshold"),
+        ],
+        at_threshold=link(f"{base}/thresholds/{AtThresholds.CHOSEN}", {**moved, "rate": "", "most": most}),
         experiments=sorted(
             name for name, of_it in view.runs.by_experiment.items() if _with_groups(of_it[:MOST_COMPARED])
         ),

@@ -149,7 +149,7 @@ def evaluate(  # noqa: PLR0913 a notebook's call is flat
         compared = fairness.of(judged, groups)
         metrics.update(compared.gaps)
         left_out.update(compared.left_out)
-        tables.update({f"fairness_{name}": table for name, table in compared.tables.items()})
+        tables.update(compared.tables)
     explanation = None
     if shap:
         with _noted(left_out, "shap"):

@@ -16,6 +16,7 @@ from fairlearn.metrics import (
 from sklearn import metrics
 
 from runyard.errors import EvaluationImpossible
+from runyard.evaluation import thresholds
 from runyard.evaluation.examples import column, refuse_another_order
 from runyard.evaluation.subject import Subject, Task
 
@@ -31,8 +32,8 @@ class Fairness:
 
     Attributes:
         gaps: as metrics.
-        tables: one for each grouping, of its groups.
-        left_out: which gaps have no value, and why.
+        tables: by the names of the artifacts: of each grouping its groups, and these by threshold.
+        left_out: which gaps and tables there are not, and why.
 
     """
 
@@ -49,9 +50,10 @@ def of(subject: Subject, groups: Mapping[str, pd.Series] | pd.DataFrame) -> Fair
         groups: by what rows are grouped, such as sex, and for each row its group.
 
     Returns:
-        A table for each grouping: group, count, and for two classes accuracy, precision, true_positive_rate,
-        false_positive_rate and selection_rate (of the positive class), for more accuracy and balanced_accuracy, for a
-        regressor mae and mean_error. As gaps, between the two groups that are furthest apart:
+        A table fairness_NAME for each grouping: group, count, and for two classes accuracy, precision,
+        true_positive_rate, false_positive_rate and selection_rate (of the positive class), for more accuracy and
+        balanced_accuracy, for a regressor mae and mean_error. For two classes a table thresholds_NAME as well, of what
+        `thresholds.of` returns, where the model has scores. As gaps, between the two groups that are furthest apart:
         fairness.NAME.demographic_parity_difference and fairness.NAME.equalized_odds_difference (two classes; Hardt
         et al. 2016), and fairness.NAME.accuracy_difference or …mae_difference. A rate that is not defined for a
         group, as the true positive rate where nobody is positive, is NaN in its table and in no gap; a gap of a rate
@@ -63,17 +65,28 @@ def of(subject: Subject, groups: Mapping[str, pd.Series] | pd.DataFrame) -> Fair
 
     """
     found = Fairness({}, {}, {})
+    scores, own = None, None
+    if subject.task is Task.BINARY and len(groups):
+        scores = thresholds.scores(subject)
+        own = thresholds.own(subject, scores) if scores else None
+        if scores is None:
+            found.left_out["thresholds"] = "the model has neither predict_proba nor a decision_function"
+        elif own is None:
+            found.left_out["own_threshold"] = "no threshold of the model's scores gives its predictions"
     for name, given in groups.items():
-        frame = _frame(subject, _members(subject, name, given))
+        members = _members(subject, name, given)
+        frame = _frame(subject, members)
         by_group = frame.by_group.copy()
         by_group["count"] = by_group["count"].astype(int)
-        found.tables[name] = by_group.rename_axis("group").reset_index()
+        found.tables[f"fairness_{name}"] = by_group.rename_axis("group").reset_index()
+        if scores:
+            found.tables[f"thresholds_{name}"] = thresholds.of(subject, scores, members, own)
         differences = frame.difference()
         for gap, rates in _GAPS[subject.task].items():
             alone = [rate for rate in rates if by_group[rate].count() < 2]  # noqa: PLR2004 a gap is between two
             if alone:
-                reason = f"fewer than two groups have a value of {' and of '.join(alone)}"
-                found.left_out[f"fairness.{name}.{gap}"] = reason
+                few = f"fewer than two groups have a value of {' and of '.join(alone)}"
+                found.left_out[f"fairness.{name}.{gap}"] = few
             else:
                 found.gaps[f"fairness.{name}.{gap}"] = float(max(differences[rate] for rate in rates))
     return found

@@ -15,11 +15,14 @@ _MOST_FEATURES = 20
 # A picture has 65,536 pixels at most in each direction, and people look at fewer.
 _MOST_OUTPUTS = 6
 _SIZE = (6.4, 4.8)
+_BESIDE = 2
+_BY_THRESHOLD = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
 
 
 def of(table_name: str, table: pd.DataFrame) -> Figure | None:
     """Return the picture of a table, or None where a table says it better."""
-    draw = _DRAWN.get(table_name) or (_fairness if table_name.startswith("fairness_") else None)
+    of_groups = {"fairness": _fairness, "thresholds": _thresholds}
+    draw = _DRAWN.get(table_name) or of_groups.get(table_name.partition("_")[0])
     if draw is None:
         return None
     figure = Figure(figsize=_SIZE, layout="constrained")
@@ -91,9 +94,28 @@ def _fairness(figure: Figure, table: pd.DataFrame) -> None:
         axes.bar(places + (number + 0.5) * width - 0.4, heights, width, label=f"{_text(row.group)} (n = {row.count})")
     axes.set_xticks(places, [name.replace("_", "\n") for name in measures])
     axes.set_title("By group")
-    # Below the bars, which it would hide: as much higher as it has lines.
+    _name_below(figure, len(table))
+
+
+def _thresholds(figure: Figure, table: pd.DataFrame) -> None:
+    groups = list(table.groupby("group", sort=False))
+    for place, (axes, measure) in enumerate(
+        zip(figure.subplots(2, _BESIDE, sharex=True).flat, _BY_THRESHOLD, strict=True)
+    ):
+        for own in table.loc[table["own"] == 1, "threshold"].unique():
+            axes.axvline(own, color="0.7", linestyle="--", label="" if place else "the model's own")
+        for name, rates in groups:
+            label = "" if place else f"{_text(name)} (n = {rates['count'].iloc[0]})"
+            axes.plot(rates["threshold"], rates[measure], label=label)
+        across = "" if place < _BESIDE else f"threshold of the {table['score'].iloc[0]}"
+        axes.set(title=measure.replace("_", " "), xlabel=across, ylim=(-0.02, 1.02))
+    _name_below(figure, len(groups) + 1)
+
+
+def _name_below(figure: Figure, names: int) -> None:
+    """Name groups below what is drawn, which the names would hide: as much higher as they have lines."""
     columns = 3
-    figure.set_size_inches(_SIZE[0], _SIZE[1] + 0.25 * math.ceil(len(table) / columns))
+    figure.set_size_inches(_SIZE[0], _SIZE[1] + 0.25 * math.ceil(names / columns))
     figure.legend(loc="outside lower center", ncols=columns)
 
 

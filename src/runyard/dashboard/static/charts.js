@@ -440,6 +440,7 @@ const KINDS = {
     if (found.diagonal) {
       series.push({ type: "line", silent: true, symbol: "none", data: [[0, 0], [1, 1]], lineStyle: { color: style("--line-strong"), type: "dashed", width: 1 }, tooltip: { show: false }, name: "" });
     }
+    if (found.mark) series.push(...marked(scene, apart), verticals(scene));
     return {
       // Without an icon a legend shows the line as it is drawn.
       ...legendOf(apart, apart.size > 8 ? { icon: undefined, itemWidth: 26 } : {}),
@@ -659,6 +660,22 @@ const isNumber = (value) => typeof value === "number";
 
 // What has no value to be coloured by is neither high nor low.
 const grey = (data, symbolSize) => (data.length ? [{ type: "scatter", symbolSize, itemStyle: { opacity: 0.8, color: style("--s-8") }, data }] : []);
+
+// A point on each line where something is marked.
+function marked({ found, at }, apart) {
+  const isMarked = (row) => at(row, found.mark) === 1 && isNumber(at(row, found.y));
+  return [...apart].map(([name, rows], place) => ({ type: "scatter", name, symbolSize: 9, itemStyle: { color: palette()[place % 8] }, data: rows.filter(isMarked).map((row) => ({ value: [at(row, found.x), at(row, found.y)], row })) }));
+}
+
+// A line from below to the top wherever something is marked or chosen: of several runs there may be several such places.
+function verticals({ found, at, title }) {
+  const lines = (column, colour, type, position) => {
+    const places = new Set(found.rows.filter((row) => at(row, column) === 1).map((row) => at(row, found.x)));
+    return [...places].map((xAxis) => ({ xAxis, lineStyle: { color: colour, type, width: 1.5 }, label: { formatter: `${title(column)}: ${number(xAxis)}`, color: colour, position, fontSize: 11 } }));
+  };
+  const data = [...lines(found.mark, style("--quiet"), "dashed", "insideEndTop"), ...(found.chosen ? lines(found.chosen, style("--accent"), "solid", "insideEndBottom") : [])];
+  return { type: "line", name: "", data: [], markLine: { silent: true, symbol: "none", precision: EXACT, data } };
+}
 
 function zero() {
   return { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: style("--line-strong"), type: "solid", width: 1 }, precision: EXACT, data: [{ xAxis: 0 }] };
