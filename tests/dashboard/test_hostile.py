@@ -70,6 +70,7 @@ def harm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harm]:
         for run_id in (made, other):
             client.log_metric(run_id, "auc", 0.5)
             client.log_metric(run_id, "fairness.sex.accuracy_difference", 0.2)
+            client.log_metric(run_id, "fairness.sex.demographic_parity_difference", 0.2)
             client.log_param(run_id, "depth", HOSTILE if run_id == made else 3)
             client.set_tag(run_id, "hostile", HOSTILE)
             client.set_terminated(run_id, "FINISHED", FIRST_MS + MINUTE_MS)
@@ -107,11 +108,20 @@ def past_mlflow(home: Path, run_id: str) -> None:
         "confusion_matrix.csv": f"true,{LONG}\n" + "a,1\n" * 90_000,
         "feature_importance.csv": f"feature,importance,kind\n{LONG},1,{HOSTILE}\n",
         "fairness_sex.csv": f"group,count,accuracy\n{HOSTILE.replace(',', '')},1,0.5\n{LONG},1,0.5\n",
+        "thresholds_sex.csv": by_threshold(),
         "evaluation.json": json.dumps({"left_out": {"shap": BIG}}),
     }
     for name, text in files.items():
         (folder / name).write_text(text)
     (folder / "shap.npz").write_bytes(bomb())
+
+
+def by_threshold() -> str:
+    """As many groups and thresholds as there may be, each with a name that is as long as it can be."""
+    head = "group,threshold,own,score,count,accuracy,true_positive_rate,false_positive_rate,selection_rate"
+    name = HOSTILE.replace('"', "").replace(",", "")
+    rows = (f"{name}{'x' * 500}{group},{at},0,decision,9,0.5,,1,0.5" for group in range(50) for at in range(102))
+    return "\n".join([head, *rows])
 
 
 def evaluation(home: Path, run_id: str) -> Path:
@@ -171,7 +181,7 @@ PAGES = [
     "/runs/{run}",
     "/runs/{run}/explain",
     "/compare?run={run}&run={other}&all=true",
-    "/fairness?run={run}&run={other}",
+    "/fairness?run={run}&run={other}&threshold=1e308",
     "/models",
     f"/model?name={quote(MODEL)}",
     "/trust",
@@ -184,6 +194,9 @@ ANSWERS = [
     "/runs/{run}/explanation",
     "/fairness/gaps?run={run}",
     "/fairness/groups?run={run}&by=sex",
+    "/fairness/thresholds/rates?run={run}&by=sex&threshold=-1e308",
+    "/fairness/thresholds/gaps?run={run}&by=sex",
+    "/fairness/thresholds/chosen?run={run}&run={other}&by=sex&threshold=3",
     "/models",
     *(
         f"/compare/figures/{name}?run={{run}}&run={{other}}"

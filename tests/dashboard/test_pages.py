@@ -22,7 +22,7 @@ PAGES = {
     "run": "/runs/{logistic}",
     "explain": "/runs/{forest}/explain?beside={logistic}",
     "explain-not": "/runs/{slow}/explain",
-    "fairness": "/fairness?experiment=heart",
+    "fairness": "/fairness?experiment=heart&threshold=0.35",
     "models": "/models",
     "trust": "/trust?days=0",
     "hostile": "/runs/{hostile}",

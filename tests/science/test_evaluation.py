@@ -431,7 +431,8 @@ def test_one_call_writes_everything_to_the_run(store: mlflow.MlflowClient, tmp_p
     assert {file.name for file in files.iterdir()} == {
         *(f"{name}.csv" for name in found.tables),
         *("confusion_matrix.png", "roc_curve.png", "pr_curve.png", "calibration.png"),
-        *("feature_importance.png", "permutation_importance.png", "fairness_size.png"),
+        *("feature_importance.png", "permutation_importance.png"),
+        *("fairness_size.png", "thresholds_size.png"),
         *("shap.npz", "shap.png", "evaluation.json"),
     }
     about = json.loads((files / "evaluation.json").read_text())

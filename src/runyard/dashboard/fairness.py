@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from starlette.responses import HTMLResponse, Response
 
 from runyard.dashboard import answers, api, thresholds
@@ -39,9 +39,9 @@ Grouping = Annotated[str, Query(pattern=r"^[\w.\- ]{1,100}$", description="by wh
 Compared = Annotated[Rate, Query(description="what is compared between groups")]
 # A form without scripts sends a field that is empty.
 Threshold = Annotated[
-    float | None,
+    Annotated[float, Field(allow_inf_nan=False)] | None,
     BeforeValidator(lambda given: None if given == "" else given),
-    Query(allow_inf_nan=False, description="of those logged the nearest is taken; none: each model's own"),
+    Query(description="of those logged the nearest is taken; none: each model's own"),
 ]
 _OF_TWO_CLASSES = "demographic_parity_difference"
 

@@ -10,6 +10,7 @@ from runyard.dashboard import noise
 from runyard.dashboard.answers import Cell, Column, Figure, Kind, number
 from runyard.dashboard.comparing import pareto
 from runyard.dashboard.courses import MOST_POINTS
+from runyard.dashboard.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -192,19 +193,15 @@ def _of_noise(score: str, best: str, told: Mapping[str, Sequence[str]], of: int)
     if not best or not others:
         return f"Mean {score} over the folds. {bars}"
     inside = told[_INSIDE]
-    listed = f" ({_listed(inside)})" if inside else ""
+    named = f" ({listed(inside)})" if inside else ""
     differing = [
         f"{len(told[words])} {'is' if len(told[words]) == 1 else 'are'} {words}" for words in (_BETTER, _WORSE)
     ]
     return (
         f"By cross-validated {score}, of {others} other run{'' if others == 1 else 's'} {len(inside)} "
         f"{'differs' if len(inside) == 1 else 'differ'} from {best} by no more than chance does: inside the noise"
-        f"{'; '.join([listed, *differing])}. {bars}"
+        f"{'; '.join([named, *differing])}. {bars}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
 
 
 def _score(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runyard.dashboard.answers import Cell, Column, Figure, Kind
 from runyard.dashboard.runs import cut
+from runyard.dashboard.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,10 +44,10 @@ class Rate(StrEnum):
 
 
 _MEANINGS = {
-    Rate.SELECTION: "what share of each group is called positive",
-    Rate.TRUE_POSITIVE: "what share of a group's positives is called so",
-    Rate.FALSE_POSITIVE: "what share of a group's negatives is called positive",
-    Rate.ACCURACY: "what share of each group is called right",
+    Rate.SELECTION: "The share of each group that would be called positive",
+    Rate.TRUE_POSITIVE: "The share of each group's positives that would be called positive",
+    Rate.FALSE_POSITIVE: "The share of each group's negatives that would be called positive",
+    Rate.ACCURACY: "The share of each group that would be called right",
 }
 
 
@@ -183,52 +185,59 @@ class Sides:
     Attributes:
         by: by what their rows are grouped.
         sides: those that can be compared.
+        of: how many there are.
         told: why the others cannot, in sentences.
 
     """
 
     by: str
     sides: Sequence[Side]
+    of: int
     told: Sequence[str]
+
+    @property
+    def drawn(self) -> str:
+        """How many are drawn; empty where all are."""
+        return f"{len(self.sides)} of {self.of} runs are drawn." if self.told else ""
+
+    @property
+    def says(self) -> str:
+        """How many are drawn, and why there are no more; empty where all are."""
+        return " ".join([self.drawn, *self.told]).strip()
 
     @property
     def empty(self) -> str:
         """Why there is nothing to draw, and what to do; empty where there is."""
-        if self.sides:
-            return ""
-        how = f'`runyard.evaluation.log(model, (X_test, y_test), groups={{"{self.by}": …}})`'
-        return " ".join([*self.told, f"{how} in the script logs it, for two classes and a model with scores."])
+        return "" if self.sides else " ".join(self.told) or "There is no run."
 
 
 def beside(by: str, called: Mapping[str, str], tables: Sequence[tuple[LoggedRun, Table | None]]) -> Sides:
-    """Put runs beside each other that have thresholds of the same kind: of a probability, or of a decision."""
+    """Put runs beside each other that have thresholds of the same kind: of probabilities, or of decisions.
+
+    The kind is that which most of them have.
+    """
     found: list[Side] = []
+    lacking: list[str] = []
     told: list[str] = []
-    lacking = 0
     for run, table in tables:
+        name = called[run.id]
         if table is None:
-            lacking += 1
+            lacking.append(name)
             continue
         try:
-            found.append(Side(run, called[run.id], read(table)))
+            found.append(Side(run, name, read(table)))
         except NotLogged as reason:
-            told.append(f"{called[run.id]} has another table thresholds_{by}.csv than evaluations log: {reason}.")
-    alike = [side for side in found if side.logged.score == found[0].logged.score]
-    if len(alike) < len(found):
-        what = {"probability": "a decision function", "decision": "probabilities"}[alike[0].logged.score]
-        told.append(f"Of {_runs(len(found) - len(alike))} the scores are {what}: not drawn.")
+            told.append(f"The table thresholds_{by}.csv of {name} is none that an evaluation logs: {reason}.")
+    kinds = Counter(side.logged.score for side in found)
+    kind = max(kinds, key=lambda each: kinds[each], default="")
+    if others := [side.name for side in found if side.logged.score != kind]:
+        told.append(f"The thresholds of {listed(others)} are not of a {kind}, as those of the others are.")
     if lacking:
-        few = "No run here has" if lacking == len(tables) else f"{_runs(lacking)} {_has(lacking)} not"
-        told.insert(0, f"{few} the table thresholds_{by}.csv, or none that can be read.")
-    return Sides(by, alike, told)
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
-
-
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"
+        how = f'`runyard.evaluation.log(model, (X_test, y_test), groups={{"{by}": …}})`'
+        have = "has" if len(lacking) == 1 else "have"
+        what = f"{have} no table thresholds_{by}.csv, or none that can be read: {how} logs it"
+        told.append(f"{listed(lacking)} {what}, for two classes and a model with scores.")
+    return Sides(by, [side for side in found if side.logged.score == kind], len(tables), told)
 
 
 def rates(found: Sides, rate: Rate, threshold: float | None, most_lines: int | None = MOST_LINES) -> Figure:
@@ -251,7 +260,7 @@ def rates(found: Sides, rate: Rate, threshold: float | None, most_lines: int | N
     return _lines(
         f"thresholds_{found.by}",
         f"{rate.words.capitalize()} by threshold",
-        f"{_MEANINGS[rate].capitalize()}, if it were decided at another threshold.{cut_short}",
+        f"{_MEANINGS[rate]} at each threshold.{cut_short}",
         found,
         [*titles.items(), *_marked(threshold)],
         rows,
@@ -262,22 +271,26 @@ def rates(found: Sides, rate: Rate, threshold: float | None, most_lines: int | N
 def gaps(found: Sides, rate: Rate, threshold: float | None) -> Figure:
     """Draw how far groups are apart by threshold."""
     rows: list[list[Cell]] = []
+    widest = 0.0
     for side in found.sides:
         logged = side.logged
         chosen = logged.nearest(threshold)
         for place, at in enumerate(logged.thresholds):
             gap = logged.gap(rate, place)
+            widest = max(widest, gap.width if gap else 0)
             cells: list[Cell] = [gap.width, gap.low_group, gap.high_group] if gap else [None, None, None]
             rows.append([side.run.id, side.name, at, *cells, *_marks(logged, place, chosen, threshold)])
     titles = {"threshold": _across(found), "gap": "gap", "lowest": "lowest group", "highest": "highest group"}
     return _lines(
         f"threshold_gaps_{found.by}",
         f"Gap of the {rate.words} by threshold",
-        "How far the two groups are apart that differ most. Where all are called alike there is no gap, and no use.",
+        "How far apart the two groups are that differ most. At both ends all are called alike: no gap, and no use.",
         found,
         [*titles.items(), *_marked(threshold)],
         rows,
         "gap",
+        # A gap that is narrow is to be seen too, and two pages of like gaps have one axis.
+        max(1, math.ceil(10 * widest)) / 10,
     )
 
 
@@ -301,7 +314,7 @@ def at_threshold(found: Sides, threshold: float | None, most: float) -> Figure:
         for rate in Rate
         for gap in [side.logged.gap(rate, place)]
     ]
-    unknown = sum(side.logged.nearest(threshold) is None for side in found.sides)
+    unknown = [side.name for side in found.sides if side.logged.nearest(threshold) is None]
     titles = {
         "threshold": "at threshold",
         "measure": "rate",
@@ -316,13 +329,13 @@ def at_threshold(found: Sides, threshold: float | None, most: float) -> Figure:
     where = "each model's own threshold" if threshold is None else f"the threshold logged nearest to {threshold:g}"
     told = [
         f"At {where} {wide} of {len(rows)} gaps are wider than {most:g}.",
-        *([f"{_runs(unknown)} {_has(unknown)} no threshold that is known."] if unknown else []),
-        *found.told,
+        *([f"The own threshold of {listed(unknown)} is not known."] if unknown else []),
+        found.says,
     ]
     return Figure(
         name=f"threshold_gaps_at_{found.by}",
         title="Gaps at a threshold",
-        says=" ".join(told),
+        says=" ".join(told).rstrip(),
         kind=Kind.BARS,
         columns=[*_OF_RUN, *(Column(name=name, title=title) for name, title in titles.items())],
         rows=rows,
@@ -348,13 +361,20 @@ def _across(found: Sides) -> str:
 
 
 def _lines(  # noqa: PLR0913, PLR0917 what a figure is made of
-    name: str, title: str, says: str, found: Sides, titles: Sequence[tuple[str, str]], rows: list[list[Cell]], up: str
+    name: str,
+    title: str,
+    says: str,
+    found: Sides,
+    titles: Sequence[tuple[str, str]],
+    rows: list[list[Cell]],
+    up: str,
+    highest: float = 1,
 ) -> Figure:
     is_probability = bool(found.sides) and found.sides[0].logged.score == "probability"
     return Figure(
         name=name,
         title=title,
-        says=" ".join([says, *found.told]),
+        says=f"{says} {found.drawn}".rstrip(),
         kind=Kind.LINES,
         columns=[*_OF_RUN, *(Column(name=each, title=words) for each, words in titles)],
         rows=rows,
@@ -364,6 +384,6 @@ def _lines(  # noqa: PLR0913, PLR0917 what a figure is made of
         mark="own",
         chosen="chosen" if ("chosen", "chosen") in titles else "",
         x_limits=(0, 1) if is_probability else None,
-        y_limits=(0, 1),
+        y_limits=(0, highest),
         empty=found.empty,
     )

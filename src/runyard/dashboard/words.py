@@ -1,4 +1,4 @@
-"""How pages write numbers and times."""
+"""How pages write numbers, times and names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 from runyard.words import ago, span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runyard.history import LoggedRun
 
 _LARGEST_PLAIN = 1e5
@@ -36,6 +38,16 @@ def shown(value: float | str | None) -> str:
     if _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
         return f"{value:.4f}"
     return f"{value:.3e}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as text: the first three, and how many more there are.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    most = 3
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def code(text: str) -> Markup:

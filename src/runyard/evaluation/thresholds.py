@@ -24,12 +24,12 @@ class Scores:
 
     Attributes:
         kind: probability, or decision of a model that gives no probabilities.
-        values: n of them: the higher, the more is a row of the positive class.
+        of_rows: n of them: the higher, the more is a row of the positive class.
 
     """
 
     kind: str
-    values: Floats
+    of_rows: Floats
 
 
 def scores(subject: Subject) -> Scores | None:
@@ -59,13 +59,13 @@ def of(subject: Subject, scores: Scores, members: pd.Series, own: float | None) 
     """
     thresholds = np.arange(STEPS + 1) / STEPS
     if scores.kind == "decision":
-        thresholds = np.unique(np.linspace(scores.values.min(), scores.values.max(), STEPS + 1))
+        thresholds = np.unique(np.linspace(scores.of_rows.min(), scores.of_rows.max(), STEPS + 1))
     if own is not None:
         thresholds = np.union1d(thresholds, own)
     found = []
     for group in sorted(members.unique()):
         is_its = np.asarray(members == group)
-        rates = _rates(subject.is_positive[is_its], scores.values[is_its], thresholds)
+        rates = _rates(subject.is_positive[is_its], scores.of_rows[is_its], thresholds)
         rates.insert(0, "group", group)
         rates.insert(2, "own", (thresholds == own).astype(int))
         rates.insert(3, "score", scores.kind)
@@ -82,7 +82,7 @@ def own(subject: Subject, scores: Scores) -> float | None:
     """
     is_called = np.asarray(subject.predicted == subject.positive)
     for threshold in _candidates(subject, scores, is_called):
-        if ((scores.values >= threshold) == is_called).all():
+        if ((scores.of_rows >= threshold) == is_called).all():
             return threshold
     return None
 
@@ -93,7 +93,7 @@ def _candidates(subject: Subject, scores: Scores, is_called: Flags) -> Iterator[
         yield threshold
         yield float(np.nextafter(threshold, np.inf))
     if is_called.any():
-        yield float(scores.values[is_called].min())
+        yield float(scores.of_rows[is_called].min())
 
 
 def _rates(is_positive: Flags, scores: Floats, thresholds: Floats) -> pd.DataFrame:

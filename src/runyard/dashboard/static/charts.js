@@ -446,7 +446,8 @@ const KINDS = {
       ...legendOf(apart, apart.size > 8 ? { icon: undefined, itemWidth: 26 } : {}),
       tooltip: { ...frame().tooltip, trigger: "item", formatter: rowInWords(found) },
       xAxis: across(title(found.x), limits(found.xLimits)),
-      yAxis: up(title(found.y), limits(found.yLimits)),
+      // Above the lines are the names of places: the figure's title has that of the axis.
+      yAxis: up(found.mark ? "" : title(found.y), limits(found.yLimits)),
       series,
     };
   },
@@ -667,13 +668,17 @@ function marked({ found, at }, apart) {
   return [...apart].map(([name, rows], place) => ({ type: "scatter", name, symbolSize: 9, itemStyle: { color: palette()[place % 8] }, data: rows.filter(isMarked).map((row) => ({ value: [at(row, found.x), at(row, found.y)], row })) }));
 }
 
-// A line from below to the top wherever something is marked or chosen: of several runs there may be several such places.
+// A line from below to the top where something is marked or chosen. Where there is one such place, it is named above.
 function verticals({ found, at, title }) {
-  const lines = (column, colour, type, position) => {
-    const places = new Set(found.rows.filter((row) => at(row, column) === 1).map((row) => at(row, found.x)));
-    return [...places].map((xAxis) => ({ xAxis, lineStyle: { color: colour, type, width: 1.5 }, label: { formatter: `${title(column)}: ${number(xAxis)}`, color: colour, position, fontSize: 11 } }));
-  };
-  const data = [...lines(found.mark, style("--quiet"), "dashed", "insideEndTop"), ...(found.chosen ? lines(found.chosen, style("--accent"), "solid", "insideEndBottom") : [])];
+  const places = (column) => [...new Set(column ? found.rows.filter((row) => at(row, column) === 1).map((row) => at(row, found.x)) : [])];
+  const chosen = places(found.chosen);
+  const own = places(found.mark).filter((place) => !chosen.includes(place));
+  const lines = (column, these, [other], colour, type) =>
+    these.map((xAxis) => {
+      const align = other === undefined ? "center" : other > xAxis ? "right" : "left";
+      return { xAxis, lineStyle: { color: colour, type, width: 1.5 }, label: { show: these.length === 1, formatter: `${title(column)}: ${number(xAxis)}`, align, color: colour, fontSize: 11 } };
+    });
+  const data = [...lines(found.mark, own, chosen, style("--quiet"), "dashed"), ...lines(found.chosen, chosen, own, style("--accent"), "solid")];
   return { type: "line", name: "", data: [], markLine: { silent: true, symbol: "none", precision: EXACT, data } };
 }
 
