@@ -49,6 +49,7 @@ _MEANINGS = {
     Rate.FALSE_POSITIVE: "The share of each group's negatives that would be called positive",
     Rate.ACCURACY: "The share of each group that would be called right",
 }
+_AT_THE_ENDS = " At both ends all are called alike: no gap, and no use."
 
 
 class NotLogged(ValueError):
@@ -284,7 +285,7 @@ def gaps(found: Sides, rate: Rate, threshold: float | None) -> Figure:
     return _lines(
         f"threshold_gaps_{found.by}",
         f"Gap of the {rate.words} by threshold",
-        "How far apart the two groups are that differ most. At both ends all are called alike: no gap, and no use.",
+        f"How far apart the two groups are that differ most.{'' if rate is Rate.ACCURACY else _AT_THE_ENDS}",
         found,
         [*titles.items(), *_marked(threshold)],
         rows,
