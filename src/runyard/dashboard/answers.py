@@ -172,6 +172,7 @@ class Figure(Answer):
     kind: Kind
     columns: list[Column]
     rows: list[list[Cell]]
+    left_out: Annotated[int, Field(description="how many rows are not drawn, of lines that are long: CSV has all")] = 0
     x: Annotated[str, Field(description="the column that goes across")] = ""
     y: Annotated[str, Field(description="the column that goes up")] = ""
     series: Annotated[str, Field(description="the column whose values are drawn apart")] = ""

@@ -12,6 +12,7 @@ from runyard.dashboard import answers
 from runyard.dashboard.artifacts import names_of_tables
 from runyard.dashboard.selecting import STARTED, Choice, choose
 from runyard.dashboard.site import Site, View
+from runyard.dashboard.thinning import thinned
 
 PREFIX = "/api/v1"
 MOST_OF_A_PAGE = 500
@@ -98,12 +99,12 @@ def how_it_stands(site: TheSite) -> answers.State:
 
 
 def drawn(figure: answers.Figure, form: Literal["json", "csv"]) -> Response:
-    """Answer with a figure, or with its table."""
+    """Answer with a figure, long lines thinned, or with all of its table."""
     if form == "csv":
         # Of any alphabet, by RFC 6266.
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(figure.name, safe='')}.csv"}
         return Response(figure.csv(), media_type="text/csv; charset=utf-8", headers=headers)
-    return Response(figure.model_dump_json(by_alias=True), media_type="application/json")
+    return Response(thinned(figure).model_dump_json(by_alias=True), media_type="application/json")
 
 
 def state(view: View) -> answers.State:

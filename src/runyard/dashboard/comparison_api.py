@@ -136,11 +136,13 @@ def figure(  # noqa: PLR0913, PLR0917 a query's parts
     course: Annotated[str | None, Query(max_length=400, description="the metric whose course is drawn")] = None,
     form: Format = "json",
 ) -> Response:
-    """Return a figure of runs side by side, or its table as CSV."""
+    """Return a figure of runs side by side, long lines thinned, or all of its table as CSV."""
     view = site.look()
     found = compare(asked(site, view, run_ids, experiments)[0], question, run_ids)
     across, up = axes(found, x, y)
-    return api.drawn(_drawn(site, found, picture, (across, up), course or found.metric or ""), form)
+    name = course or found.metric or ""
+    is_whole = form == "csv"
+    return api.drawn(_drawn(site, found, picture, (across, up), name, is_whole=is_whole), form)
 
 
 def axes(found: Comparison, x: str | None, y: str | None) -> tuple[str, str]:
@@ -149,7 +151,9 @@ def axes(found: Comparison, x: str | None, y: str | None) -> tuple[str, str]:
     return x or (others[0] if others else found.metric or ""), y or found.metric or ""
 
 
-def _drawn(site: Site, found: Comparison, picture: Picture, axes: tuple[str, str], course: str) -> answers.Figure:
+def _drawn(
+    site: Site, found: Comparison, picture: Picture, axes: tuple[str, str], course: str, *, is_whole: bool
+) -> answers.Figure:
     runs = list(found.runs)[: figures.MOST_DRAWN]
     match picture:
         case Picture.PARALLEL:
@@ -157,7 +161,8 @@ def _drawn(site: Site, found: Comparison, picture: Picture, axes: tuple[str, str
         case Picture.SCATTER:
             return figures.scatter(found, *axes)
         case Picture.COURSE:
-            courses = site.courses.of([(run, course) for run in runs])
+            read = site.courses.whole if is_whole else site.courses.of
+            courses = read([(run, course) for run in runs])
             return figures.course(course, found.labels, list(zip(runs, courses, strict=True)))
         case _:
             return _of_tables(site, found, picture)

@@ -9,7 +9,7 @@ from runyard.comparison import has
 from runyard.dashboard import noise
 from runyard.dashboard.answers import Cell, Column, Figure, Kind, number
 from runyard.dashboard.comparing import pareto
-from runyard.dashboard.courses import MOST_POINTS
+from runyard.dashboard.thinning import in_words
 from runyard.dashboard.words import listed
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _AXES = 8
 _MOST_CLASSES = 100
 _RUN, _NAME = Column(name="run", title="run"), Column(name="name", title="Run")
 _INSIDE, _BETTER, _WORSE = "inside the noise", "better by more than chance", "worse by more than chance"
+_EACH = "Each value that was logged, by its step."
 _LOG = "`runyard.evaluation.log(model, (X_test, y_test), train=(X_train, y_train))` in the script logs it."
 
 # The tables of evaluations that are curves: title, columns across and up, what is to be seen.
@@ -348,14 +349,15 @@ def course(metric: str, labels: Mapping[str, str], courses: Sequence[tuple[Logge
         for step, value in zip(found.steps, found.values, strict=True)
     ]
     longest = max((found.of for _, found in courses), default=0)
-    cut = f"; of {longest:,} values at most {MOST_POINTS} are drawn" if longest > MOST_POINTS else ""
+    left_out = sum(found.of for _, found in courses) - len(rows)
     return Figure(
         name="course",
         title=f"{metric} while training",
-        says=f"Each value that was logged, by its step{cut}.",
+        says=f"Values that were logged, by their step. {in_words()}" if left_out else _EACH,
         kind=Kind.LINES,
         columns=[_RUN, _NAME, Column(name="step", title="step"), Column(name="value", title=metric)],
         rows=rows,
+        left_out=left_out,
         x="step",
         y="value",
         series="name",

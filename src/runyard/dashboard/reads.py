@@ -91,14 +91,19 @@ class Reads:
         """
         return self.all([(question, read)])[0]
 
-    def all(self, reads: Sequence[tuple[Question, Callable[[], T]]]) -> list[T]:
+    def all(self, reads: Sequence[tuple[Question, Callable[[], T]]], at_least_seconds: float = 0) -> list[T]:
         """Return what several reads return, which are done side by side, by one deadline.
+
+        Args:
+            reads: questions, and what asks them.
+            at_least_seconds: how long is waited, where that is longer than usual.
 
         Raises:
             RunyardError: one does not by the deadline.
 
         """
-        until = time.monotonic() + self._patience_seconds
+        patience_seconds = max(self._patience_seconds, at_least_seconds)
+        until = time.monotonic() + patience_seconds
         joined: list[_Flight] = []
         try:
             for question, read in reads:
@@ -106,7 +111,7 @@ class Reads:
             # By an equal question the same was read.
             return [cast("T", each.answer.result(max(until - time.monotonic(), 0))) for each in joined]
         except NotInTime as error:
-            raise self._silence() from error
+            raise self._kind(f"{self._whom} has not answered for {patience_seconds:g} s") from error
         finally:
             with self._changed:
                 for each in joined:
@@ -121,7 +126,7 @@ class Reads:
                 if self._under_way < self._at_once:
                     return self._begin(question, read)
                 if not self._changed.wait(max(until - time.monotonic(), 0)):
-                    raise self._silence()
+                    raise NotInTime
 
     def _found(self, question: Question) -> _Flight | None:
         """Return the read of a question that is under way, or has ended of late with nobody waiting."""
@@ -162,9 +167,6 @@ class Reads:
         for other, (_, kept_until) in list(self._late.items()):
             if kept_until <= now or len(self._late) > self._at_once:
                 del self._late[other]
-
-    def _silence(self) -> RunyardError:
-        return self._kind(f"{self._whom} has not answered for {self._patience_seconds:g} s")
 
     def close(self) -> None:
         """Begin nothing more."""

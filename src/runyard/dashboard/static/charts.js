@@ -286,6 +286,8 @@ function table(place, found) {
   const body = drawn.createTBody();
   const more = document.createElement("button");
   more.type = "button";
+  const count = document.createElement("p");
+  count.className = "count";
   const add = () => {
     const from = body.rows.length;
     for (const row of found.rows.slice(from, from + ROWS)) {
@@ -307,10 +309,11 @@ function table(place, found) {
     const left = found.rows.length - body.rows.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(ROWS, left)} more of ${found.rows.length} rows`;
+    count.textContent = `${body.rows.length} of ${found.rows.length + found.leftOut} rows: ${left ? "the first of those" : "those"} that are drawn. The CSV has all.`;
   };
   more.addEventListener("click", add);
   add();
-  place.replaceChildren(...(namesOf.size && !isOne ? [runs(namesOf)] : []), drawn, more);
+  place.replaceChildren(...(namesOf.size && !isOne ? [runs(namesOf)] : []), ...(found.leftOut ? [count] : []), drawn, more);
 }
 
 function leading(run, name = "") {
