@@ -285,7 +285,8 @@ class Reconciler:
         """Say to a Job how long it has. It is told only when all that it says is on record."""
         if job and job.spec.ttl_seconds_after_finished != ttl_seconds:
             patch: JsonObject = {"spec": {"ttlSecondsAfterFinished": ttl_seconds}}
-            await self.cluster.patch_job(key.namespace, job.metadata.name, patch)
+            if patched := await self.cluster.patch_job(key.namespace, job.metadata.name, patch):
+                self.mirror.see_job(key, patched)  # else it is told again before its own event comes
 
 
 def _buried(key: Key, view: View) -> TrainingRun:

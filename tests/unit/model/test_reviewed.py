@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from runyard_operator.mirror import View
-from runyard_operator.objects import Job
+from runyard_operator.objects import Job, Key
 from tests.unit.model.apiserver import JOBS, PODS, RUNS, condition_of, verdict_of
 from tests.unit.model.test_regressions import conclude, end_job, with_pod
 from tests.unit.model.truths import check_always
@@ -261,3 +261,25 @@ def test_what_is_wrong_with_parameters_is_told_though_a_webhook_is_down(world: W
     assert verdict_of(world.status("a"))[:2] == ("False", "InvalidSpec")
     assert "rate" in world.status("a")["message"]
     assert world.names(JOBS) == []
+
+
+def test_a_job_is_told_its_ttl_once() -> None:
+    """Though its own event, by which the operator would see that it was, comes later."""
+    writes = []
+    for ttl in ({}, {"ttlSecondsAfterFinished": 60}):
+        with World() as world:
+            world.start_operator()
+            job, pod = with_pod(world, **ttl)
+            world.kubelet.start(pod, Script.SILENT)
+            world.flow()
+            world.kubelet.end(pod, 0)
+            end_job(world, job)
+            for kind in (RUNS, JOBS, PODS):
+                world.operator.deliver(kind)
+            world.clock.run_for(10)
+            # Whatever came meanwhile has it looked at once more.
+            world.operator.queue.add(Key("team", "a", world.api.objects[RUNS, "a"]["metadata"]["uid"]))
+            world.clock.run_for(1)
+            conclude(world)
+            writes.append(world.operators[0].to_api.writes)
+    assert writes[1] == writes[0] + 1
