@@ -158,6 +158,8 @@ def client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", REQUEST_RETRIES)
     # Its bars would be drawn for files of a few kilobytes, in the middle of what is printed.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Nor the address of a server's run that ends, before the data that `-o json` prints.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Importing MLflow takes seconds, which a command that refuses a manifest should not cost.
     from mlflow import MlflowClient
 
