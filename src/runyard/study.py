@@ -7,6 +7,7 @@ however the first who asked came to an end.
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from runyard.api import trials
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
     from pydantic import JsonValue
 
 
@@ -44,7 +46,7 @@ class Study:
 
         study = self._opened(index)
         self._tell(study, known)
-        while len(listed := study.get_trials(deepcopy=False)) <= index:
+        while len(listed := _trials(study)) <= index:
             study.ask(self._space)
         found = listed[index]
         if found.params.keys() == self._space.keys():
@@ -63,15 +65,22 @@ class Study:
             found[name] = value
         return found
 
-    def tell(self, known: Sequence[Trial]) -> None:
-        """Take what came of trials; what was taken before stays."""
-        self._tell(self._opened(0), known)
+    def asked(self) -> list[Mapping[str, JsonValue]]:
+        """Return what trials are tried with, by index: those that were asked for to the end."""
+        whole = takewhile(lambda found: found.params.keys() == self._space.keys(), _trials(self._opened(0)))
+        return [self._written(found.params) for found in whole]
+
+    def finish(self, known: Sequence[Trial]) -> None:
+        """Take what came of all trials of a sweep that has ended; one that nothing came of has failed."""
+        study = self._opened(0)
+        self._tell(study, known)
+        _leave(study)
 
     def _tell(self, study: OptunaStudy, known: Sequence[Trial]) -> None:
         from optuna.trial import TrialState as OptunaState
 
         states = {TrialState.FAILED: OptunaState.FAIL, TrialState.PRUNED: OptunaState.PRUNED}
-        there = study.get_trials(deepcopy=False)
+        there = _trials(study)
         for trial in known:
             if trial.index >= len(there) or there[trial.index].state.is_finished():
                 continue
@@ -96,6 +105,17 @@ class Study:
         )
 
 
+def leave(storage: RDBStorage, name: str) -> None:
+    """Say of the study of a sweep that is gone, if there is one, that nothing comes of its trials any more."""
+    from optuna import load_study
+
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return
+    _leave(load_study(study_name=name, storage=storage))
+
+
 def storage(url: str, connect_args: Mapping[str, object] | None = None) -> RDBStorage:
     """Open a database for studies; its tables are made if they are not there.
 
@@ -110,6 +130,19 @@ def storage(url: str, connect_args: Mapping[str, object] | None = None) -> RDBSt
     # Trials end minutes apart: a connection that is kept idle is one that a firewall forgets.
     kwargs = {"poolclass": NullPool, "connect_args": {**(connect_args or {})}}
     return RDBStorage(url, engine_kwargs=kwargs)
+
+
+def _trials(study: OptunaStudy) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False)
+
+
+def _leave(study: OptunaStudy) -> None:
+    """Have every trial ended: one that goes on for ever is one that samplers and people wait for."""
+    from optuna.trial import TrialState as OptunaState
+
+    for trial in _trials(study):
+        if not trial.state.is_finished():
+            study.tell(trial.number, state=OptunaState.FAIL)
 
 
 def _sampler(spec: TrainingSweepSpec, index: int) -> BaseSampler:

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from mlflow.entities import Run
+from optuna import load_study
+from optuna.trial import FrozenTrial
 
-from runyard import local, manifest, sweep
+from runyard import local, manifest, study, sweep
+from runyard.api.sweeping import Trial, TrialState
 from runyard.errors import RunyardError
 from tests.local.laptop import Laptop
 from tests.support.mlflow_server import MlflowRest, mlflow_server, tags_of
@@ -313,6 +316,127 @@ def test_optuna_chooses_and_goes_on_with_its_study(person: Person) -> None:
     found = person.sweep(person.write(script, **{**spec, "maxTrials": 8}))
     assert {index: found.trials[index].parameters for index in first} == first
     assert statuses(person.children) == {"FINISHED": 8}
+
+
+# Of a trial, its value by what it was tried with; it ends with a line in a file, for who counts.
+PEAK = """
+    trial = int(json.loads(os.environ["MLFLOW_RUN_CONTEXT"])["runyard.dev/trial"])
+    log(-((x - 0.3) ** 2))
+    time.sleep(0.2)
+    finish()
+    with open("done.txt", "a") as file:
+        file.write("one more\\n")
+"""
+FRACTION = {"parameters": {"x": {"min": 0, "max": 1, "type": "Float"}}, "algorithm": "Optuna"}
+
+
+def killed(person: Person, file: Path, trials: int) -> None:
+    """Start a sweep, and kill it when some trials are done."""
+    done = person.laptop.project / "done.txt"
+    with person.laptop.command(*person.options(file)) as process:
+        wait_for(f"{trials} trials are done", lambda: _lines(done) >= trials, timeout_seconds=240)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+
+
+def studied(person: Person) -> list[FrozenTrial]:
+    """What Optuna has of the trials, by number."""
+    [parent] = person.parents
+    database = f"sqlite:///{person.laptop.store / 'optuna.db'}"
+    return load_study(study_name=parent["info"]["run_id"], storage=database).trials
+
+
+def test_an_optuna_sweep_that_is_killed_half_way_goes_on_and_leaves_no_trial_open(person: Person) -> None:
+    # The last four log bad values for ever: those of before the kill are needed for the median that ends them.
+    script = PEAK.replace("    log(", "    log(-9 if trial >= 36 else ").replace(
+        "time.sleep(0.2)", "time.sleep(0.2 if trial < 36 else 600)"
+    )
+    spec = {**FRACTION, "maxTrials": 40, "parallelism": 4, "pruning": {"afterSteps": 0, "minTrials": 30}}
+    file = person.write(script, **spec)
+    killed(person, file, 20)
+    finished = [run for run in person.children if run["info"]["status"] == "FINISHED"]
+    assert 16 <= len(finished) < 30, "what is left is less than minTrials"
+
+    found = person.sweep(file)
+
+    assert (found.sweep.status.phase, found.sweep.status.progress) == ("Succeeded", "40/40")
+    assert [found.trials[index].state for index in range(40)] == ["Succeeded"] * 36 + ["Pruned"] * 4
+    assert all("the median of 36 other trials" in (found.trials[index].message or "") for index in range(36, 40))
+    ended = Counter(tags_of(run)["runyard.dev/trial"] for run in person.children if _has_ended(run))
+    assert ended == {str(index): 1 for index in range(40)}
+    assert set(statuses(person.children)) == {"FINISHED", "KILLED"}
+    # Optuna has each as it was tried, and as it ended.
+    kept = studied(person)
+    assert [(trial.number, trial.params, trial.value) for trial in kept] == [
+        (index, found.trials[index].parameters, found.trials[index].value) for index in range(40)
+    ]
+    assert [trial.state.name for trial in kept] == ["COMPLETE"] * 36 + ["PRUNED"] * 4
+    tried = {tags_of(run)["runyard.dev/trial"]: _last(run, "score") for run in person.children if _has_ended(run)}
+    assert all(tried[str(trial.number)] == trial.value for trial in kept[:36])
+
+
+def _has_ended(run: dict[str, Any]) -> bool:
+    """Whether a trial's run is one that ended by itself, or because it was bad."""
+    tags = tags_of(run)
+    return tags["runyard.dev/outcome"] == "Succeeded" or tags["runyard.dev/reason"] == "Pruned"
+
+
+def _last(run: dict[str, Any], name: str) -> float:
+    [value] = [metric["value"] for metric in run["data"]["metrics"] if metric["key"] == name]
+    return float(value)
+
+
+def test_an_optuna_sweep_that_was_killed_tries_what_it_would_have_tried(person: Person, tmp_path: Path) -> None:
+    # One at a time, so that what was known at each choice is known here; of the first ten Optuna chooses by chance.
+    file = person.write(PEAK, **FRACTION, maxTrials=14, parallelism=1)
+    killed(person, file, 11)
+    found = person.sweep(file)
+    spec = manifest.read_sweep(file).spec
+    calm = study.Study(study.storage(f"sqlite:///{tmp_path / 'calm.db'}"), "calm", spec)
+    known: list[Trial] = []
+    for index in range(14):
+        tried = calm.ask(index, known)
+        known.append(Trial(index, TrialState.SUCCEEDED, -((float(str(tried["x"])) - 0.3) ** 2), parameters=tried))
+    assert [found.trials[index].parameters for index in range(14)] == [trial.parameters for trial in known]
+    assert [found.trials[index].value for index in range(14)] == [trial.value for trial in known]
+    assert {trial.state.name for trial in studied(person)} == {"COMPLETE"}
+
+
+def test_a_study_that_is_not_there_is_told_and_nobody_guesses_what_was_tried(person: Person, tmp_path: Path) -> None:
+    script = """
+    log(x)
+    finish()
+"""
+    file = person.write(script, **FRACTION, maxTrials=2)
+    found = person.sweep(file)
+    elsewhere = tmp_path / "elsewhere"
+    options = sweep.Options(file.parent, local.Server(person.server.url), studies=elsewhere)
+    with pytest.raises(RunyardError) as refused:
+        sweep.run(manifest.read_sweep(file), options, lambda *_: None)
+    assert str(refused.value) == (
+        f"{elsewhere / 'optuna.db'} does not have the study of this sweep, whose trials are in MLflow: start the "
+        "command where it was started first, or begin the sweep again with --new"
+    )
+    assert refused.value.exit_code == 2
+    assert not elsewhere.exists()
+    assert statuses(person.parents) == {"FINISHED": 1}
+
+    # One that cannot be read is left as it is, and said in a sentence.
+    database = person.laptop.store / "optuna.db"
+    kept = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    said = f"Optuna's database {database} cannot be used: file is not a database"
+    code, out, error = person.laptop.cli(*person.options(file))
+    assert (code, out, error) == (4, "", f"runyard: {said}\n")
+    more = person.write(script, **FRACTION, maxTrials=2, seed=1)
+    code, out, error = person.laptop.cli(*person.options(more))
+    assert (code, out) == (4, "")
+    assert error.endswith(f"runyard: {said}: the same command goes on with the sweep\n")
+    assert statuses(person.parents) == {"FINISHED": 1, "KILLED": 1}
+    database.write_bytes(kept)
+    assert person.sweep(more).sweep.status.progress == "2/2"
+    file = person.write(script, **FRACTION, maxTrials=2)
+    assert person.sweep(file).trials == found.trials
 
 
 def test_two_commands_do_not_work_on_one_sweep(person: Person) -> None:

@@ -8,6 +8,8 @@ import pytest
 from runyard.api.model import JsonObject
 from runyard.api.records import SWEEP_NAMESPACE_TAG, SWEEP_TAG, SWEEP_UID_TAG, Run, RunStatus
 from runyard_operator.cluster import Cluster, ClusterError
+from runyard_operator.objects import Key
+from runyard_operator.trainingsweeps.choosing import Unavailable
 from runyard_operator.trainingsweeps.closing import Closer
 from runyard_operator.trainingsweeps.parents import Parents
 from runyard_operator.trainingsweeps.sight import Sights
@@ -52,3 +54,26 @@ async def test_a_namespace_that_may_not_be_read_keeps_no_other_runs_open() -> No
     server.closed.clear()
     await closer.close_all()
     assert server.closed == ["run-of-gone"]
+
+
+@dataclass
+class Studies:
+    """What has chosen trials, and may not answer."""
+
+    left: list[str] = field(default_factory=list)
+
+    async def leave(self, key: Key) -> None:
+        self.left.append(key.name)
+        if key.name == "gone":
+            raise Unavailable("Optuna's database did not answer within 20 s")
+
+
+async def test_what_chose_the_trials_hears_of_it_and_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    runs = [of_sweep("gone", "a"), of_sweep("there", "a"), of_sweep("gone-too", "b")]
+    server: Any = Server({"there"}, "lost", runs)
+    studies: Any = Studies()
+    closer = Closer(cast("Cluster", server), cast("Parents", server), Sights(), (), studies)
+    await closer.close_all()
+    assert server.closed == ["run-of-gone", "run-of-gone-too"]
+    assert studies.left == ["gone", "gone-too"]
+    assert "the trials of the sweep a/gone go on in its study: Optuna's database did not answer" in caplog.text

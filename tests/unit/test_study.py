@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 
 from runyard.api.sweeping import Trial, TrialState
-from runyard.study import Study, storage
+from runyard.study import Study, leave, storage
 from tests.unit.test_trials import spec
 
 SPACE = {
@@ -51,9 +51,29 @@ def test_a_trial_that_was_not_asked_for_to_the_end_keeps_what_it_has(database: R
     assert mine.ask(1, ()) == found
 
 
+def test_what_was_tried_is_known_as_far_as_it_was_asked_for_to_the_end(database: RDBStorage) -> None:
+    mine = study(database, "asked")
+    assert mine.asked() == []
+    asked = [mine.ask(index, ()) for index in range(2)]
+    load_study(study_name="asked", storage=database).ask().suggest_float("rate", 1e-4, 1e-1, log=True)
+    assert study(database, "asked").asked() == asked
+
+
+def test_of_a_sweep_that_is_gone_no_trial_goes_on(database: RDBStorage) -> None:
+    mine = study(database, "gone")
+    for index in range(2):
+        mine.ask(index, [Trial(0, TrialState.SUCCEEDED, 0.5)][:index])
+    leave(database, "gone")
+    leave(database, "gone")
+    kept = load_study(study_name="gone", storage=database)
+    assert [trial.state for trial in kept.trials] == [OptunaState.COMPLETE, OptunaState.FAIL]
+    leave(database, "nobody's")
+    assert "nobody's" not in {found.study_name for found in database.get_all_studies()}
+
+
 def test_what_came_of_trials_is_taken_once(database: RDBStorage) -> None:
     mine = study(database, "told")
-    for index in range(4):
+    for index in range(5):
         mine.ask(index, ())
     known = [
         Trial(0, TrialState.SUCCEEDED, 0.5),
@@ -61,14 +81,15 @@ def test_what_came_of_trials_is_taken_once(database: RDBStorage) -> None:
         Trial(2, TrialState.PRUNED),
         Trial(3, TrialState.SUCCEEDED, math.nan),
     ]
-    mine.tell(known)
-    mine.tell([Trial(0, TrialState.SUCCEEDED, 0.9), *known[1:]])
+    mine.finish(known)
+    mine.finish([Trial(0, TrialState.SUCCEEDED, 0.9), *known[1:]])
     kept = load_study(study_name="told", storage=database)
     assert [(trial.state, trial.value) for trial in kept.trials] == [
         (OptunaState.COMPLETE, 0.5),
         (OptunaState.FAIL, None),
         (OptunaState.PRUNED, None),
         (OptunaState.FAIL, None),
+        (OptunaState.FAIL, None),  # nothing came of it, and the sweep is over
     ]
     assert kept.direction.name == "MAXIMIZE"
 

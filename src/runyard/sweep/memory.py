@@ -61,7 +61,8 @@ class Memory:
         for found in self._children():
             if (label := found.tags.get(TRIAL_TAG, "")).isdecimal():
                 by_trial[int(label)].append(found)
-        ended = {index: self._ended(index, runs, tried) for index, runs in by_trial.items()}
+        # Also of those that were interrupted: what is begun anew is begun with the same.
+        ended = {index: self._ended(index, runs, tried(index)) for index, runs in by_trial.items()}
         for index, runs in by_trial.items():
             self._close(runs, is_over=ended[index] is not None)
         return {index: trial for index, trial in ended.items() if trial}
@@ -100,7 +101,7 @@ class Memory:
         # Runs that a script nests below its own have another parent.
         return self.store.results(f"tags.`{PARENT_TAG}` = '{self.parent.id}'")
 
-    def _ended(self, index: int, runs: Sequence[Run], tried: Callable[[int], Mapping[str, JsonValue]]) -> Trial | None:
+    def _ended(self, index: int, runs: Sequence[Run], tried: Mapping[str, JsonValue]) -> Trial | None:
         """Return how a trial ended; None where it was interrupted, and is to be begun anew."""
         chiefs = [chief for attempt in _attempts(runs) if (chief := primary(attempt))]
         told = [chief for chief in chiefs if OUTCOME_TAG in chief.tags]
@@ -110,15 +111,15 @@ class Memory:
                 metric = self.sweep.spec.objective.metric
                 value = chief.metrics.get(metric)
                 if value is None:
-                    return Trial(index, TrialState.FAILED, None, chief.id, tried(index), f"without {metric}")
-                return Trial(index, TrialState.SUCCEEDED, value, chief.id, tried(index))
+                    return Trial(index, TrialState.FAILED, None, chief.id, tried, f"without {metric}")
+                return Trial(index, TrialState.SUCCEEDED, value, chief.id, tried)
             if outcome == Outcome.CANCELLED and reason == Reason.PRUNED:
-                return Trial(index, TrialState.PRUNED, None, chief.id, tried(index), "pruned before")
+                return Trial(index, TrialState.PRUNED, None, chief.id, tried, "pruned before")
         failed = [chief for chief in told if chief.tags[OUTCOME_TAG] == Outcome.FAILED]
         if any(map(_is_for_good, failed)) or len(failed) > self.sweep.spec.template.backoff_limit:
             last = failed[-1]
             said = f"{last.tags.get(REASON_TAG)}, exit code {last.tags.get(EXIT_CODE_TAG)}"
-            return Trial(index, TrialState.FAILED, None, last.id, tried(index), said)
+            return Trial(index, TrialState.FAILED, None, last.id, tried, said)
         return None
 
     def _close(self, runs: Sequence[Run], *, is_over: bool) -> None:

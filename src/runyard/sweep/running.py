@@ -25,7 +25,7 @@ from runyard.api.trial_states import state_of
 from runyard.errors import InvalidManifest, Problem, RunyardError, TrackingUnavailable
 from runyard.process import Stopper, interruptible, interruptions_held
 from runyard.sweep import choosing, leftovers, memory
-from runyard.sweep.choosing import Chooser
+from runyard.sweep.choosing import Chooser, StudyUnavailable
 from runyard.sweep.memory import Memory
 
 _LOOK_SECONDS = 1.0
@@ -79,6 +79,7 @@ def run(wanted: TrainingSweep, options: Options, told: Callable[[TrainingSweep, 
         RunyardError: a trial cannot be run on this machine, as `local.check` says.
         SweepGoesOnElsewhere: another command is at work on it.
         TrackingUnavailable: MLflow does not answer; what it was told is kept.
+        StudyMissing, StudyUnavailable: so with Optuna's database.
         SweepInterrupted: Ctrl-C or SIGTERM came; what has ended is kept.
 
     """
@@ -118,7 +119,7 @@ class _Sweep:
     stoppers: dict[int, Stopper] = field(default_factory=dict)
     histories: dict[str, History] = field(default_factory=dict)
     """Of trials that have ended, by their runs."""
-    failure: TrackingUnavailable | None = None
+    failure: TrackingUnavailable | StudyUnavailable | None = None
     is_interrupted: bool = False
 
     def run(self) -> Finished:
@@ -129,20 +130,25 @@ class _Sweep:
             finally:
                 for stopper in self.stoppers.values():  # an error of ours must not leave trainings behind
                     stopper.stop(Reason.CANCELLED, "interrupted")
+        if not self._is_ending:
+            self._finish_study()
         found = self._described()
         self.known.end(found)
         if self.is_interrupted:
             raise SweepInterrupted(f"interrupted at {found.status.progress} trials: the same command goes on with them")
         if self.failure:
-            raise TrackingUnavailable(f"{self.failure}: the same command goes on with the sweep")
+            raise type(self.failure)(f"{self.failure}: the same command goes on with the sweep")
         return Finished(found, self.states)
 
     def _go_on(self, pool: ThreadPoolExecutor) -> None:
         pruned_at = datetime.now(UTC)
         while True:
             step = self._step()
-            for index in step.begin:
-                self._begin(pool, index)
+            try:
+                for index in step.begin:
+                    self._begin(pool, index)
+            except StudyUnavailable as error:
+                self.failure = error
             if not self.futures and (step.is_over or self._is_ending):
                 return
             try:
@@ -175,6 +181,12 @@ class _Sweep:
         options = self.options
         future = pool.submit(local.run, training, options.folder, options.tracking, stopper=stopper)
         self.futures[future] = index
+
+    def _finish_study(self) -> None:
+        try:
+            self.chooser.finish([*self.states.values()])
+        except StudyUnavailable as error:
+            self.failure = error
 
     def _end(self, future: Future[TrainingRun]) -> None:
         index = self.futures.pop(future)

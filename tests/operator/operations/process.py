@@ -76,6 +76,7 @@ class Operators:
 
     home: Path
     settings: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = (str(Path(sys.executable).parent / "runyard-operator"),)
 
     @contextmanager
     def start(self, identity: str, **settings: str) -> Iterator[Operator]:
@@ -83,8 +84,7 @@ class Operators:
         port, log = free_port(), self.home / f"{identity}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
         environment |= self.settings | settings | {"RUNYARD_IDENTITY": identity, "RUNYARD_HEALTH_PORT": str(port)}
-        command = [str(Path(sys.executable).parent / "runyard-operator")]
-        with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process:
+        with log.open("wb") as out, subprocess.Popen(self.command, stdout=out, stderr=out, env=environment) as process:
             try:
                 yield Operator(log, port, process)
             finally:

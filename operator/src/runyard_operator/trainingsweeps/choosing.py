@@ -38,6 +38,15 @@ class Chooser(Protocol):
         """
         ...
 
+    async def leave(self, key: Key) -> None:
+        """Hear that a sweep is gone, and that nothing comes of its trials any more.
+
+        Raises:
+            Unavailable: it does not answer.
+
+        """
+        ...
+
 
 class ByIndex:
     """Grids and chance, which need nothing but the index."""
@@ -48,3 +57,6 @@ class ByIndex:
 
     async def finish(self, key: Key, sweep: TrainingSweep, known: Sequence[Trial]) -> None:
         """Take nothing: nothing is learned."""
+
+    async def leave(self, key: Key) -> None:
+        """Do nothing: nothing was kept."""

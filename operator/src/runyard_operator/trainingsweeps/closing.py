@@ -11,6 +11,7 @@ from runyard.api.records import Run, RunStatus
 from runyard_operator import metrics
 from runyard_operator.cluster import Cluster, ClusterError
 from runyard_operator.tracking import TrackingError
+from runyard_operator.trainingsweeps.choosing import Chooser, Unavailable
 from runyard_operator.trainingsweeps.parents import Parents, sweep_of
 from runyard_operator.trainingsweeps.sight import Sights
 
@@ -28,6 +29,8 @@ class Closer:
     parents: Parents
     sights: Sights
     namespaces: Sequence[str]
+    studies: Chooser | None = None
+    """What has chosen the trials of some, and remembers them."""
 
     async def run(self, pause: timedelta) -> None:
         """Look until cancelled; what fails is reported, and is looked at again in its time."""
@@ -67,3 +70,8 @@ class Closer:
         if found is None or as_object(found.get("metadata")).get("uid") != key.uid:
             log.info("run %s is closed: its sweep %s is gone", run.id, key)
             await self.parents.close(run, RunStatus.KILLED)
+            try:
+                if self.studies:
+                    await self.studies.leave(key)
+            except Unavailable as error:  # its run is closed: nothing leads here again
+                log.warning("the trials of the sweep %s go on in its study: %s", key, error)

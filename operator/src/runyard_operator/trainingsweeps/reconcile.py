@@ -182,22 +182,29 @@ class SweepReconciler:
                 is_there = await self.parents.end(key, sweep)
             except TrackingError as error:
                 problem = str(error)
-            await self._finish_study(key, sweep, view)
+            view.is_study_open = not await self._finish_study(key, sweep, view)
         elif sweep.status.observed_generation == sweep.metadata.generation:
+            if view.is_study_open and not await self._finish_study(key, sweep, view):
+                return _OBSTACLE_PAUSE
             self._forget(key, sweep.metadata.version)
             return None
         status = telling.closed(sweep, problem, self.now(), is_there=is_there)
         await self._write(key, sweep, view, status, at_once=True)
         return _OBSTACLE_PAUSE if problem else timedelta(0)
 
-    async def _finish_study(self, key: Key, sweep: TrainingSweep, view: View) -> None:
-        """Let what chose know the last results, for who looks at its study; nothing hangs on it."""
+    async def _finish_study(self, key: Key, sweep: TrainingSweep, view: View) -> bool:
+        """Let what chose know the last results, for who looks at its study; return whether it does."""
         chooser = self.choosers.get(sweep.spec.algorithm)
-        if chooser and view.listed_at:  # else nothing is known of trials but their number
-            try:
-                await chooser.finish(key, sweep, _trials(sweep, view))
-            except Unavailable as error:
-                log.warning("the last results are not in the study: %s", error)
+        if chooser is None or not sweep.status.begun:
+            return True
+        if view.listed_at is None:  # the operator that ended it was another
+            await self._list(key, sweep, view)
+        try:
+            await chooser.finish(key, sweep, _trials(sweep, view))
+        except Unavailable as error:
+            log.warning("the last results are not in the study: %s", error)
+            return False
+        return True
 
     async def _bury(self, key: Key, view: View) -> timedelta | None:
         """Close the run of a deleted sweep; its trials are deleted with it."""
@@ -206,6 +213,14 @@ class SweepReconciler:
             sweep = sweep.model_copy(update={"status": sweep.status.model_copy(update={"phase": None})})
         if not telling.is_told(sweep.status):
             await self.parents.end(key, sweep)
+            # Of one that was never seen it is not known by what its trials were chosen.
+            chooser = self.choosers.get(sweep.spec.algorithm if view.body else Algorithm.OPTUNA)
+            try:
+                if chooser:
+                    await chooser.leave(key)
+            except Unavailable as error:
+                log.warning("the trials of a deleted sweep go on in the study: %s", error)
+                return _OBSTACLE_PAUSE
         self._forget(key, 1 << 62)
         return None
 

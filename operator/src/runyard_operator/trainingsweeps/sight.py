@@ -36,6 +36,8 @@ class View:
     """Trials by index; one that has ended stays, whatever becomes of its TrainingRun."""
     listed_at: datetime | None = None
     """When the trials were last compared with the API server."""
+    is_study_open: bool = False
+    """Whether the sweep has ended, and what chose its trials could not be told of the last."""
     small_change_since: datetime | None = None
     """Since when the status is out of date in something small."""
 

@@ -67,19 +67,31 @@ class ByStudy:
             Unavailable: the database does not answer.
 
         """
-        await self._in_thread(partial(self._tell, key, sweep, known))
+        await self._in_thread(partial(self._finish, key, sweep, known))
+
+    async def leave(self, key: Key) -> None:
+        """Hear that a sweep is gone, and that nothing comes of its trials any more.
+
+        Raises:
+            Unavailable: the database does not answer.
+
+        """
+        await self._in_thread(lambda: study.leave(self._opened(), _name(key)))
 
     def _ask(self, key: Key, sweep: TrainingSweep, index: int, known: Sequence[Trial]) -> Mapping[str, JsonValue]:
         return self._study(key, sweep).ask(index, known)
 
-    def _tell(self, key: Key, sweep: TrainingSweep, known: Sequence[Trial]) -> None:
-        self._study(key, sweep).tell(known)
+    def _finish(self, key: Key, sweep: TrainingSweep, known: Sequence[Trial]) -> None:
+        self._study(key, sweep).finish(known)
 
     def _study(self, key: Key, sweep: TrainingSweep) -> study.Study:
+        return study.Study(self._opened(), _name(key), sweep.spec)
+
+    def _opened(self) -> "RDBStorage":
         if self._storage is None:
             self._make_schema()
             self._storage = study.storage(self._url, self._connection)
-        return study.Study(self._storage, f"{key.namespace}/{key.name}/{key.uid}", sweep.spec)
+        return self._storage
 
     def _make_schema(self) -> None:
         if not self._url.startswith("postgresql"):
@@ -106,6 +118,10 @@ class ByStudy:
             log.warning("Optuna cannot choose: %s", type(error).__name__)
             said = without_logins(" ".join(str(error).split()))[:300] or type(error).__name__
             raise Unavailable(f"Optuna's database cannot be used: {said}") from error
+
+
+def _name(key: Key) -> str:
+    return f"{key.namespace}/{key.name}/{key.uid}"
 
 
 def _forgotten(doing: "asyncio.Future[Found]") -> None:

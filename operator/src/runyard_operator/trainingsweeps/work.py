@@ -60,7 +60,8 @@ class Sweeps:
             choosers[Algorithm.OPTUNA] = ByStudy()
         pruner = Pruner(parents)
         self._reconciler = SweepReconciler(self._cluster, self.sights, parents, pruner, choosers, now)
-        self._closer = Closer(self._cluster, parents, self.sights, self._namespaces)
+        studies = choosers.get(Algorithm.OPTUNA)
+        self._closer = Closer(self._cluster, parents, self.sights, self._namespaces, studies)
         if self.are_served:
             handlers.register(registry, self.queue, self.sights)
             watches.expect(handlers.WATCHED)
