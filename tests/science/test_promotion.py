@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from sqlalchemy import Engine, event
 
 from runyard.api import promotion as rules
 from runyard.api.alias_history import Change, replay
+from runyard.api.model import format_time
+from runyard.audit import gather
 from runyard.cli import main
 from runyard.errors import TrackingUnavailable
 from runyard.history import History, LoggedRun
 from runyard.promotion import Promoted, Registry
 from runyard.tracking import ARTIFACT_ROOT_VARIABLE
 from tests.support.mlflow_server import mlflow_server
+from tests.support.waiting import wait_for
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -524,3 +528,37 @@ def test_a_model_that_was_promoted_is_loaded_by_its_alias(server_lab: Lab, model
     registered = mlflow.register_model(f"models:/{logged.model_id}", f"{model} by hand")
     said = server_lab.registry.promote(server_lab.find(run.info.run_id), rules.asked(f"{model} by hand"))
     assert said.version == int(registered.version)
+
+
+def test_a_version_that_is_promoted_to_two_aliases_is_audited_under_each(
+    runyard: Command, lab: Lab, model: str
+) -> None:
+    run = lab.run("good", f1_score=0.9)
+    assert runyard("promote", run, "--model", model, "--alias", "staging", "--because", "to try it")[0] == 0
+    first = lab.client.get_model_version(model, "1").tags["runyard.dev/promoted-at"]
+    wait_for("a second later", lambda: format_time(datetime.now(UTC)) > first)
+    assert runyard("promote", run, "--model", model, "--because", "it was good for a week")[0] == 0
+    lab.client.set_registered_model_alias(model, "by-hand", "1")
+
+    found = {
+        one.alias: one for one in gather(History(lab.uri), None, None, lambda *_: None).versions if one.model == model
+    }
+
+    assert {alias: one.because.partition(";")[0] for alias, one in found.items()} == {
+        "staging": "to try it",
+        "champion": "it was good for a week",
+        "by-hand": "",
+    }
+    assert format_time(found["staging"].promoted_at) == first
+    last = lab.client.get_model_version(model, "1").tags["runyard.dev/promoted-at"]
+    assert format_time(found["champion"].promoted_at) == last > first
+    assert found["by-hand"].promoted_at == found["by-hand"].created_at
+    assert [found[alias].lacks for alias in ("staging", "champion", "by-hand")] == [[], [], ["reason"]]
+    # Those that were promoted since: one of the two.
+    since = found["champion"].promoted_at
+    later = gather(History(lab.uri), None, since, lambda *_: None).versions
+    assert [one.alias for one in later if one.model == model] == ["champion"]
+    code, out, error = runyard("audit", "heart", "-o", "json")
+    assert code == 0, error
+    behind = [each["name"] for each in json.loads(out)["measures"]["promotion"]["behind"]]
+    assert {f"{model} 1 ({alias})" for alias in found} <= {*behind}

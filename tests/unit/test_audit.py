@@ -297,8 +297,8 @@ def version(**more: Any) -> PromotedVersion:
         "tags": {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": "2026-01-01T00:30:00+00:00"},
         **more,
     }
-    aliases = known.pop("aliases", ("champion",))
-    return PromotedVersion("heart", "1", aliases, START + timedelta(hours=2), **known)
+    alias = known.pop("alias", "champion")
+    return PromotedVersion("heart", "1", alias, START + timedelta(hours=2), **known)
 
 
 PROMOTED = {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": "2026-01-01T00:30:00Z"}
@@ -367,7 +367,7 @@ def nightly(night: int, **more: Any) -> PromotedVersion:
     at = (NIGHTLY[night].started_at + HOUR).isoformat()
     tags = {"runyard.dev/promoted-because": "recall", "runyard.dev/promoted-at": at}
     known = {"run": NIGHTLY[night], "experiment_runs": NIGHTLY, "tags": tags, **more}
-    return PromotedVersion("heart", "9", ("champion",), START, run_id=f"night-{night}", **known)
+    return PromotedVersion("heart", "9", "champion", START, run_id=f"night-{night}", **known)
 
 
 REPLACED = moved(1, 8, at=START + 92.5 * DAY)
@@ -400,7 +400,13 @@ OVERTAKEN: dict[str, Any] = {"must_be_better": True, "instead_of": 1, "metric": 
             id="one that did not come to have it",
         ),
         pytest.param(99, {"model_tags": moved(1, 8, alias="other")}, HOUR, "1h since its own", id="another alias"),
-        pytest.param(99, {"model_tags": moved(1, 9)}, HOUR, "1h since its own", id="it was promoted before"),
+        pytest.param(
+            99,
+            {"model_tags": moved(1, 9) | moved(2, 9, at=START + 99 * DAY + HOUR)},
+            HOUR,
+            "1h since its own",
+            id="it was promoted before",
+        ),
         pytest.param(
             99,
             {
@@ -454,7 +460,70 @@ def test_an_alias_that_was_moved_by_hand_has_no_reason(tags: dict[str, str], lac
     assert given.lacks == lacks
     says = measure_promotion([given]).behind[0].says
     assert says.endswith("; no reason; champion moved by hand") is bool(lacks)
-    assert version(model_tags=tags, aliases=("challenger",)).lacks == []
+    assert version(model_tags=tags, alias="challenger").lacks == []
+
+
+# First a candidate, then the champion; the version tells of the last.
+TWICE = moved(1, 1, at=START + 0.5 * HOUR, alias="staging") | moved(1, 1, at=START + 3 * HOUR)
+LOST = TWICE | moved(2, 2, at=START + 4 * HOUR)
+LAST = {
+    "runyard.dev/promoted-to": "heart@champion",
+    "runyard.dev/promoted-at": "2026-01-01T03:00:00Z",
+    "runyard.dev/promoted-because": "better",
+    "runyard.dev/selected-during": "2026-01-01T02:50:00Z/2026-01-01T03:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("alias", "history", "at", "because", "lacks", "selection"),
+    [
+        ("staging", TWICE, 0.5, "better", [], None),
+        ("champion", TWICE, 3, "better", [], HOUR / 6),
+        # Of which nothing is on record: what the version says is of the other.
+        ("staging", moved(1, 1, at=START + 3 * HOUR), 2, "", ["reason"], None),
+        ("champion", {}, 3, "better", [], HOUR / 6),
+        ("staging", {}, 2, "", ["reason"], None),
+        # It came back: by a promotion of its own, or to what it was promoted for.
+        (
+            "champion",
+            TWICE | moved(2, 2, at=START + 4 * HOUR) | moved(3, 1, at=START + 5 * HOUR),
+            5,
+            "better",
+            [],
+            None,
+        ),
+        (
+            "champion",
+            TWICE | moved(2, 2, at=START + 4 * HOUR) | moved(3, 1, "RolledBack", START + 5 * HOUR),
+            3,
+            "better",
+            [],
+            HOUR / 6,
+        ),
+    ],
+)
+def test_under_each_alias_a_version_has_its_own_time_and_reason(
+    alias: str,
+    history: dict[str, str],
+    at: float,
+    because: str,
+    lacks: list[str],
+    selection: timedelta | None,
+) -> None:
+    given = version(alias=alias, tags=LAST, model_tags=history)
+    assert (given.promoted_at, given.because) == (START + at * HOUR, because)
+    assert (given.lacks, given.selection) == (lacks, selection)
+    assert given.since_first == given.promoted_at - START
+
+
+def test_a_version_under_two_aliases_counts_twice() -> None:
+    found = measure_promotion([version(alias=alias, tags=LAST, model_tags=TWICE) for alias in ("staging", "champion")])
+    assert (found.count, found.of) == (2, 2)
+    assert [each.name for each in found.behind] == ["heart 1 (champion)", "heart 1 (staging)"]
+    assert [each.says for each in found.behind] == [
+        "2 runs before it, 3h since the first, chosen in 10m",
+        "1 run before it, 30m since the first",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0001-01-01T00:00:00+23:00", "2026-02-30"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from runyard.api.alias_history import Change, Entry, entries, replay
-from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG, SELECTED_DURING_TAG
+from runyard.api.promotion import PROMOTED_AT_TAG, PROMOTED_BECAUSE_TAG, PROMOTED_TO_TAG, SELECTED_DURING_TAG
 from runyard.audit.measures import Finding, Measure, Name, Times, counted, duration, lacking, listed
 from runyard.comparison import of_result
 from runyard.history import LoggedRun
@@ -16,24 +16,24 @@ _REMEDY = "`runyard promote` checks the run before it sets the alias, and writes
 
 @dataclass(frozen=True)
 class PromotedVersion:
-    """A version of a registered model that has an alias.
+    """A version of a registered model under one of its aliases: under each it was promoted by itself.
 
     Attributes:
         model: the registered model's name.
         version: its number, as text.
-        aliases: such as champion.
+        alias: such as champion.
         created_at: when the version was made.
         run_id: the run that it says it is of; empty where it says none.
         run: that run; None where it is gone.
         experiment_runs: all runs of that run's experiment.
-        tags: the version's.
+        tags: the version's, which tell of the last promotion, under whichever alias that was.
         model_tags: the registered model's, which have the history of its aliases.
 
     """
 
     model: str
     version: str
-    aliases: tuple[str, ...]
+    alias: str
     created_at: datetime
     run_id: str = ""
     run: LoggedRun | None = None
@@ -42,15 +42,23 @@ class PromotedVersion:
     model_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def moved_by_hand(self) -> list[str]:
-        """The aliases that came to it by something that wrote no reason, after others had been promoted."""
-        history = entries(self.model_tags)
-        return [alias for alias in self.aliases if _is_by_hand([one for one in history if one.alias == alias], self)]
+    def is_moved_by_hand(self) -> bool:
+        """Whether the alias came to it by something that wrote no reason, after others had been promoted."""
+        told = [entry.record for entry in self._history if str(entry.record.version) == self.version]
+        holder = replay(self._history).holder
+        return bool(self._history) and (str(holder) != self.version or told[-1].change is Change.MOVED)
 
     @property
     def promoted_at(self) -> datetime:
         """When it was promoted: what its promotion wrote, else when the version was made."""
-        return moment(self.tags.get(PROMOTED_AT_TAG, "")) or self.created_at
+        if self._own:
+            return self._own.record.at
+        return moment(self._told.get(PROMOTED_AT_TAG, "")) or self.created_at
+
+    @property
+    def because(self) -> str:
+        """The reason that its promotion wrote; empty where there is none."""
+        return (self._own.record.because if self._own else self._told.get(PROMOTED_BECAUSE_TAG, "")).strip()
 
     @property
     def candidates(self) -> list[LoggedRun]:
@@ -59,7 +67,7 @@ class PromotedVersion:
 
     @property
     def replaced(self) -> Entry | None:
-        """The promotion before it, the last by which another version took one of its aliases; None: none is known."""
+        """The promotion before it, the last by which another version took the alias; None: none is known."""
         earlier = [
             entry
             for entry in self._promotions
@@ -70,14 +78,30 @@ class PromotedVersion:
     @property
     def is_first(self) -> bool:
         """Whether the history begins with its promotion."""
-        promotions = self._promotions
-        began = min(promotions, key=lambda entry: entry.record.at, default=None)
+        began = min(self._promotions, key=lambda entry: entry.record.at, default=None)
         return began is not None and str(began.record.version) == self.version and began.record.at >= self.promoted_at
 
     @property
+    def _history(self) -> list[Entry]:
+        return [entry for entry in entries(self.model_tags) if entry.alias == self.alias]
+
+    @property
     def _promotions(self) -> list[Entry]:
-        history = entries(self.model_tags)
-        return [entry for alias in self.aliases for entry in _taken([one for one in history if one.alias == alias])]
+        """The promotions by which a version came to have the alias."""
+        history = self._history
+        overtaken = replay(history).overtaken
+        return [entry for entry in history if entry.record.change is Change.PROMOTED and entry not in overtaken]
+
+    @property
+    def _own(self) -> Entry | None:
+        """The last promotion by which it came to have the alias; None: none is on record."""
+        return next((entry for entry in reversed(self._promotions) if str(entry.record.version) == self.version), None)
+
+    @property
+    def _told(self) -> Mapping[str, str]:
+        """What the version says of this promotion: nothing, where it tells of one under another alias."""
+        to = self.tags.get(PROMOTED_TO_TAG, "")
+        return self.tags if to in {"", f"{self.model}@{self.alias}"} else {}
 
     @property
     def took(self) -> timedelta | None:
@@ -109,8 +133,7 @@ class PromotedVersion:
         began, _, ended = self.tags.get(SELECTED_DURING_TAG, "").partition("/")
         first, last = moment(began), moment(ended)
         # What is there may be of an earlier promotion.
-        is_of_this = last is not None and last == moment(self.tags.get(PROMOTED_AT_TAG, ""))
-        return last - first if first and last and is_of_this and first <= last else None
+        return last - first if first and last and first <= last == self.promoted_at else None
 
     @property
     def lacks(self) -> list[str]:
@@ -118,24 +141,10 @@ class PromotedVersion:
         found = [] if self.run else ["run"]
         if not self.run or not of_result(self.run.metrics):
             found.append("metrics")
-        # What the version says of itself may be of an earlier promotion.
-        if not self.tags.get(PROMOTED_BECAUSE_TAG, "").strip() or self.moved_by_hand:
+        # What is on record may be of an earlier promotion.
+        if not self.because or self.is_moved_by_hand:
             found.append("reason")
         return found
-
-
-def _taken(history: Sequence[Entry]) -> list[Entry]:
-    """Return the promotions of an alias that came to have it."""
-    overtaken = replay(history).overtaken
-    return [entry for entry in history if entry.record.change is Change.PROMOTED and entry not in overtaken]
-
-
-def _is_by_hand(history: Sequence[Entry], promoted: PromotedVersion) -> bool:
-    if not history:
-        return False
-    told = [entry.record for entry in history if str(entry.record.version) == promoted.version]
-    holder = replay(history).holder
-    return str(holder) != promoted.version or told[-1].change is Change.MOVED
 
 
 def moment(text: str) -> datetime | None:
@@ -163,7 +172,9 @@ def promotion(versions: Sequence[PromotedVersion]) -> Measure:
         facts["selectionSeconds"] = round(chosen.median.total_seconds())
     if from_first:
         facts["sinceFirstRunSeconds"] = round(from_first.median.total_seconds())
-    worst = sorted(versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version))
+    worst = sorted(
+        versions, key=lambda one: (-len(one.lacks), -(one.took or timedelta()), one.model, one.version, one.alias)
+    )
     return Measure(
         name=Name.PROMOTION,
         count=complete,
@@ -183,8 +194,8 @@ def _finding(one: PromotedVersion) -> Finding:
     took = f", {duration(one.took)} since {_beginning(one)}" if one.took not in {None, one.since_first} else ""
     chosen = f", chosen in {duration(one.selection)}" if one.selection is not None else ""
     lack = f"; no {listed(one.lacks)}" if one.lacks else ""
-    by_hand = f"; {listed(one.moved_by_hand)} moved by hand" if one.moved_by_hand else ""
-    name = f"{one.model} {one.version} ({', '.join(one.aliases)})"
+    by_hand = f"; {one.alias} moved by hand" if one.is_moved_by_hand else ""
+    name = f"{one.model} {one.version} ({one.alias})"
     return Finding((one.run_id,) if one.run_id else (), name, f"{looked_at}{first}{took}{chosen}{lack}{by_hand}")
 
 

@@ -52,7 +52,7 @@ class Evidence:
         elsewhere: runs of the same attempts in other experiments, or from before.
         folders: what was read of artifacts, by run ID.
         unread: why those of some could not be read, by run ID.
-        versions: model versions with an alias.
+        versions: model versions with an alias, once for each.
 
     """
 
@@ -209,7 +209,7 @@ def _recorded(content: bytes, run_id: str) -> frozenset[str]:
 def _versions(
     history: History, runs: Sequence[LoggedRun], experiment: str | None, since: datetime | None
 ) -> list[PromotedVersion]:
-    """Return the versions with an alias: of an experiment those whose run is in it."""
+    """Return the versions with an alias, once for each: of an experiment those whose run is in it."""
     known = {run.id: run for run in runs}
     by_experiment: dict[str, list[LoggedRun]] = {}
     if since is None:
@@ -217,26 +217,31 @@ def _versions(
             by_experiment.setdefault(each.experiment, []).append(each)
     found: list[PromotedVersion] = []
     for version, aliases, model_tags in _with_aliases(history):
-        promoted = PromotedVersion(
-            model=version.name,
-            version=str(version.version),
-            aliases=aliases,
-            created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-            run_id=version.run_id or "",
-            tags=dict(version.tags),
-            model_tags=model_tags,
-        )
-        if since and promoted.promoted_at < since:
+        promoted = [
+            PromotedVersion(
+                model=version.name,
+                version=str(version.version),
+                alias=alias,
+                created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+                run_id=version.run_id or "",
+                tags=dict(version.tags),
+                model_tags=model_tags,
+            )
+            for alias in aliases
+        ]
+        wanted = [one for one in promoted if since is None or one.promoted_at >= since]
+        if not wanted:
             continue
-        run = known.get(promoted.run_id) or _run(history, promoted.run_id)
+        run = known.get(version.run_id or "") or _run(history, version.run_id or "")
         if experiment is not None:
             # A run that was deleted is still known to have been in it: its version is there, and its evidence is not.
-            place = run.experiment if run else history.experiment_of(promoted.run_id)
+            place = run.experiment if run else history.experiment_of(version.run_id or "")
             if place != experiment:
                 continue
         if run and run.experiment not in by_experiment:
             by_experiment[run.experiment] = history.search(run.experiment)
-        found.append(replace(promoted, run=run, experiment_runs=by_experiment[run.experiment] if run else ()))
+        others = by_experiment[run.experiment] if run else ()
+        found += [replace(one, run=run, experiment_runs=others) for one in wanted]
     return found
 
 
