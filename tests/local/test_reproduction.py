@@ -221,6 +221,13 @@ def test_heart_is_reproduced_from_its_commit_and_changed_data_are_found(person: 
     assert tags[0]["runyard.dev/fingerprint"] == tags[1]["runyard.dev/fingerprint"]
     assert repository.git("status", "--porcelain") == "", "the repository stays as it is"
 
+    code, found, _ = person.reproduces(before, "--set", "inverse_regularisation=0.001")
+    assert (code, found["verdict"], found["varies"]) == (1, "Changed", ["parameters.inverse_regularisation"])
+    assert found["says"].startswith("Changed: inverse_regularisation was 1 and is 0.001, so this is another training: ")
+    assert found["changed"] == {"inverse_regularisation": {"before": "1", "now": "0.001"}}
+    assert found["greatestDifference"] > 0
+    assert {each["name"] for each in found["differences"]} >= {"inverse_regularisation"}
+
     was = hashlib.sha256(data.read_bytes()).hexdigest()
     data.write_text(data.read_text().replace("63", "64", 1))
     now = hashlib.sha256(data.read_bytes()).hexdigest()
