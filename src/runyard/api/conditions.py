@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from runyard.api.outcome import Condition
+from runyard.api.outcome import Condition, Status
 from runyard.errors import Problem
 
 MOST_OF_A_MESSAGE = 32768  # as the API server has it
@@ -16,16 +16,12 @@ class _Metadata(Protocol):
     def generation(self) -> int: ...
 
 
-class _Status(Protocol):
-    def condition(self, name: str) -> Condition | None: ...
-
-
 class _Resource(Protocol):
     @property
     def metadata(self) -> _Metadata: ...
 
     @property
-    def status(self) -> _Status: ...
+    def status(self) -> Status: ...
 
 
 class Conditions:

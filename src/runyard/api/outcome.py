@@ -137,8 +137,8 @@ class ReusedFrom(Model):
     url: str | None = Field(None, description="The run's page.")
 
 
-class TrainingRunStatus(Model):
-    """What came of it, as the operator last saw it."""
+class Status(Model):
+    """What the statuses of all resources have in common."""
 
     observed_generation: int | None = None
     phase: Phase | None = None
@@ -150,6 +150,15 @@ class TrainingRunStatus(Model):
     start_time: Time | None = None
     completion_time: Time | None = None
     duration: str | None = Field(None, description="From start to completion, for people.")
+
+    def condition(self, name: str) -> Condition | None:
+        """Return the condition of that type, if it is there."""
+        return next((found for found in self.conditions if found.type == name), None)
+
+
+class TrainingRunStatus(Status):
+    """What came of it, as the operator last saw it."""
+
     job: str | None = Field(None, description="Name of the Job.")
     attempt_count: int | None = Field(None, description="How many pods there were, also those no longer listed.")
     attempt_number: int | None = Field(
@@ -175,7 +184,3 @@ class TrainingRunStatus(Model):
     reused_from: ReusedFrom | None = Field(
         None, description="With onDuplicate Reuse, the earlier run that is the result."
     )
-
-    def condition(self, name: str) -> Condition | None:
-        """Return the condition of that type, if it is there."""
-        return next((found for found in self.conditions if found.type == name), None)

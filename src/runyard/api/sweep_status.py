@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from runyard.api.model import Model, Time
-from runyard.api.outcome import Condition, Phase, TrackingStatus
+from runyard.api.model import Model
+from runyard.api.outcome import Status, TrackingStatus
 
 
 class TrialCounts(Model):
@@ -25,25 +25,11 @@ class BestTrial(Model):
     parameters: dict[str, str] = Field(default_factory=dict, description="What it was tried with.")
 
 
-class TrainingSweepStatus(Model):
+class TrainingSweepStatus(Status):
     """What came of it, as the operator last saw it."""
 
-    observed_generation: int | None = None
-    phase: Phase | None = None
-    message: str | None = Field(None, description="What is being waited for, or why it failed, in a sentence.")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    start_time: Time | None = None
-    completion_time: Time | None = None
-    duration: str | None = Field(None, description="From start to completion, for people.")
     begun: int | None = Field(None, description="How many trials were begun: their indices are below this.")
     trials: TrialCounts | None = None
     progress: str | None = Field(None, description="Trials that have ended, of how many, for people.")
     best: BestTrial | None = Field(None, description="The best trial so far; of equals the first.")
     tracking: TrackingStatus | None = Field(None, description="The run above all trials' runs.")
-
-    def condition(self, name: str) -> Condition | None:
-        """Return the condition of that type, if it is there."""
-        return next((found for found in self.conditions if found.type == name), None)
