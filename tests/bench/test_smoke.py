@@ -12,7 +12,7 @@ from tests.bench.life import LIVES
 # A second pod has states of its own, workers have a Service besides, a Job that is to have a run is tried first, a TTL
 # is told to the Job. What comes late on a slow machine is a status by itself, for which each has one to spare, and each
 # of two workers.
-_WRITES_AT_MOST = {"succeeded": 8, "brief": 6, "failed": 9, "retried": 13, "assigned": 9, "workers": 12, "ttl": 10}
+_WRITES_AT_MOST = {"succeeded": 7, "brief": 6, "failed": 8, "retried": 12, "assigned": 8, "workers": 11, "ttl": 9}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_each_subject_is_measured(plan: Plan) -> None:
     found_writes = {entry["life"]: entry["writes_per_run"] for entry in lives}
     assert {name: number for name, number in found_writes.items() if number > _WRITES_AT_MOST[name]} == {}
     statuses = {entry["life"]: entry["requests"]["patch trainingruns/status"] for entry in lives}
-    assert statuses["succeeded"] >= 5, "the Job's name, that its pod waits, runs, has a run, and the end"
+    assert statuses["succeeded"] >= 4, "the Job's name, that its pod runs, has a run, and the end"
     assert {"finished 10: own", "life retried: own"} <= set(report(found))
     assert [line for line in problems(found) if "writes" in line] == []
 

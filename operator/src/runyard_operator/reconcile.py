@@ -11,7 +11,17 @@ from runyard.api import checks
 from runyard.api.facts import JobState
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Outcome, TrainingRunStatus
-from runyard.api.status import acknowledged, assemble, doubted, is_final, is_settled, is_told, is_urgent, refused
+from runyard.api.status import (
+    acknowledged,
+    assemble,
+    doubted,
+    is_final,
+    is_only_waiting,
+    is_settled,
+    is_told,
+    is_urgent,
+    refused,
+)
 from runyard.api.trainingrun import TrainingRun
 from runyard.errors import Problem
 from runyard_operator import events, metrics
@@ -24,7 +34,7 @@ from runyard_operator.objects import Job, Key, lenient
 from runyard_operator.recording import Recorder
 from runyard_operator.settings import Settings
 from runyard_operator.told import open_attempts
-from runyard_operator.writing import record_events, write_status
+from runyard_operator.writing import NO_WAIT, SMALL_CHANGE_WAITS, WAITING_POD_WAITS, record_events, write_status
 
 log = logging.getLogger(__name__)
 
@@ -252,8 +262,7 @@ class Reconciler:
 
     async def _write(self, key: Key, run: TrainingRun, view: View, status: TrainingRunStatus) -> timedelta | None:
         """Write a status that says something new; return how long a small change has still to wait."""
-        urgent = is_urgent(run.status, status)
-        body = await write_status(self.cluster, run, view, status, self.now(), is_urgent=urgent)
+        body = await write_status(self.cluster, run, view, status, self.now(), _waits(run.status, status))
         if not isinstance(body, dict):
             return body
         self.mirror.see_resource(key, body)
@@ -287,6 +296,13 @@ class Reconciler:
             patch: JsonObject = {"spec": {"ttlSecondsAfterFinished": ttl_seconds}}
             if patched := await self.cluster.patch_job(key.namespace, job.metadata.name, patch):
                 self.mirror.see_job(key, patched)  # else it is told again before its own event comes
+
+
+def _waits(before: TrainingRunStatus, after: TrainingRunStatus) -> timedelta:
+    """Return how long what is new in a status waits for more."""
+    if is_urgent(before, after):
+        return NO_WAIT
+    return WAITING_POD_WAITS if is_only_waiting(before, after) else SMALL_CHANGE_WAITS
 
 
 def _buried(key: Key, view: View) -> TrainingRun:

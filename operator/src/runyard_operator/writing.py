@@ -12,8 +12,11 @@ from runyard_operator.events import Event
 
 log = logging.getLogger(__name__)
 
+NO_WAIT = timedelta(0)
 # Small changes of a status, such as a pod's node, wait this long for the next, so that both are one write.
-_SMALL_CHANGE_WAITS = timedelta(seconds=2)
+SMALL_CHANGE_WAITS = timedelta(seconds=2)
+# That a pod waits, and nobody says for what: most run a few seconds later.
+WAITING_POD_WAITS = timedelta(seconds=8)
 
 
 class Seen(Protocol):
@@ -30,9 +33,9 @@ class Seen(Protocol):
 
 
 async def write_status(
-    cluster: Cluster, resource: Resource, seen: Seen, status: Model, now: datetime, *, is_urgent: bool
+    cluster: Cluster, resource: Resource, seen: Seen, status: Model, now: datetime, waits: timedelta
 ) -> JsonObject | timedelta | None:
-    """Write a status that says something new.
+    """Write a status that says something new, at once or when it has waited for more.
 
     Returns:
         The resource as it is now; how long a small change has still to wait, or zero where the resource is to be read
@@ -45,9 +48,9 @@ async def write_status(
     if status == resource.status:
         seen.small_change_since = None
         return None
-    if not is_urgent:
+    if waits:
         seen.small_change_since = seen.small_change_since or now
-        left = seen.small_change_since + _SMALL_CHANGE_WAITS - now
+        left = seen.small_change_since + waits - now
         if left > timedelta(0):
             return left
     seen.small_change_since = None

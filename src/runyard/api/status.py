@@ -78,6 +78,17 @@ def is_urgent(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
     )
 
 
+def is_only_waiting(before: TrainingRunStatus, after: TrainingRunStatus) -> bool:
+    """Whether nothing is new but that the Job has begun, and its pod waits to run, and nobody says for what."""
+    return _without_waiting(before) == _without_waiting(after)
+
+
+def _without_waiting(status: TrainingRunStatus) -> TrainingRunStatus:
+    told = [found for found in status.attempts if found.outcome is not Outcome.PENDING or found.message]
+    unsaid = dict.fromkeys(("start_time", "attempt_count", "attempt_number"))
+    return status.model_copy(update={"attempts": told, **unsaid})
+
+
 def condition_status(status: TrainingRunStatus, condition: str) -> str:
     """Return a condition's status; Unknown where the condition is not there."""
     found = status.condition(condition)

@@ -283,3 +283,19 @@ def test_a_job_is_told_its_ttl_once() -> None:
             conclude(world)
             writes.append(world.operators[0].to_api.writes)
     assert writes[1] == writes[0] + 1
+
+
+@pytest.mark.parametrize(("seconds", "more"), [(5, 0), (9, 1)])
+def test_that_a_pod_waits_is_written_where_it_goes_on(world: World, seconds: int, more: int) -> None:
+    """Of most that wait for some seconds, their start is the first that is told."""
+    world.apply("a", backoffLimit=0, suspend=False)
+    while not world.names(PODS):
+        world.flow(0.1)
+    [pod], before = world.names(PODS), world.operator.to_api.writes
+    world.flow(0.1)
+    world.flow(seconds)
+    assert world.operator.to_api.writes == before + more
+    assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Pending"] * more
+    world.kubelet.start(pod, Script.HONEST)
+    world.flow(3)
+    assert [found["outcome"] for found in world.status("a")["attempts"]] == ["Running"]

@@ -26,7 +26,7 @@ from runyard_operator.trainingsweeps.choosing import Chooser, Unavailable
 from runyard_operator.trainingsweeps.parents import Parents
 from runyard_operator.trainingsweeps.pruning import Pruner
 from runyard_operator.trainingsweeps.sight import Child, Sights, View, deleted, trial_of
-from runyard_operator.writing import record_events, write_status
+from runyard_operator.writing import NO_WAIT, SMALL_CHANGE_WAITS, record_events, write_status
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +234,9 @@ class SweepReconciler:
     ) -> timedelta | None:
         """Write a status that says something new; return how long a small change has still to wait."""
         urgent = at_once or _is_urgent(sweep.status, status)
-        body = await write_status(self.cluster, sweep, view, status, self.now(), is_urgent=urgent)
+        body = await write_status(
+            self.cluster, sweep, view, status, self.now(), NO_WAIT if urgent else SMALL_CHANGE_WAITS
+        )
         if not isinstance(body, dict):
             return body
         self.sights.see_sweep(key, body)
