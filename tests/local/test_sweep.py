@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import textwrap
@@ -361,7 +362,11 @@ def test_an_optuna_sweep_that_is_killed_half_way_goes_on_and_leaves_no_trial_ope
 
     assert (found.sweep.status.phase, found.sweep.status.progress) == ("Succeeded", "40/40")
     assert [found.trials[index].state for index in range(40)] == ["Succeeded"] * 36 + ["Pruned"] * 4
-    assert all("the median of 36 other trials" in (found.trials[index].message or "") for index in range(36, 40))
+    # Those beside them may go on for a moment yet.
+    judged = [
+        re.search(r"the median of (\d+) other trials", found.trials[index].message or "") for index in range(36, 40)
+    ]
+    assert all(each and 30 <= int(each[1]) <= 36 for each in judged), judged
     ended = Counter(tags_of(run)["runyard.dev/trial"] for run in person.children if _has_ended(run))
     assert ended == {str(index): 1 for index in range(40)}
     assert set(statuses(person.children)) == {"FINISHED", "KILLED"}
