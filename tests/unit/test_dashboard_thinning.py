@@ -63,6 +63,7 @@ def test_each_line_of_a_figure_is_thinned_by_itself() -> None:
     assert found.says == f"S. {in_words()}"
     assert found.rows == [*(whole.rows[place] for place in places(values)), *whole.rows[-3:]]
     assert thinned(whole) == found, "the same each time"
+    assert len(thinned(whole.model_copy(update={"series": ""})).rows) < MOST_POINTS, "one line, with a hole"
     assert whole.csv().count("\n") == 3_004
 
 

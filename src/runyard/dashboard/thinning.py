@@ -55,10 +55,11 @@ def thinned(figure: Figure) -> Figure:
     if figure.kind is not Kind.LINES:
         return figure
     names = [column.name for column in figure.columns]
-    up, apart = names.index(figure.y), names.index(figure.series)
+    up = names.index(figure.y)
+    apart = names.index(figure.series) if figure.series else None
     lines: dict[Cell, list[int]] = {}
     for place, row in enumerate(figure.rows):
-        lines.setdefault(row[apart], []).append(place)
+        lines.setdefault(None if apart is None else row[apart], []).append(place)
     drawn = list(lines.values())[:_MOST_LINES]
     most = min(MOST_POINTS, _MOST_ROWS // max(len(drawn), 1))
     kept = sorted(line[at] for line in drawn for at in places([_value(figure.rows[row][up]) for row in line], most))
