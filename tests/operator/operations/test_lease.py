@@ -42,9 +42,9 @@ def lease(actors: Actors) -> dict[str, Any]:
 
 
 @contextmanager
-def pair(operators: Operators) -> Iterator[tuple[Operator, Operator]]:
-    """Run one that leads, and another that stands by."""
-    with operators.start("first") as first:
+def pair(operators: Operators, **of_first: str) -> Iterator[tuple[Operator, Operator]]:
+    """Run one that leads, with variables of its own, and another that stands by."""
+    with operators.start("first", **of_first) as first:
         first.wait_until_leading()
         with operators.start("second") as second:
             second.wait_until_standing_by()
@@ -91,7 +91,7 @@ def test_what_a_killed_leader_leaves_is_finished_by_the_next(
         second.wait_until_leading()
 
         # Not before the Lease is over: it may have been renewed just before.
-        assert 4 < time.monotonic() - killed < 20
+        assert time.monotonic() - killed > 4
         assert lease(actors)["leaseTransitions"] == 1
         assert_done_once(actors, mlflow, pod)
         actors.wait_for_job("b")
@@ -100,14 +100,11 @@ def test_what_a_killed_leader_leaves_is_finished_by_the_next(
 def test_a_leader_that_is_told_to_stop_hands_over_at_once(
     actors: Actors, operators: Operators, mlflow: MlflowRest
 ) -> None:
-    with pair(operators) as (first, second):
+    # Nobody waits for the end of so long a Lease.
+    with pair(operators, RUNYARD_LEASE_SECONDS="600") as (first, second):
         job, pod = start_training(actors)
         first.send(signal.SIGTERM)
-        asked = time.monotonic()
-
-        wait_for("the other leads", lambda: second.is_leading, poll_seconds=0.05)
-
-        assert time.monotonic() - asked < 2
+        wait_for("the other leads", lambda: second.is_leading)
         assert first.ends() == 0
         assert lease(actors)["holderIdentity"] == "second"
         finish_training(actors, job, pod)
