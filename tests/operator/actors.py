@@ -104,7 +104,8 @@ class Actors:
             "name": "training",
             "state": state,
             "image": "example/image:1",
-            "imageID": "example/image@sha256:0123",
+            # Known once it runs.
+            "imageID": "" if "waiting" in state else "example/image@sha256:0123",
             "ready": False,
             "restartCount": 0,
         }
