@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from runyard.api import datasets, promotion_of_training, reuse
 from runyard.api.environment import AssignedRun, identity_tags
 from runyard.api.facts import JobState, Missing, TrackingFacts
-from runyard.api.outcome import Attempt, Outcome, Reason
+from runyard.api.outcome import Attempt, Reason
 from runyard.api.records import (
     ASSIGNED,
     MADE_TAG,
     NAME_TAG,
     NAMESPACE_TAG,
     OUTCOME_TAG,
-    POD_TAG,
     STAND_IN,
     Run,
     corrections,
@@ -88,8 +87,7 @@ class Recorder:
             recording.facts = TrackingFacts().with_results(decision.reused, url, run.spec.tracking)
         if run.spec.run_mode is RunMode.ASSIGNED and (run_id := assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
-        attempts = recording.applied_to(decision.attempts)
-        recording.last = attempts[-1].uid if attempts else ""
+        attempts = recording.look_at(decision.attempts)
         if are_unseen_sought(recording, run, view, decision, self._since):
             recording.facts = replace(recording.facts, is_closed=False)
         wanted = open_attempts(attempts)
@@ -268,10 +266,10 @@ class Recorder:
             # The resource went unseen, and all may have been on record: nothing of that is changed. A run that all
             # attempts share ends with the last.
             its_own = [found for found in told if found.status.is_open and found.tags.get(MADE_TAG) != ASSIGNED]
-            if (chief := primary(told)) and await has_no_log(
-                self.tracking, attempt, chief
-            ):  # killed before it was stored
-                await self._is_stored_first(run, view, attempt, chief)
+            chief = primary(told)
+            # Its operator was killed before it was stored.
+            if chief and await has_no_log(self.tracking, attempt, chief):
+                await self._store_first(run, view, attempt, chief)
             await self.tracking.apply(corrections(its_own, attempt, None))
             self._is_recorded(recording, attempt)
             return None
@@ -295,7 +293,7 @@ class Recorder:
             return None
         # An assigned run goes on with the next attempt, and ends as the resource does.
         of_result = reuse.result_tags(run)
-        is_stored = await self._is_stored_first(run, view, attempt, chief)
+        is_stored = await self._store_first(run, view, attempt, chief)
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief, of_result))
         await self.tracking.log_inputs(chief, inputs)
         if is_told:
@@ -323,16 +321,17 @@ class Recorder:
             recording.facts = replace(recording.facts, missing=lost)
         self._is_recorded(recording, attempt)
 
-    async def _is_stored_first(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> bool:
-        """Store what is of a deleted resource before its run is closed: nothing else leads the next operator to it."""
+    async def _store_first(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> bool:
+        """Store what is of a deleted resource before its run is closed; return whether that was done.
+
+        Nothing but the open run leads the next operator to it.
+        """
         if not view.is_deleted:
             return False
         try:
             await store(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
-        except (
-            TrackingError,
-            ClusterError,
-        ) as error:  # it is stored once it can be, and what is true waits for nothing
+        except (TrackingError, ClusterError) as error:
+            # It is stored once it can be; what is true waits for nothing.
             log.info("not stored yet: %s", error)
             return False
         return True
@@ -375,25 +374,20 @@ class Recorder:
         # It may be deleted while MLflow is asked; the next task is then for that.
         is_deleted, unseen = view.is_deleted, list[tuple[Attempt, Run]]()
         last = standing_for(run.metadata.name, ended.attempts, ended.job)
-        if is_deleted and not recording.is_swept:
-            known = {attempt.uid for attempt in ended.attempts}
-            chiefs = [
-                (attempt, await self._attend_to(recording, key, run, view, attempt))
-                for attempt in await self._unseen(key, known, last)
-            ]
-            unseen = [(attempt, chief) for attempt, chief in chiefs if chief]
-            if view.body is None:
+        if are_unseen_sought(recording, run, view, ended, self._since):
+            runs = await self._runs_of(key)
+            if is_deleted:
+                found = unseen_pods.left_open(runs, ended.attempts, last, self.now())
+            else:
+                found = recording.unseen = unseen_pods.attempts(runs, run.status, ended, self.now())
+                last = standing_for(run.metadata.name, recording.look_at(ended.attempts), ended.job)
+            for attempt in found:
+                if chief := await self._attend_to(recording, key, run, view, attempt):
+                    unseen.append((attempt, chief))
+            if is_deleted and view.body is None:
                 shared = [found for found in await self._runs_of(key) if found.tags.get(MADE_TAG) == ASSIGNED]
                 left_open = [found for found in shared if found.status.is_open]
                 await self.tracking.apply(corrections(left_open, last, None))
-        elif are_unseen_sought(recording, run, view, ended, self._since):
-            found = unseen_pods.attempts(await self._runs_of(key), run.status, ended, self.now())
-            recording.unseen = found
-            all_known = recording.applied_to(ended.attempts)
-            recording.last = all_known[-1].uid if all_known else ""
-            last = standing_for(run.metadata.name, all_known, ended.job)
-            chiefs = [(attempt, await self._attend_to(recording, key, run, view, attempt)) for attempt in found]
-            unseen = [(attempt, chief) for attempt, chief in chiefs if chief]
         if needs_closing(run):
             runs = await self.tracking.runs_of_pod(last.uid)
             if run.spec.run_mode is RunMode.ASSIGNED and (ended.attempts or assigned_id(run, recording)):
@@ -408,12 +402,3 @@ class Recorder:
         for attempt, chief in unseen:
             await self._store(recording, run, view, attempt, chief)
         recording.is_swept = is_deleted
-
-    async def _unseen(self, key: Key, known: set[str], last: Attempt) -> list[Attempt]:
-        """Return the attempts of a deleted resource that only its open runs tell of; `last` says how that ended."""
-        pods = {found.tags.get(POD_TAG, "") for found in await self._runs_of(key) if found.status.is_open}
-        end = Attempt(pod="", uid="", outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished_at=self.now())
-        end = end.model_copy(update={"message": "the TrainingRun was deleted"})
-        if last.outcome is Outcome.SUCCEEDED and not last.uid:  # no attempt that is known has succeeded
-            end = last
-        return [end.model_copy(update={"pod": uid, "uid": uid}) for uid in sorted(pods - known - {""})]

@@ -106,9 +106,11 @@ class Sweeper:
 
     async def _end_unseen(self, key: Key, pod_uid: str) -> Attempt | None:
         """Return the end of a pod that is on record, or came and went unseen, of a resource that goes on."""
+        if not pod_uid:
+            return None
         if recorded := self._recorded(key, pod_uid):
             return recorded
-        if not pod_uid or self._sees(key, pod_uid):  # as of nearly every run that goes on
+        if self._sees(key, pod_uid):  # as of nearly every run that goes on
             return None
         pods = {pod.metadata.uid for pod in await self.cluster.pods(key)}
         body = await self.cluster.training_run(key.namespace, key.name)

@@ -51,6 +51,12 @@ class Recording:
             for attempt in unseen.merged(attempts, self.unseen or ())
         ]
 
+    def look_at(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return the attempts as `applied_to` does, and take note of which is the last."""
+        found = self.applied_to(attempts)
+        self.last = found[-1].uid if found else ""
+        return found
+
     def _as_told(self, attempt: Attempt) -> Attempt:
         """Return it as MLflow was told; until it is written down, an end can be seen anew, and be another."""
         told = self.recorded.get(attempt.uid)

@@ -62,6 +62,25 @@ def attempts(runs: Sequence[Run], status: TrainingRunStatus, ended: Decision, no
     return found
 
 
+def left_open(runs: Sequence[Run], known: Sequence[Attempt], last: Attempt, now: datetime) -> list[Attempt]:
+    """Return an attempt for each pod of a deleted resource that only its open runs tell of.
+
+    Args:
+        runs: all of the resource's.
+        known: the attempts that are known.
+        last: says how the resource ended.
+        now: the time.
+
+    """
+    pods = {run.tags.get(POD_TAG, "") for run in runs if run.status.is_open}
+    said = "the TrainingRun was deleted"
+    end = Attempt(pod="", uid="", outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, finished_at=now, message=said)
+    if last.outcome is Outcome.SUCCEEDED and not last.uid:  # no attempt that is known has succeeded
+        end = last
+    unknown = sorted(pods - {attempt.uid for attempt in known} - {""})
+    return [end.model_copy(update={"pod": uid, "uid": uid}) for uid in unknown]
+
+
 def merged(known: Sequence[Attempt], unseen: Sequence[Attempt]) -> list[Attempt]:
     """Return known attempts in their order, and unseen ones among them, each before the first that began later."""
     found, listed = list(known), {attempt.uid for attempt in known}
