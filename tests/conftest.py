@@ -11,7 +11,7 @@ class _AtOnce:
         if report.failed:
             self._terminal.ensure_newline()
             self._terminal.write_line(f"FAILED {report.nodeid} ({report.when})")
-            for line in [line for line in report.longreprtext.splitlines() if line.startswith("E ")][:12]:
+            for line in [line for line in report.longreprtext.splitlines() if line.startswith("E ")][:40]:
                 self._terminal.write_line(f"  {line[:400]}")
 
 

@@ -1,13 +1,13 @@
 """A sweep that Optuna chooses, in the platform's Postgres, whose operator and database are taken away half-way."""
 
 import json
-from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.cluster.installation import Installation
-from tests.cluster.training import RUNTIME, Trainings, condition
+from tests.cluster.sweeping import sweep_through
+from tests.cluster.training import RUNTIME, Trainings
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.outage
@@ -31,43 +31,22 @@ WHERE study_name = '{}'
 def test_trials_that_optuna_chooses_are_each_tried_once_and_none_stays_open(
     trainings: Trainings, installation: Installation
 ) -> None:
-    body = {
-        "apiVersion": "runyard.dev/v1alpha1",
-        "kind": "TrainingSweep",
-        "metadata": {"name": "chosen"},
-        "spec": {
-            "template": {
-                "image": RUNTIME,
-                "command": ["python", "-c", _LOGS],
-                "args": ["$(params.x)"],
-                "env": [{"name": "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "value": "7"}],
-                "backoffLimit": 3,
-            },
-            "parameters": {"x": {"min": 0, "max": 1, "type": "Float"}},
-            "algorithm": "Optuna",
-            "maxTrials": TRIALS,
-            "parallelism": 4,
-            "objective": {"metric": "score"},
+    spec = {
+        "template": {
+            "image": RUNTIME,
+            "command": ["python", "-c", _LOGS],
+            "args": ["$(params.x)"],
+            "env": [{"name": "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "value": "7"}],
+            "backoffLimit": 3,
         },
+        "parameters": {"x": {"min": 0, "max": 1, "type": "Float"}},
+        "algorithm": "Optuna",
+        "maxTrials": TRIALS,
+        "parallelism": 4,
+        "objective": {"metric": "score"},
     }
-    trainings.kubectl.apply(body)
-
-    def status() -> dict[str, Any]:
-        found: dict[str, Any] = trainings.kubectl.get("trainingsweep", "chosen").get("status", {})
-        return found
-
-    def has_done(count: int) -> bool:
-        return bool(status().get("trials", {}).get("succeeded", 0) >= count)
-
-    for count, component in KILLED_AT:
-        wait_for(f"{count} trials are done", partial(has_done, count), timeout_seconds=300)
-        installation.kill(component)
-    wait_for(
-        "MLflow agrees with its end",
-        lambda: "conditions" in status() and condition(status(), "Tracked")["status"] == "True",
-        timeout_seconds=300,
-    )
-    assert status()["trials"] == {"total": TRIALS, "running": 0, "succeeded": TRIALS, "failed": 0, "pruned": 0}
+    status = sweep_through(KILLED_AT, trainings, installation, "chosen", spec)
+    assert status["trials"] == {"total": TRIALS, "running": 0, "succeeded": TRIALS, "failed": 0, "pruned": 0}
     trials = trainings.kubectl.items("trainingruns", "runyard.dev/sweep=chosen")
     tried = {int(each["metadata"]["labels"]["runyard.dev/trial"]): each["spec"]["parameters"]["x"] for each in trials}
     assert sorted(tried) == list(range(TRIALS))

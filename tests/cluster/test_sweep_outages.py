@@ -1,18 +1,15 @@
 """A sweep whose operator is taken away half-way."""
 
-from functools import partial
-from typing import Any
-
 import pytest
 
 from tests.cluster.installation import Installation
-from tests.cluster.training import RUNTIME, Trainings, assert_one_job, condition
-from tests.support.waiting import wait_for
+from tests.cluster.sweeping import sweep_through
+from tests.cluster.training import RUNTIME, Trainings, assert_one_job
 
 pytestmark = pytest.mark.outage
 TRIALS = 40
 # How many are done when the operator is killed, and again.
-KILLED_AT = (12, 25)
+KILLED_AT = ((12, "operator"), (25, "operator"))
 _LOGS = """
 import mlflow, sys
 with mlflow.start_run():
@@ -21,35 +18,13 @@ with mlflow.start_run():
 
 
 def test_forty_trials_are_each_tried_once(trainings: Trainings, installation: Installation) -> None:
-    body = {
-        "apiVersion": "runyard.dev/v1alpha1",
-        "kind": "TrainingSweep",
-        "metadata": {"name": "forty"},
-        "spec": {
-            "template": {"image": RUNTIME, "command": ["python", "-c", _LOGS], "args": ["$(params.x)"]},
-            "parameters": {"x": {"values": list(range(TRIALS))}},
-            "parallelism": 4,
-            "objective": {"metric": "score"},
-        },
+    spec = {
+        "template": {"image": RUNTIME, "command": ["python", "-c", _LOGS], "args": ["$(params.x)"]},
+        "parameters": {"x": {"values": list(range(TRIALS))}},
+        "parallelism": 4,
+        "objective": {"metric": "score"},
     }
-    trainings.kubectl.apply(body)
-
-    def status() -> dict[str, Any]:
-        found: dict[str, Any] = trainings.kubectl.get("trainingsweep", "forty").get("status", {})
-        return found
-
-    def has_done(count: int) -> bool:
-        return bool(status().get("trials", {}).get("succeeded", 0) >= count)
-
-    for count in KILLED_AT:
-        wait_for(f"{count} trials are done", partial(has_done, count), timeout_seconds=300)
-        installation.kill("operator")
-    wait_for(
-        "MLflow agrees with its end",
-        lambda: "conditions" in status() and condition(status(), "Tracked")["status"] == "True",
-        timeout_seconds=300,
-    )
-    found = status()
+    found = sweep_through(KILLED_AT, trainings, installation, "forty", spec)
     assert found["trials"] == {"total": TRIALS, "running": 0, "succeeded": TRIALS, "failed": 0, "pruned": 0}
     assert float(found["best"]["value"]) == TRIALS - 1
 

@@ -15,6 +15,7 @@ from runyard.cli import main
 from tests.cluster.training import Trainings
 from tests.support.mlflow_server import tags_of
 
+pytestmark = pytest.mark.timeout(1500)
 IMAGE = "runyard.dev/image-digest"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 PATIENTS = "heart_disease.csv"
@@ -43,11 +44,13 @@ def reproduced(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", trainings.mlflow.url)
 
     def ask(run: str, *words: str) -> tuple[int, dict[str, Any]]:
-        asked = ["runyard", "reproduce", run, "--cluster", "-o", "json", "--timeout", "170", *words]
+        asked = ["runyard", "reproduce", run, "--cluster", "-o", "json", "--timeout", "400", *words]
         monkeypatch.setattr(sys, "argv", asked)
         with pytest.raises(SystemExit) as ended:
             main()
-        return int(ended.value.code or 0), json.loads(capsys.readouterr().out)
+        told = capsys.readouterr()
+        assert told.out, f"exit code {ended.value.code}: {told.err}"
+        return int(ended.value.code or 0), json.loads(told.out)
 
     return ask
 
