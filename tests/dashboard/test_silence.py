@@ -90,9 +90,9 @@ def is_whole(started: Dashboard) -> bool:
 
 
 def in_time(started: Dashboard, path: str) -> str:
-    """GET a path that answers as fast as it should: of three times once, where the machine does much else."""
+    """GET a path that answers as fast as it should: of ten times once, where the machine does much else."""
     took = []
-    for _ in range(3):
+    for _ in range(10):
         began = time.monotonic()
         answer = started.get(path)
         took.append(time.monotonic() - began)
@@ -119,7 +119,7 @@ def test_a_silence_is_told_in_words_beside_what_was_seen_before(
     assert "Traceback" not in said
 
     moods.mood = "well"
-    wait_for("all is well again", lambda: is_whole(looked_at), timeout_seconds=30)
+    wait_for("all is well again", lambda: is_whole(looked_at))
     assert "What is shown was read" not in looked_at.get("/").text
     assert looked_at.get(f"/runs/{logged.quick}").status == 200
 
@@ -132,7 +132,7 @@ def test_where_nothing_was_seen_yet_a_page_says_why(moody: str, moods: Moods, mo
         assert started.get("/runs").status == 503
         assert started.get("/api/v1/runs").json()["detail"].startswith("MLflow at http://127.0.0.1:")
         moods.mood = "well"
-        wait_for("it is shown", lambda: started.get("/runs").status == 200, timeout_seconds=30)
+        wait_for("it is shown", lambda: started.get("/runs").status == 200)
 
 
 def seconds_until(page: Page, moods: Moods, mood: str, state: Literal["visible", "hidden"]) -> float:
@@ -149,8 +149,8 @@ def test_a_page_that_is_open_says_so_in_time_and_that_it_is_over(
     page = browser.new_page(base_url=looked_at.url)
     page.goto("/compare?experiment=curves")
     took = []
-    # Of three times once, where the machine does much else.
-    for _ in range(3):
+    # Of ten times once, where the machine does much else.
+    for _ in range(10):
         page.locator("#state").wait_for(state="hidden")
         took.append(seconds_until(page, moods, mood, "visible"))
         said = page.locator("#state").inner_text()
@@ -170,10 +170,10 @@ def test_many_who_wait_do_not_hold_up_each_other(looked_at: Dashboard, moods: Mo
         return time.monotonic() - began
 
     longest = []
-    # Of three times once, where the machine does much else.
-    for _ in range(3):
+    # Of ten times once, where the machine does much else.
+    for _ in range(10):
         moods.mood = "well"
-        wait_for("all is well", lambda: is_whole(looked_at), timeout_seconds=30)
+        wait_for("all is well", lambda: is_whole(looked_at))
         moods.mood = "slow"
         with ThreadPoolExecutor(30) as people:
             longest.append(max(people.map(waited, range(30))))

@@ -58,8 +58,8 @@ def test_an_interruption_ends_the_wait_for_a_slow_reader_and_costs_nothing(lapto
     is_read, pid = threading.Event(), laptop.project / "pid"
 
     def interrupt() -> None:
-        wait_for("the script begins", pid.exists, timeout_seconds=30)
-        wait_for("and is gone", lambda: not Path(f"/proc/{pid.read_text()}").exists(), timeout_seconds=30)
+        wait_for("the script begins", pid.exists)
+        wait_for("and is gone", lambda: not Path(f"/proc/{pid.read_text()}").exists())
         os.kill(os.getpid(), signal.SIGINT)
 
     def echo(_: bytes) -> None:

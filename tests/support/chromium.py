@@ -25,7 +25,7 @@ _FLAGS = (
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start it. Playwright's loop runs until it is closed, and no other test could have a loop of its own meanwhile."""
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_PROGRAM, args=list(_FLAGS))
         yield browser

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(what: str, condition: Callable[[], T | None], timeout_seconds: float = 30, poll_seconds: float = 0.1) -> T:
+def wait_for(what: str, condition: Callable[[], T | None], timeout_seconds: float = 60, poll_seconds: float = 0.1) -> T:
     """Return the first value of `condition` that is neither None nor False.
 
     Raises:

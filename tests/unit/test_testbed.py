@@ -370,7 +370,7 @@ def test_a_second_command_waits_for_the_first(tmp_path: Path) -> None:
             assert second.stderr.readline().startswith("waiting")
             # The lock goes with its holder, however that ends.
             first.kill()
-            assert second.communicate("\n", timeout=10)[0] == "in\n"
+            assert second.communicate("\n", timeout=60)[0] == "in\n"
 
 
 def test_a_step_says_that_it_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
