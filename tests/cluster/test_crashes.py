@@ -26,9 +26,20 @@ pytestmark = pytest.mark.outage
 
 # What asks, or says that somebody leads, and changes nothing.
 _NO_ACTION = re.compile(r"/search$|/leases(/|$)|dryRun=All|selfsubject")
+# What it does in these lives, besides telling events.
+_ACTIONS = (
+    "POST .*/services",
+    "POST .*/jobs",
+    "PATCH .*/jobs/",
+    "PATCH .*/trainingruns/.*/status",
+    "POST .*/runs/create",
+    "POST .*/runs/log-batch",
+    "POST .*/runs/update",
+    "PUT .*/artifacts/.*log-",
+)
 _SECONDS = 600
 # Four trainings take some forty; one that does the same thing anew after each death would never come to its end.
-_MOST = 150
+_MOST = 200
 
 
 class Deaths:
@@ -179,25 +190,27 @@ def test_operator_killed_after_each_action(trainings: Trainings, installation: I
     brief = {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 1}}}
     with installation.without("operator"), _operator_that_dies(trainings, tmp_path) as deaths:
         trainings.kubectl.apply(
-            of_script("dies-open", "leaves_run_open.py", "2"),
+            of_script("dies-open", "leaves_run_open.py", "2", ttlSecondsAfterFinished=_SECONDS),
             of_shell("dies-retried", "echo so far; exit 1", backoffLimit=1),
-            of_shell("dies-assigned", "echo so far", tracking={"run": "Assigned"}),
+            of_shell("dies-together", "echo so far", workers=2),
             of_script("dies-deleted", "sleeps_in_run.py", **brief),
         )
         trainings.wait_until_running("dies-deleted", timeout_seconds=_SECONDS)
         uid = trainings.uid("dies-deleted")
         trainings.kubectl("delete", "trainingrun", "dies-deleted", "--wait=false")
         failed = ("Failed", "Error", 1)
-        for name, phase, reason, ends, printed in (
-            ("dies-open", "Succeeded", "Completed", [("Succeeded", "Completed", 0)], ["done"]),
-            ("dies-retried", "Failed", "Error", [failed, failed], ["so far", "so far"]),
-            ("dies-assigned", "Succeeded", "Completed", [("Succeeded", "Completed", 0)], ["so far"]),
+        succeeded = ("Succeeded", "Completed", 0)
+        for name, phase, reason, ends, printed, runs in (
+            ("dies-open", "Succeeded", "Completed", [succeeded], ["done"], 1),
+            ("dies-retried", "Failed", "Error", [failed, failed], ["so far", "so far"], 2),
+            # Workers share one run.
+            ("dies-together", "Succeeded", "Completed", [succeeded, succeeded], ["so far", "so far"], 1),
         ):
             done = trainings.finish(name, _SECONDS)
             done.assert_agreement(phase, reason, ends, *printed)
-            assert len(done.runs) == len(ends)
+            assert len(done.runs) == runs
         wait_for("what was deleted is gone", lambda: not trainings.kubectl.items("jobs", f"runyard.dev/uid={uid}"), 60)
         _assert_told_of_deleted(trainings, uid)
-    for action in ("POST .*/jobs", "PATCH .*/trainingruns/.*/status", "POST .*/runs/update", "PUT .*/artifacts/.*log-"):
+    for action in _ACTIONS:
         assert any(re.match(action, each) for each in deaths.after), f"no death after {action}: {deaths.after}"
     assert len(deaths.after) < _MOST, deaths.after

@@ -261,7 +261,7 @@ def test_a_pod_that_vanished_says_that_its_end_was_not_seen() -> None:
 
 def test_a_pod_that_vanished_while_it_waited_says_for_what() -> None:
     [ended] = observed([], [attempt("wine-1", PENDING, message="Unschedulable: no node")], job(), at(120))
-    assert ended.message == "Unschedulable: no node"
+    assert ended.message == "Unschedulable: no node; the pod is gone, and its end was not seen"
 
 
 @pytest.mark.parametrize(

@@ -105,14 +105,21 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
     if pod:
         return _of_pod(pod, attempt, job, now)
     outcome, reason = _why_gone(attempt, job, now, is_last=is_last)
+    # What never got its image came to nothing else, and what was told to go went; what only waited may have gone on.
+    is_explained = bool(attempt.reason) or reason == Reason.IMAGE_PULL
     return attempt.model_copy(
         update={
             "outcome": outcome,
             "reason": str(reason),
             "finished_at": now,
-            "message": attempt.message or "the pod is gone, and its end was not seen",
+            "message": attempt.message if attempt.message and is_explained else _unseen(attempt.message),
         }
     )
+
+
+def _unseen(before: str | None) -> str:
+    said = "the pod is gone, and its end was not seen"
+    return f"{before}; {said}" if before else said
 
 
 def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:

@@ -172,8 +172,8 @@ class Reconciler:
             found = await self.cluster.job(key.namespace, run.status.job)
             if found:
                 view.see_job(found)
-        # A verdict is about all pods, and the Job's end can be seen before the last of them.
-        is_verdict = not is_over and view.job is not None and view.job.has_ended
+        # A verdict is about all pods, and the end of their Job, or its deletion, can be seen before the last of them.
+        is_verdict = not is_over and (view.job.has_ended if view.job else run.status.job is not None)
         is_any_missing = any(
             not attempt.outcome.is_final and attempt.uid not in view.pods for attempt in run.status.attempts
         )

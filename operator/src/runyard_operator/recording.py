@@ -35,7 +35,7 @@ from runyard_operator.mirror import View
 from runyard_operator.objects import Key
 from runyard_operator.queue import pause_after
 from runyard_operator.registry import Models
-from runyard_operator.storing import has_no_log, store
+from runyard_operator.storing import has_no_log, store, store_soon
 from runyard_operator.told import (
     Recording,
     are_unseen_sought,
@@ -53,7 +53,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 1.0
 # With a request that hangs before it, this keeps what MLflow missed within half a minute of its return.
 _LONGEST_PAUSE_SECONDS = 10.0
-_FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(minutes=2)
 
 
 @dataclass
@@ -87,6 +86,7 @@ class Recorder:
             recording.facts = TrackingFacts().with_results(decision.reused, url, run.spec.tracking)
         if run.spec.run_mode is RunMode.ASSIGNED and (run_id := assigned_id(run, recording)):
             recording.run_ids |= {attempt.uid: run_id for attempt in decision.attempts if not attempt.run_id}
+        recording.note_written(run.status)
         attempts = recording.look_at(decision.attempts)
         if are_unseen_sought(recording, run, view, decision, self._since):
             recording.facts = replace(recording.facts, is_closed=False)
@@ -94,16 +94,18 @@ class Recorder:
         closes = decision.job.state.is_final and not recording.facts.is_closed
         promotes = is_to_promote(recording, run, view, decision)
         ends = closes or promotes
-        if (wanted or ends) and recording.task is None and self._is_due(recording, wanted, ends=ends):
+        if (wanted or ends) and recording.task is None and recording.is_due(wanted, self.now(), ends=ends):
             work = self._attend(recording, key, run, view, wanted, decision if closes else None)
             await self._begin(key, recording, self._promoting(work, recording, run, decision) if promotes else work)
         pause = self._pause(recording) if wanted or ends else None
-        return recording.applied_to(decision.attempts), recording.facts, pause
+        found = recording.applied_to(decision.attempts)
+        recording.note_count(run.status, found)
+        return found, recording.facts, pause
 
     async def earlier(self, key: Key, run: TrainingRun) -> Earlier | None:
         """Return what MLflow has that may be the result of a training; None where that takes longer than a moment."""
         recording = self._recording(key, run)
-        if recording.earlier is None and recording.task is None and self._is_due(recording, (), ends=False):
+        if recording.earlier is None and recording.task is None and recording.is_due((), self.now(), ends=False):
             await self._begin(key, recording, self._look_for_earlier(recording, run))
         # Once: by the next time it may have been deleted, or another may be there.
         found, recording.earlier = recording.earlier, None
@@ -129,7 +131,7 @@ class Recorder:
         answer; `record` then says why.
         """
         recording = self._recording(key, run)
-        if recording.assigned is None and recording.task is None and self._is_due(recording, (), ends=False):
+        if recording.assigned is None and recording.task is None and recording.is_due((), self.now(), ends=False):
             await self._begin(key, recording, self._assign(recording, key, run))
         # Once: by the next time it may have been deleted.
         found, recording.assigned = recording.assigned, None
@@ -165,11 +167,6 @@ class Recorder:
         if recording.task or recording.not_before is None:  # the end of a task asks for another look by itself
             return None
         return max(recording.not_before - self.now(), timedelta(0))
-
-    def _is_due(self, recording: Recording, wanted: Sequence[Attempt], *, ends: bool) -> bool:
-        # What has ended need not wait for the next search of what was running.
-        is_news = recording.failures == 0 and (ends or any(attempt.outcome.is_final for attempt in wanted))
-        return is_news or recording.not_before is None or recording.not_before <= self.now()
 
     async def _guarded(self, key: Key, recording: Recording, work: Coroutine[None, None, None]) -> None:
         try:
@@ -224,7 +221,7 @@ class Recorder:
                 problems.append(error)
         if problems:
             raise problems[0]
-        recording.not_before = self._next_search(recording, wanted)
+        recording.not_before = recording.next_search(wanted, self.now())
 
     async def _promoting(
         self, recorded: Coroutine[None, None, None], recording: Recording, run: TrainingRun, decision: Decision
@@ -249,14 +246,6 @@ class Recorder:
         recording.not_before = recording.asked_at = None
         recording.facts = replace(recording.facts, promotion=found)
 
-    def _next_search(self, recording: Recording, wanted: Sequence[Attempt]) -> datetime | None:
-        if all(attempt.outcome.is_final or attempt.uid in recording.run_ids for attempt in wanted):
-            recording.searches = 0
-            return None
-        pause = min(_FIRST_SEARCH_PAUSE * (1 << min(recording.searches, 8)), _LONGEST_SEARCH_PAUSE)
-        recording.searches += 1
-        return self.now() + pause
-
     async def _attend_to(
         self, recording: Recording, key: Key, run: TrainingRun, view: View, attempt: Attempt
     ) -> Run | None:
@@ -268,9 +257,11 @@ class Recorder:
             its_own = [found for found in told if found.status.is_open and found.tags.get(MADE_TAG) != ASSIGNED]
             chief = primary(told)
             # Its operator was killed before it was stored.
-            if chief and await has_no_log(self.tracking, attempt, chief):
-                await self._store_first(run, view, attempt, chief)
+            lacks_log = chief is not None and await has_no_log(self.tracking, attempt, chief)
+            is_stored = not lacks_log or (chief and await self._store_first(recording, run, view, attempt, chief))
             await self.tracking.apply(corrections(its_own, attempt, None))
+            if not is_stored:
+                return chief
             self._is_recorded(recording, attempt)
             return None
         is_assigned = run.spec.run_mode is RunMode.ASSIGNED
@@ -293,7 +284,7 @@ class Recorder:
             return None
         # An assigned run goes on with the next attempt, and ends as the resource does.
         of_result = reuse.result_tags(run)
-        is_stored = await self._store_first(run, view, attempt, chief)
+        is_stored = await self._store_first(recording, run, view, attempt, chief)
         await self.tracking.apply(corrections(runs, attempt, None if is_assigned else chief, of_result))
         await self.tracking.log_inputs(chief, inputs)
         if is_told:
@@ -321,20 +312,15 @@ class Recorder:
             recording.facts = replace(recording.facts, missing=lost)
         self._is_recorded(recording, attempt)
 
-    async def _store_first(self, run: TrainingRun, view: View, attempt: Attempt, chief: Run) -> bool:
+    async def _store_first(
+        self, recording: Recording, run: TrainingRun, view: View, attempt: Attempt, chief: Run
+    ) -> bool:
         """Store what is of a deleted resource before its run is closed; return whether that was done.
 
         Nothing but the open run leads the next operator to it.
         """
-        if not view.is_deleted:
-            return False
-        try:
-            await store(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
-        except (TrackingError, ClusterError) as error:
-            # It is stored once it can be; what is true waits for nothing.
-            log.info("not stored yet: %s", error)
-            return False
-        return True
+        is_asked = view.is_deleted and not recording.failures
+        return is_asked and await store_soon(self.tracking, self.logs, run.metadata.namespace, view, attempt, chief)
 
     async def _assigned(self, run: TrainingRun, recording: Recording, key: Key) -> Run:
         """Return the run of the whole resource; one that was deleted, or is not there yet, is made."""
@@ -369,17 +355,28 @@ class Recorder:
         recording.asked_at = None
         return found
 
+    async def _unseen(
+        self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision
+    ) -> list[Attempt]:
+        """Return the pods that nobody saw, of which MLflow was not brought to say how they ended."""
+        if not view.is_deleted:
+            recording.unseen = unseen_pods.attempts(await self._runs_of(key), run, view.job, ended, self.now())
+            return recording.unseen
+        # Once: the runs by which they are known are open no more when what they left is stored at last.
+        if recording.left_open is None:
+            last = standing_for(run.metadata.name, ended.attempts, ended.job)
+            found = unseen_pods.left_open(await self._runs_of(key), ended.attempts, last, self.now())
+            recording.left_open = found
+        return [attempt for attempt in recording.left_open if attempt.uid not in recording.recorded]
+
     async def _close(self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision) -> None:
         """Look at what a resource that has ended should have logged, and end the run assigned to it."""
         # It may be deleted while MLflow is asked; the next task is then for that.
         is_deleted, unseen = view.is_deleted, list[tuple[Attempt, Run]]()
         last = standing_for(run.metadata.name, ended.attempts, ended.job)
         if are_unseen_sought(recording, run, view, ended, self._since):
-            runs = await self._runs_of(key)
-            if is_deleted:
-                found = unseen_pods.left_open(runs, ended.attempts, last, self.now())
-            else:
-                found = recording.unseen = unseen_pods.attempts(runs, run.status, ended, self.now())
+            found = await self._unseen(recording, key, run, view, ended)
+            if not is_deleted:
                 last = standing_for(run.metadata.name, recording.look_at(ended.attempts), ended.job)
             for attempt in found:
                 if chief := await self._attend_to(recording, key, run, view, attempt):

@@ -1,5 +1,6 @@
 """Storing an attempt's logs and manifest with its run."""
 
+import asyncio
 import logging
 from collections.abc import Collection
 
@@ -7,13 +8,15 @@ import yaml
 
 from runyard.api.model import JsonObject, as_object
 from runyard.api.outcome import Attempt
-from runyard.api.records import MANIFEST_ARTIFACT, Run, log_artifact
+from runyard.api.records import ASSIGNED, MADE_TAG, MANIFEST_ARTIFACT, Run, log_artifact
+from runyard_operator.cluster import ClusterError
 from runyard_operator.container_logs import ContainerLogs
 from runyard_operator.mirror import View
 from runyard_operator.tracking import Tracking, TrackingError
 
 log = logging.getLogger(__name__)
 
+_SOON_SECONDS = 2.0
 _FOLDER, _, _ = MANIFEST_ARTIFACT.partition("/")
 
 
@@ -42,23 +45,36 @@ async def store(
         async for tail in found:
             where = log_artifact(attempt.pod, tail.container)
             # What was stored before a crash is better than why there is nothing any more.
-            if tail.is_log or not _is_stored(where, attempt, await tracking.artifacts(chief, _FOLDER)):
+            if tail.is_log or not _is_stored(where, attempt, chief, await tracking.artifacts(chief, _FOLDER)):
                 await tracking.upload(chief, where, tail.text or b"")
+
+
+async def store_soon(
+    tracking: Tracking, logs: ContainerLogs, namespace: str, view: View, attempt: Attempt, chief: Run
+) -> bool:
+    """Return whether what `store` stores could be stored at once: what is true waits no longer for it."""
+    try:
+        async with asyncio.timeout(_SOON_SECONDS):
+            await store(tracking, logs, namespace, view, attempt, chief)
+    except (TrackingError, ClusterError, TimeoutError) as error:  # it is stored once it can be
+        log.info("not stored yet: %s", error or "it took too long")
+        return False
+    return True
 
 
 async def has_no_log(tracking: Tracking, attempt: Attempt, chief: Run) -> bool:
     """Whether a run has neither an attempt's log nor why there is none, as far as MLflow can tell."""
     try:
-        return not _is_stored(log_artifact(attempt.pod), attempt, await tracking.artifacts(chief, _FOLDER))
+        return not _is_stored(log_artifact(attempt.pod), attempt, chief, await tracking.artifacts(chief, _FOLDER))
     except TrackingError as error:  # all may be on record: nobody is to wait for an artifact store because of it
         log.info("whether run %s has a log is not known: %s", chief.id, error)
         return False
 
 
-def _is_stored(where: str, attempt: Attempt, stored: Collection[str]) -> bool:
-    """Whether a container's log is there; of a pod that nobody saw, whose name is not known, any."""
-    has_no_name = attempt.pod == attempt.uid
-    return where in stored or (has_no_name and any(path.startswith(f"{_FOLDER}/log-") for path in stored))
+def _is_stored(where: str, attempt: Attempt, chief: Run, stored: Collection[str]) -> bool:
+    """Whether a container's log is there; of a pod that nobody saw, whose name is not known, any in its own run."""
+    is_any = attempt.pod == attempt.uid and chief.tags.get(MADE_TAG) != ASSIGNED
+    return where in stored or (is_any and any(path.startswith(f"{_FOLDER}/log-") for path in stored))
 
 
 def as_applied(body: JsonObject) -> bytes:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from runyard.api import listed
 from runyard.api.environment import AssignedRun
 from runyard.api.facts import JobState, TrackingFacts
-from runyard.api.outcome import Attempt, Outcome
+from runyard.api.outcome import Attempt, Outcome, TrainingRunStatus
 from runyard.api.records import outcome_tags
 from runyard.api.status import is_told, is_tracked
 from runyard.api.trainingrun import RunMode, TrainingRun
@@ -15,6 +16,8 @@ from runyard_operator import unseen
 from runyard_operator.decide import Decision, Earlier, standing_for
 from runyard_operator.mirror import View
 from runyard_operator.tracking import MAY_STILL_COME, MayStillCome
+
+_FIRST_SEARCH_PAUSE, _LONGEST_SEARCH_PAUSE = timedelta(seconds=2), timedelta(minutes=2)
 
 
 @dataclass
@@ -43,6 +46,10 @@ class Recording:
     """Whether runs of pods that nobody saw were looked for, of a resource that is gone."""
     unseen: list[Attempt] | None = None
     """The pods that nobody saw, of a resource that is there and has ended; None where they were not looked for."""
+    left_open: list[Attempt] | None = None
+    """The pods that only their open runs told of when a resource that is gone was looked at; None before that."""
+    count: int | None = None
+    """How many attempts a status has that was written with the pods that nobody saw."""
 
     def applied_to(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return the attempts, and those that nobody saw, with what is known of their runs."""
@@ -50,6 +57,31 @@ class Recording:
             self._as_told(attempt).model_copy(update={"run_id": self.run_ids.get(attempt.uid, attempt.run_id)})
             for attempt in unseen.merged(attempts, self.unseen or ())
         ]
+
+    def is_due(self, wanted: Sequence[Attempt], now: datetime, *, ends: bool) -> bool:
+        """Whether MLflow is to be asked now: about attempts, or because the resource ends."""
+        # What has ended need not wait for the next search of what was running.
+        is_news = self.failures == 0 and (ends or any(attempt.outcome.is_final for attempt in wanted))
+        return is_news or self.not_before is None or self.not_before <= now
+
+    def next_search(self, wanted: Sequence[Attempt], now: datetime) -> datetime | None:
+        """Return when to look again for runs that were not there yet; None where all are."""
+        if all(attempt.outcome.is_final or attempt.uid in self.run_ids for attempt in wanted):
+            self.searches = 0
+            return None
+        pause = min(_FIRST_SEARCH_PAUSE * (1 << min(self.searches, 8)), _LONGEST_SEARCH_PAUSE)
+        self.searches += 1
+        return now + pause
+
+    def note_written(self, status: TrainingRunStatus) -> None:
+        """Take note of a status as it is now: what was written down with it is listed there, or was dropped since."""
+        if self.count is not None and (status.attempt_count or 0) >= self.count:
+            self.unseen = []
+
+    def note_count(self, status: TrainingRunStatus, attempts: Sequence[Attempt]) -> None:
+        """Take note of what is to be written, over a status as it is now."""
+        if self.unseen:
+            self.count = listed.count(status, attempts)
 
     def look_at(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return the attempts as `applied_to` does, and take note of which is the last."""

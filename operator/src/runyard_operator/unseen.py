@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from runyard.api.facts import JobFacts, JobState
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard.api.records import OUTCOME_TAG, POD_TAG, Run, RunStatus, primary
+from runyard.api.trainingrun import TrainingRun
 from runyard_operator.decide import Decision, standing_for
 from runyard_operator.objects import Job
 
@@ -33,33 +34,34 @@ def may_be(status: TrainingRunStatus, job: Job | None, ended: Decision, since: d
     return went_unwatched or counted > known or not standing_for("", ended.attempts, ended.job).uid
 
 
-def attempts(runs: Sequence[Run], status: TrainingRunStatus, ended: Decision, now: datetime) -> list[Attempt]:
+def attempts(runs: Sequence[Run], run: TrainingRun, job: Job | None, ended: Decision, now: datetime) -> list[Attempt]:
     """Return an attempt for each pod that only its runs tell of, oldest first.
 
-    The last of them ended as the Job did, where no other pod can have; of the others nobody knows.
+    The last of them ended as the Job did, where no other pod can have, and of several workers as many; of the others
+    nobody knows.
 
     Args:
         runs: all of the resource's.
-        status: as it was last written.
+        run: the resource, as it was last written.
+        job: if it is there.
         ended: how the Job ended, and the attempts that are known.
         now: the time.
 
     """
+    status = run.status
     # Runs of attempts that the status has dropped say how they ended.
     are_dropped = (status.attempt_count or 0) > len(status.attempts)
     known = {attempt.uid for attempt in ended.attempts}
     of_pods: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.start_time_ms):
-        pod = run.tags.get(POD_TAG, "")
-        if pod and pod not in known and not (are_dropped and OUTCOME_TAG in run.tags):
-            of_pods.setdefault(pod, []).append(run)
+    for found_run in sorted(runs, key=lambda each: each.start_time_ms):
+        pod = found_run.tags.get(POD_TAG, "")
+        if pod and pod not in known and not (are_dropped and OUTCOME_TAG in found_run.tags):
+            of_pods.setdefault(pod, []).append(found_run)
     found = [_attempt(pod, its_runs, ended.job.finished_at or now) for pod, its_runs in of_pods.items()]
-    if found and _is_decisive(found[-1], of_pods[found[-1].uid], ended):
-        outcome, reason = _end_of(ended.job)
-        found[-1] = found[-1].model_copy(
-            update={"outcome": outcome, "reason": str(reason), "message": f"{_SAID}: this is its Job's"}
-        )
-    return found
+    decisive = _decisive(found, run, job, ended)
+    outcome, reason = _end_of(ended.job)
+    of_job = {"outcome": outcome, "reason": str(reason), "message": f"{_SAID}: this is its Job's"}
+    return [attempt.model_copy(update=of_job if attempt.uid in decisive else {}) for attempt in found]
 
 
 def left_open(runs: Sequence[Run], known: Sequence[Attempt], last: Attempt, now: datetime) -> list[Attempt]:
@@ -94,26 +96,35 @@ def merged(known: Sequence[Attempt], unseen: Sequence[Attempt]) -> list[Attempt]
 
 
 def _attempt(pod: str, runs: Sequence[Run], finished_at: datetime) -> Attempt:
+    chief = primary(runs)
+    # The script's own word, where there is no other.
+    has_failed = chief is not None and chief.status is RunStatus.FAILED
     return Attempt(
         pod=pod,
         uid=pod,
-        outcome=Outcome.CANCELLED,
-        reason=Reason.POD_DELETED,
-        message=_SAID,
+        outcome=Outcome.FAILED if has_failed else Outcome.CANCELLED,
+        reason=Reason.ERROR if has_failed else Reason.POD_DELETED,
+        message=f"{_SAID}: this is its run's" if has_failed else _SAID,
         started_at=datetime.fromtimestamp(runs[0].start_time_ms / 1000, UTC),
         finished_at=finished_at,
     )
 
 
-def _is_decisive(last: Attempt, runs: Sequence[Run], ended: Decision) -> bool:
-    """Whether the Job's end must be that of the last of the pods that nobody saw."""
-    if ended.job.state is JobState.COMPLETE:
-        chief = primary(runs)
-        has_failed = chief is not None and chief.status is RunStatus.FAILED
-        return not has_failed and all(attempt.outcome is not Outcome.SUCCEEDED for attempt in ended.attempts)
-    return all(
-        attempt.started_at and last.started_at and attempt.started_at < last.started_at for attempt in ended.attempts
-    )
+def _decisive(found: Sequence[Attempt], run: TrainingRun, job: Job | None, ended: Decision) -> set[str]:
+    """Return the UIDs of those of the pods that nobody saw whose end must be the Job's, oldest first."""
+    if ended.job.state is not JobState.COMPLETE:
+        last = found[-1:]
+        begun = [attempt.started_at for attempt in (*ended.attempts, *last)]
+        is_last = all(at and begun[-1] and at < begun[-1] for at in begun[:-1])
+        return {attempt.uid for attempt in last if is_last}
+    lacking = run.spec.workers - sum(attempt.outcome is Outcome.SUCCEEDED for attempt in ended.attempts)
+    # What was cancelled its Job has not counted.
+    cancelled = sum(attempt.outcome is Outcome.CANCELLED for attempt in ended.attempts)
+    known = max(len(ended.attempts), run.status.attempt_count or 0) - cancelled + len(found)
+    # Then a pod that started no run may be the one that succeeded, and not one whose run failed.
+    is_one_missing = job is None or job.status.succeeded + job.status.failed > known
+    last = found[-lacking:] if lacking > 0 else []
+    return {attempt.uid for attempt in last if not (is_one_missing and attempt.outcome is Outcome.FAILED)}
 
 
 def _end_of(job: JobFacts) -> tuple[Outcome, Reason | str]:

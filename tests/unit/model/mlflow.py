@@ -28,6 +28,8 @@ class Mlflow:
         """Runs that were deleted, restored or not."""
         self.artifacts: dict[str, bytes] = {}
         self.is_store_down = False
+        self.is_store_silent = False
+        """Whether what is stored is waited for until the request is given up."""
         self.artifact_root = "mlflow-artifacts:"
         self.changes = 0
         self.broken: list[str] = []

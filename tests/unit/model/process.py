@@ -42,6 +42,8 @@ INSTALLATION = "this-one"
 _EXPECTED = (ClusterError, TrackingError, aiohttp.ClientError, TimeoutError)
 _WORKERS = 4
 _SWEEP_PAUSE = timedelta(seconds=100)
+# The operator gives up a request to MLflow after so long.
+_GIVEN_UP_SECONDS = 10
 
 
 class Operator:
@@ -197,14 +199,18 @@ class _Session:
 
     def request(self, method: str, url: str, **given: Any) -> "_Request":
         asked = given["json"] or given["params"] or {}
-        return _Request(self._line, method, lambda: self._mlflow.serve(url, asked, given["data"]))
+        is_silent = self._mlflow.is_store_silent and given["data"] is not None
+        return _Request(self._line, method, lambda: self._mlflow.serve(url, asked, given["data"]), is_silent=is_silent)
 
 
 class _Request:
-    def __init__(self, line: Line, method: str, serve: Callable[[], Answer]) -> None:
-        self._line, self._method, self._serve = line, method, serve
+    def __init__(self, line: Line, method: str, serve: Callable[[], Answer], *, is_silent: bool) -> None:
+        self._line, self._method, self._serve, self._is_silent = line, method, serve, is_silent
 
     async def __aenter__(self) -> Answer:
+        if self._is_silent:
+            await asyncio.sleep(_GIVEN_UP_SECONDS)
+            raise aiohttp.ServerTimeoutError("no answer")
         return await self._line.call(self._method, self._serve)
 
     async def __aexit__(self, *_: object) -> None:

@@ -169,7 +169,7 @@ def _check_attempts(world: World, run: Object) -> None:
     assert {attempt.uid for attempt in attempts} <= set(pods)
     made = [pods[attempt.uid]["metadata"]["creationTimestamp"] for attempt in attempts]
     assert made == sorted(made), "attempts out of order"
-    assert status["attemptCount"] >= len(attempts)
+    assert len(attempts) <= status["attemptCount"] <= len(pods)
     if status["attemptCount"] <= _MOST_ATTEMPTS_LISTED:
         there = {uid for uid in pods if world.api.of_uid(uid)}
         assert there <= {attempt.uid for attempt in attempts}, "a pod that is no attempt"

@@ -137,6 +137,7 @@ class Script(StrEnum):
     NO_RUN = "starts no run"
     HONEST = "ends its run as it ends itself"
     LIAR = "ends its run FINISHED, whatever comes then"
+    GLOOMY = "ends its run FAILED, whatever comes then"
     SILENT = "never ends its run"
     NESTED = "leaves a child and its parent open, and another child FINISHED"
     TWO_RUNS = "ends one run, starts another in another experiment, and leaves it open"
@@ -232,6 +233,8 @@ class Kubelet:
             self.mlflow.runs[first]["metrics"] = {"loss": float(len(self.mlflow.runs))}  # no two runs log the same
         if script is Script.LIAR or script is Script.TWO_RUNS:
             self.mlflow.end(first, "FINISHED")
+        if script is Script.GLOOMY:
+            self.mlflow.end(first, "FAILED")
         if script is Script.TWO_RUNS:
             self.mlflow.start("other", context)
         if script is Script.NESTED:
