@@ -187,6 +187,8 @@ def _assert_told_of_deleted(trainings: Trainings, uid: str) -> None:
 
 @pytest.mark.timeout(2 * _SECONDS)
 def test_operator_killed_after_each_action(trainings: Trainings, installation: Installation, tmp_path: Path) -> None:
+    # Of two clients of MLflow that make an experiment at once one fails.
+    trainings.mlflow.call("mlflow/experiments/create", {"name": trainings.kubectl.namespace})
     brief = {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 1}}}
     with installation.without("operator"), _operator_that_dies(trainings, tmp_path) as deaths:
         trainings.kubectl.apply(
