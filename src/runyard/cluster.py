@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -50,6 +51,10 @@ class NotThere(Refused):
 
 class Forbidden(Refused):
     """Whoever asks has not the right to; the text is the API server's own."""
+
+
+class Unknown(Forbidden):
+    """The API server does not know who asks: the token is wrong, or has expired."""
 
 
 class TimedOut(RunyardError):
@@ -275,18 +280,25 @@ class Cluster:
                     break
         return Newest(list(map(TrainingRun.model_validate, newest)), read, is_cut=False)
 
-    def may(self, verb: str, namespace: str) -> bool:
-        """Whether one may do something with the TrainingRuns of a namespace.
+    def bearing(self, token: str) -> Cluster:
+        """Return the same cluster for the bearer of a token, with nothing of whoever opened this one."""
+        from kubernetes import client
 
-        Raises:
-            ClusterUnavailable: the API server does not answer.
-
-        """
-        asked: JsonObject = {"namespace": namespace, "verb": verb, "group": GROUP, "resource": PLURAL}
-        kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-        review: JsonObject = {**kind, "spec": {"resourceAttributes": asked}}
-        answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-        return bool(as_object(answer.get("status")).get("allowed"))
+        mine = self.core.api_client.configuration
+        # A client's certificate would count for more than the token, and so would a login.
+        theirs = client.Configuration(
+            host=mine.host,
+            api_key={"authorization": f"Bearer {token}"},
+            ssl_ca_cert=mine.ssl_ca_cert,
+            ca_cert_data=mine.ca_cert_data,
+            verify_ssl=mine.verify_ssl,
+            tls_server_name=mine.tls_server_name,
+            proxy=mine.proxy,
+            no_proxy=mine.no_proxy,
+        )
+        found, opened = copy(self), client.ApiClient(theirs)
+        found._custom, found.core = client.CustomObjectsApi(opened), client.CoreV1Api(opened)  # noqa: SLF001 its own
+        return found
 
     def watch(self, name: str, deadline: Deadline) -> Iterator[TrainingRun]:
         """Yield a TrainingRun as it is, and again whenever it changes; an API server that restarts is waited for.
@@ -370,7 +382,7 @@ def answering(missing: type[RunyardError] | None = None) -> Iterator[None]:
         kinds: dict[int | None, type[Refused]] = {
             HTTPStatus.NOT_FOUND: NotThere,
             HTTPStatus.FORBIDDEN: Forbidden,
-            HTTPStatus.UNAUTHORIZED: Forbidden,
+            HTTPStatus.UNAUTHORIZED: Unknown,
         }
         raise kinds.get(error.status, Refused)(said) from error
 

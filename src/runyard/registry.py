@@ -26,6 +26,7 @@ _REFUSED = "BAD_REQUEST"
 
 _LONGEST_NAME = 200
 _PAGE = 1_000
+_VERSIONS_PAGE = 10_000
 
 T = TypeVar("T")
 
@@ -129,6 +130,26 @@ def versions(uri: str, model: str, at_most: int) -> list[VersionInFull]:
             )
             for each in page
         ]
+
+
+def runs_of_versions(uri: str) -> dict[str, dict[int, str]]:
+    """Return of which run each version of each registered model is, by model and number; empty where it says none.
+
+    Raises:
+        TrackingUnavailable: MLflow does not answer.
+
+    """
+    found: dict[str, dict[int, str]] = {}
+    token = None
+    opened = client(uri)
+    with answering(uri, "list versions of models"):
+        while True:
+            page = opened.search_model_versions(max_results=_VERSIONS_PAGE, page_token=token)
+            for version in page:
+                found.setdefault(str(version.name), {})[int(version.version)] = str(version.run_id or "")
+            token = page.token
+            if not token:
+                return found
 
 
 def tags_of(uri: str, model: str, version: int) -> dict[str, str]:

@@ -229,7 +229,7 @@ def test_audits_that_are_wanted_wait_only_to_some_number() -> None:
             assert begun.wait(60)
             return iter(())
 
-    auditor = Auditor(Slow("sqlite://"))
+    auditor = Auditor(Slow("sqlite://"), lambda _: "")
     for days in range(1, 7):
         assert auditor.get(Subject(None, days)).is_going_on
     with pytest.raises(TooManyAudits, match="6 other audits are wanted first"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from runyard.cli.runs import mlflow_uri
 from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
+    from runyard.dashboard.accounts import Accounts
     from runyard.dashboard.trainings import Trainings
 
 
@@ -21,6 +23,19 @@ class WrongAddress(RunyardError):
     """What should be an address of a web page is none."""
 
     exit_code = 2
+
+
+class NoCluster(RunyardError):
+    """There is nobody to ask who looks."""
+
+    exit_code = 2
+
+
+class AuthMode(StrEnum):
+    """By whose rights people see what there is."""
+
+    SERVER = "server"
+    CLIENT = "client"
 
 
 class NotInstalled(RunyardError):
@@ -51,6 +66,13 @@ def dashboard(
         bool,
         typer.Option("--allow-changes", help="Let who looks cancel and retry trainings, and promote models."),
     ] = False,
+    auth_mode: Annotated[
+        AuthMode,
+        typer.Option(
+            "--auth-mode",
+            help="server: all see what who runs it may. client: each signs in with a token of the cluster.",
+        ),
+    ] = AuthMode.SERVER,
     patience: Annotated[
         float,
         typer.Option("--patience", min=0.1, max=60, help="How many seconds a page waits for MLflow."),
@@ -69,7 +91,7 @@ def dashboard(
     """Show runs, compare and explain them, on a web page. It changes nothing unless told that it may.
 
     Exit codes: 0 it was ended with Ctrl-C; 2 there is no MLflow in the folder, the port is taken, an address is none,
-    or what it needs is not installed; 4 there is no cluster to talk to.
+    --auth-mode client has no --cluster, or what it needs is not installed; 4 there is no cluster to talk to.
     """
     uri = mlflow_uri(store, tracking_uri)
     opened = opened_at(uri, mlflow_url)
@@ -78,9 +100,12 @@ def dashboard(
         from runyard.dashboard.site import Site
     except ModuleNotFoundError as error:
         raise NotInstalled(f"the dashboard needs {error.name}: pip install 'runyard[dashboard]'") from error
-    trainings = _trainings(context, namespaces or []) if cluster else None
+    asks = auth_mode is AuthMode.CLIENT
+    if asks and not cluster:
+        raise NoCluster("--auth-mode client asks the cluster who looks, and what they may: give --cluster too")
+    trainings, accounts = _of_cluster(context, namespaces or [], asks=asks) if cluster else (None, None)
     serve(
-        Site(uri, trainings, may_change=may_change, patience_seconds=patience, mlflow_url=opened),
+        Site(uri, trainings, may_change=may_change, patience_seconds=patience, mlflow_url=opened, accounts=accounts),
         host,
         port,
         base.rstrip("/"),
@@ -112,8 +137,10 @@ def opened_at(tracking_uri: str, given: str | None) -> str:
     return without_logins(address).rstrip("/") if is_web else ""
 
 
-def _trainings(context: str | None, namespaces: list[str]) -> Trainings:
+def _of_cluster(context: str | None, namespaces: list[str], *, asks: bool) -> tuple[Trainings, Accounts | None]:
     from runyard.cluster import Cluster
+    from runyard.dashboard.accounts import Accounts
     from runyard.dashboard.trainings import Trainings
 
-    return Trainings(Cluster(context), namespaces)
+    cluster = Cluster(context)
+    return Trainings(cluster, namespaces), Accounts(cluster) if asks else None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from runyard.dashboard import answers
+from runyard.dashboard.accounts import NotSignedIn
 from runyard.dashboard.artifacts import names_of_tables
 from runyard.dashboard.selecting import STARTED, Choice, choose
 from runyard.dashboard.site import Site, View
@@ -17,9 +18,10 @@ from runyard.dashboard.thinning import thinned
 PREFIX = "/api/v1"
 MOST_OF_A_PAGE = 500
 UNANSWERED: dict[int | str, dict[str, Any]] = {
+    401: {"model": answers.Problem, "description": "With accounts: the cluster does not know who asks."},
     404: {"model": answers.Problem, "description": "There is no such thing."},
     422: {"model": answers.Problem, "description": "What is asked is wrong; the detail says what and how."},
-    503: {"model": answers.Problem, "description": "MLflow does not answer."},
+    503: {"model": answers.Problem, "description": "MLflow does not answer, or the cluster not who asks."},
 }
 # What a figure answers with, besides its JSON.
 AS_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
@@ -34,9 +36,17 @@ Format: TypeAlias = Annotated[Literal["json", "csv"], Query(alias="format", desc
 
 
 def site(request: Request) -> Site:
-    """Return what this application looks at."""
-    found: Site = request.app.state.site
-    return found
+    """Return what this application looks at, as whoever asks may see it.
+
+    Raises:
+        NotSignedIn: there are accounts, and nobody has said who asks.
+
+    """
+    whole: Site = request.app.state.site
+    found: Site | None = getattr(request.state, "site", None)
+    if whole.accounts and (found is None or found.looker is None):
+        raise NotSignedIn("nobody is signed in")
+    return found or whole
 
 
 TheSite: TypeAlias = Annotated[Site, Depends(site)]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -31,10 +32,13 @@ from runyard.dashboard import (
     models,
     pages,
     promoting_page,
+    signing_in,
     trainings_pages,
     trust,
 )
+from runyard.dashboard.accounts import NotSignedIn
 from runyard.dashboard.auditing import TooManyAudits
+from runyard.dashboard.door import Door, token_of
 from runyard.dashboard.forms import Foreign
 from runyard.dashboard.headers import Headers
 from runyard.errors import RunyardError, TrackingUnavailable
@@ -50,6 +54,8 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 # Whoever can make a browser believe that another name is this machine could read everything otherwise.
 LOCAL_HOSTS = ("localhost", "*.localhost", "127.0.0.1")
+# For the API's document: who asks is found out before.
+_bearer = HTTPBearer(auto_error=False, description="a token of the cluster")
 _NOT_THERE = (
     NoSuchRun,
     NoSuchExperiment,
@@ -86,6 +92,7 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
         redoc_url=None,
         # Its addresses would have the host and the scheme that a proxy called it by.
         redirect_slashes=False,
+        dependencies=[Security(_bearer)] if site.accounts else [],
         lifespan=lifespan,
     )
     app.state.site = site
@@ -102,6 +109,7 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
         trainings_pages,
         lacking,
         downloads,
+        *((signing_in,) if site.accounts else ()),
     ):
         app.include_router(answering.router, prefix=f"{base}{api.PREFIX}")
     for showing in (
@@ -113,6 +121,7 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
         trust.pages,
         trainings_pages.pages,
         downloads.pages,
+        *((signing_in.pages,) if site.accounts else ()),
         *((changing_pages.pages, promoting_page.pages) if site.may_change else ()),
     ):
         app.include_router(showing, prefix=base, include_in_schema=False)
@@ -122,9 +131,12 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
     app.add_exception_handler(RunyardError, _refused)
     app.add_exception_handler(RequestValidationError, _refused)
     app.add_exception_handler(HTTPException, _refused)
+    if site.accounts:
+        app.add_middleware(Door, site=site, accounts=site.accounts, base=base, refused=_refused)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Headers, static=f"{base}/static/")
+    # What one person sees is kept for nobody else, nor for who comes after they have signed out.
+    app.add_middleware(Headers, static=f"{base}/static/", caching="no-store" if site.accounts else "no-cache")
     return app
 
 
@@ -132,17 +144,27 @@ def _refused(request: Request, error: Exception) -> Response:
     """Answer with an error in words: as JSON below the API, else as a page."""
     status, says = _said(error)
     if request.url.path.startswith(f"{request.app.state.base}{api.PREFIX}"):
-        return JSONResponse({"detail": says}, status)
-    return pages.error(request, status, says)
+        challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotSignedIn) else None
+        return JSONResponse({"detail": says}, status, challenge)
+    if isinstance(error, NotSignedIn):
+        # Who has not tried yet has done nothing wrong.
+        return signing_in.asking(request, status, says if token_of(request) else "")
+    return pages.error(request, status, says, is_cluster=isinstance(error, ClusterUnavailable))
 
 
 def _said(error: Exception) -> tuple[int, str]:
     match error:
+        case NotSignedIn():
+            return HTTPStatus.UNAUTHORIZED, str(error)
         case Foreign() | Forbidden():
             return HTTPStatus.FORBIDDEN, str(error)
-        case TrackingUnavailable() | ClusterUnavailable():
-            return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
-        case trainings_pages.TooMany() | TooManyAudits() | downloads.TooManyDownloads():
+        case (
+            TrackingUnavailable()
+            | ClusterUnavailable()
+            | trainings_pages.TooMany()
+            | TooManyAudits()
+            | downloads.TooManyDownloads()
+        ):
             return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
         case RunyardError():
             found = HTTPStatus.NOT_FOUND if isinstance(error, _NOT_THERE) else HTTPStatus.UNPROCESSABLE_ENTITY

@@ -9,14 +9,17 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runyard.api.records import RunStatus
 from runyard.audit import Evidence, Report, gather, measured
+from runyard.dashboard.owning import evidence_of, is_shown
 from runyard.errors import RunyardError
+from runyard.history import NoSuchExperiment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runyard.history import History, LoggedRun
 
@@ -45,11 +48,13 @@ class Subject:
     Attributes:
         experiment: its name; None: the whole server.
         days: only what began in so many days; None: ever.
+        namespaces: only runs of these, and of nobody; None: of all.
 
     """
 
     experiment: str | None
     days: int | None
+    namespaces: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,9 +137,16 @@ def _root(run: LoggedRun, known: Mapping[str, LoggedRun]) -> LoggedRun:
 class Auditor:
     """Takes audits, one after the other, when somebody asks for one that is older than five minutes."""
 
-    def __init__(self, history: History) -> None:
-        """Begin with none."""
+    def __init__(self, history: History, owner: Callable[[LoggedRun], str | None]) -> None:
+        """Begin with none.
+
+        Args:
+            history: of what.
+            owner: returns the namespace that a run is of.
+
+        """
         self._history = history
+        self._owner = owner
         self._kept: OrderedDict[Subject, Audit] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "audit")
@@ -171,8 +183,12 @@ class Auditor:
             evidence = gather(
                 self._history, subject.experiment, since, lambda done, of: self._note(subject, done=done, of=of)
             )
+            if subject.namespaces is not None:
+                evidence = evidence_of(evidence, partial(self._shows, subject.namespaces))
             report = measured(evidence, subject.experiment, since)
             weeks = by_week(evidence, subject.experiment, now)
+        except NoSuchExperiment:  # it is gone since; which there are is not for everybody
+            self._give_up(subject, f'there is no experiment "{subject.experiment}"')
         except RunyardError as error:
             log.warning("%s", error)
             self._give_up(subject, str(error))
@@ -181,6 +197,9 @@ class Auditor:
             self._give_up(subject, f"the audit came to nothing: {type(error).__name__}")
         else:
             self._note(subject, report=report, weeks=weeks, is_going_on=False, problem="", ended_at=time.monotonic())
+
+    def _shows(self, namespaces: frozenset[str], run: LoggedRun) -> bool:
+        return is_shown(self._owner(run), namespaces)
 
     def _give_up(self, subject: Subject, problem: str) -> None:
         again_at = time.monotonic() - _FRESH_SECONDS + _AGAIN_SECONDS

@@ -28,7 +28,7 @@ def ask(request: Request, site: TheSite, namespace: Namespace, name: Name, chang
         refusal = f"It is {training.status.phase or 'new'}: that cannot be done now."
     elif change not in found.possible(training):
         verb = changes.verb(training, change)
-        refusal = f"The dashboard may not {verb} TrainingRuns in namespace {namespace}."
+        refusal = f"{'You' if site.looker else 'The dashboard'} may not {verb} TrainingRuns in namespace {namespace}."
     given = forms.token(request)
     response = page(
         request,
@@ -55,7 +55,8 @@ def make(
     if fields.get("uid") != training.metadata.uid:
         raise NotPossible(f'another TrainingRun is called "{name}" by now: nothing was changed')
     if change in changes.possible(training) and change not in found.possible(training):
-        raise Forbidden(f"the dashboard may not {changes.verb(training, change)} TrainingRuns in namespace {namespace}")
+        whose = "you" if site.looker else "the dashboard"
+        raise Forbidden(f"{whose} may not {changes.verb(training, change)} TrainingRuns in namespace {namespace}")
     made = found.change(training, change)
     where = f"/trainings/{namespace}/{made}" if made else "/trainings"
     return RedirectResponse(f"{request.app.state.base}{where}", HTTPStatus.SEE_OTHER)

@@ -1,4 +1,4 @@
-"""Forms that change something: whether a page of this dashboard sent them. There are no accounts to ask.
+"""Forms that change something: whether a page of this dashboard sent them, whoever it is that looks.
 
 A form counts if the browser says that a page of this very place sent it, by `Sec-Fetch-Site` or `Origin`, and if it has
 the token that the browser was given with the page, as a cookie that no other place can read.
@@ -88,6 +88,13 @@ def token(request: Request) -> str:
 def give(request: Request, response: Response, given: str) -> None:
     """Give the browser the token of a page with forms."""
     path = request.app.state.base or "/"
-    response.set_cookie(
-        COOKIE, given, path=path, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    response.set_cookie(COOKIE, given, path=path, httponly=True, samesite="strict", secure=is_encrypted(request))
+
+
+def is_encrypted(request: Request) -> bool:
+    """Whether the browser calls by https, as far as it or what stands between says so.
+
+    Anybody can say so: then a cookie is kept from plain HTTP, which harms nobody but them.
+    """
+    told = {request.url.scheme, request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()}
+    return "https" in told or request.headers.get("origin", "").startswith("https://")

@@ -26,8 +26,9 @@ _ALWAYS = {
 class Headers:
     """Adds them, to errors too."""
 
-    def __init__(self, app: ASGIApp, static: str) -> None:
-        """Wrap an application whose files are below a path."""
+    def __init__(self, app: ASGIApp, static: str, caching: str = "no-cache") -> None:
+        """Wrap an application whose files are below a path; of all else is said how it may be kept."""
+        self._caching = caching
         self._app = app
         self._static = static
 
@@ -38,7 +39,7 @@ class Headers:
             return
         # The address of a file that never changes has its digest.
         is_fixed = scope["path"].startswith(self._static) and scope["query_string"].startswith(b"v=")
-        caching = "public, max-age=31536000, immutable" if is_fixed else "no-cache"
+        caching = "public, max-age=31536000, immutable" if is_fixed else self._caching
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -16,7 +16,7 @@ from runyard.dashboard.api import TheSite
 from runyard.dashboard.pages import page
 from runyard.dashboard.site import Site
 from runyard.errors import RunyardError
-from runyard.registry import Listed, VersionInFull, listed, versions
+from runyard.registry import Listed, VersionInFull
 
 router = APIRouter(prefix="/models", responses=api.UNANSWERED)
 pages = APIRouter()
@@ -97,7 +97,7 @@ def every(site: Site) -> list[Model]:
         TrackingUnavailable: MLflow does not answer.
 
     """
-    return [Model.of(found) for found in site.reads.one("models", lambda: listed(site.address))]
+    return [Model.of(found) for found in site.models()]
 
 
 def one(site: Site, name: str) -> ModelInFull:
@@ -111,8 +111,8 @@ def one(site: Site, name: str) -> ModelInFull:
     model = next((each for each in every(site) if each.name == name), None)
     if model is None:
         raise NoSuchModel(f'there is no registered model "{name}"')
-    made = site.reads.one(("versions", name), lambda: versions(site.address, name, _MOST_VERSIONS))
-    return ModelInFull(**model.model_dump(), versions=[_version(each, model) for each in made])
+    made = [_version(each, model) for each in site.versions(name, _MOST_VERSIONS)]
+    return ModelInFull(**model.model_dump(), versions=made)
 
 
 def _version(found: VersionInFull, model: Model) -> Version:

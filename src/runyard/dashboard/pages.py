@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runyard.dashboard.selecting import Choice
+    from runyard.dashboard.site import Site
     from runyard.history import LoggedRun
 
 router = APIRouter()
@@ -97,22 +98,37 @@ def _assets(base: str) -> Mapping[str, str]:
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **values: object) -> HTMLResponse:
     """Write a page."""
     environment: Environment = request.app.state.words
-    site = request.app.state.site
+    site: Site = request.app.state.site
+    seen: Site | None = getattr(request.state, "site", None)
+    # Who is not signed in is shown nothing, nor is who was until a moment ago.
+    looker = request.state.name if seen else ""
     return HTMLResponse(
         environment.get_template(template).render(
-            mlflow=site.uri, trainings=site.trainings is not None, may_change=site.may_change, **values
+            mlflow="" if site.accounts and not seen else site.uri,
+            trainings=site.trainings is not None,
+            may_change=site.may_change,
+            looker=looker,
+            **values,
         ),
         status,
     )
 
 
-def error(request: Request, status: int, says: str) -> HTMLResponse:
-    """Write a page that says what went wrong."""
+def error(request: Request, status: int, says: str, *, is_cluster: bool = False) -> HTMLResponse:
+    """Write a page that says what went wrong.
+
+    Args:
+        request: which it answers.
+        status: with which.
+        says: what went wrong.
+        is_cluster: whether it is the cluster that went wrong.
+
+    """
     title = {
         HTTPStatus.NOT_FOUND: "Not there",
         HTTPStatus.FORBIDDEN: "Not allowed",
         HTTPStatus.UNPROCESSABLE_ENTITY: "Not understood",
-        HTTPStatus.SERVICE_UNAVAILABLE: "MLflow does not answer",
+        HTTPStatus.SERVICE_UNAVAILABLE: "The cluster does not answer" if is_cluster else "MLflow does not answer",
     }.get(HTTPStatus(status), "This did not work")
     # What was to be changed is not asked for twice.
     retry = status == HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
@@ -205,6 +221,7 @@ def run(request: Request, site: TheSite, run_id: RunId) -> HTMLResponse:
         files=files,
         unread=unread,
         standing=standing,
+        may_promote=found.model is not None and site.may_promote(found),
         fields=len(Field),
         elsewhere=_of_mlflow(site.mlflow_url, view.experiments, found),
         figures=_figures(request.app.state.base, found, names_of_tables(files)),

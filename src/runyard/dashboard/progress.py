@@ -13,6 +13,7 @@ from runyard.api.status import is_final
 from runyard.comparison import of_result
 from runyard.dashboard.kept import Kept
 from runyard.dashboard.logs import Log, last_lines
+from runyard.dashboard.owning import is_shown
 from runyard.errors import RunyardError
 from runyard.history import NoSuchRun
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runyard.api.trainingrun import TrainingRun
     from runyard.dashboard.site import Site
     from runyard.dashboard.trainings import Trainings
+    from runyard.history import LoggedRun
 
 MOST_DRAWN = 6
 # How many metrics are asked for their courses, of which many may have one value.
@@ -94,8 +96,8 @@ class Going:
         """Begin with nothing read."""
         self._site = site
         self._trainings = trainings
-        self._logs: Kept[tuple[str, str, str], Log] = Kept()
-        self._courses: Kept[str, Courses] = Kept()
+        self._logs: Kept[tuple[str, str, str, str], Log] = Kept()
+        self._courses: Kept[tuple[str, str], Courses] = Kept()
         # The cluster and MLflow are asked side by side: who waits for both waits no longer than for one.
         self._pool = ThreadPoolExecutor(_AT_ONCE, "logs")
 
@@ -116,31 +118,30 @@ class Going:
         if looked_at is None:
             return Log(says="No pod ran." if is_final(training.status) else "No attempt has begun yet.")
         run_id = looked_at.run_id or _run_of(training)
+        namespace = training.metadata.namespace
 
         def read(before: Log | None) -> tuple[Log, float]:
             try:
-                found = self._kept(looked_at, run_id) if looked_at.recorded_at and run_id else None
-                found = found or self._live(training.metadata.namespace, looked_at)
+                found = self._kept(namespace, looked_at, run_id) if looked_at.recorded_at and run_id else None
+                found = found or self._live(namespace, looked_at)
             except RunyardError as error:
                 found = replace(before or Log(looked_at.pod), says=_sentence(looked_at, error))
             return found, math.inf if found.is_final else _LOG_SECONDS
 
         # An attempt that is recorded is asked for elsewhere.
-        return self._logs.get((looked_at.uid, looked_at.pod, str(looked_at.recorded_at)), read)
+        return self._logs.get((namespace, looked_at.uid, looked_at.pod, str(looked_at.recorded_at)), read)
 
     def _live(self, namespace: str, looked_at: Attempt) -> Log:
         text = last_lines(self._trainings.log(namespace, looked_at.pod))
         return Log(looked_at.pod, text, "" if text else "It has printed nothing yet.")
 
-    def _kept(self, looked_at: Attempt, run_id: str) -> Log | None:
+    def _kept(self, namespace: str, looked_at: Attempt, run_id: str) -> Log | None:
         """Return the log that the operator left with the attempt's run; None where it did not."""
         path = log_artifact(looked_at.pod)
         site = self._site
 
-        def read() -> bytes | None:
-            return site.history.content(site.history.find(run_id), path, _LARGEST_LOG)
-
-        content = site.reads.one(("log", run_id, path), read)
+        run = self._own(namespace, site.run(run_id))
+        content = site.reads.one(("log", run_id, path), lambda: site.history.content(run, path, _LARGEST_LOG))
         if content is None:
             return None
         return Log(looked_at.pod, last_lines(content), f"The end of it; MLflow has it all as {path}.", is_final=True)
@@ -151,20 +152,21 @@ class Going:
         if not run_id:
             return Courses()
         wanted = training.spec.tracking.require_metrics
+        namespace = training.metadata.namespace
 
         def read(before: Courses | None) -> tuple[Courses, float]:
             try:
-                return self._read_courses(run_id, wanted, before), _COURSES_SECONDS
+                return self._read_courses(namespace, run_id, wanted, before), _COURSES_SECONDS
             except NoSuchRun as error:
                 return Courses(says=str(error)), _COURSES_SECONDS
             except RunyardError as error:
                 return replace(before or Courses(run_id), says=str(error)), _COURSES_SECONDS
 
-        return self._courses.get(run_id, read)
+        return self._courses.get((namespace, run_id), read)
 
-    def _read_courses(self, run_id: str, wanted: Sequence[str], before: Courses | None) -> Courses:
+    def _read_courses(self, namespace: str, run_id: str, wanted: Sequence[str], before: Courses | None) -> Courses:
         site = self._site
-        run = site.run(run_id)
+        run = self._own(namespace, site.run(run_id))
         seen = tuple(sorted(run.metrics.items()))
         # The same to the last digit, and NaN as NaN: nothing was logged since.
         if before and repr(before.seen) == repr(seen):
@@ -174,6 +176,18 @@ class Going:
         courses = site.courses.of([(run, name) for name in asked])
         drawn = tuple(name for name, found in zip(asked, courses, strict=True) if found.has_several_steps)
         return Courses(run_id, drawn[:MOST_DRAWN], len(asked), len(names), seen=seen)
+
+    def _own(self, namespace: str, run: LoggedRun) -> LoggedRun:
+        """Return a run that a TrainingRun's status names, unless it is of another namespace than that.
+
+        Raises:
+            NoSuchRun: it is: who may see the one need not see the other.
+            TrackingUnavailable: MLflow does not answer.
+
+        """
+        if not is_shown(self._site.owner(run), [namespace]):
+            raise NoSuchRun(f"run {run.id} is of no training in namespace {namespace}")
+        return run
 
     def close(self) -> None:
         """Begin nothing more."""

@@ -16,6 +16,7 @@ from runyard.api.direction import Direction
 from runyard.api.promote import CHAMPION
 from runyard.api.promotion import Promotion, WrongPromotion
 from runyard.api.when import WrongCondition
+from runyard.cluster import Forbidden
 from runyard.dashboard import forms, selection
 from runyard.dashboard.api import RunId, TheSite
 from runyard.dashboard.comparing import usual_metric
@@ -23,7 +24,6 @@ from runyard.dashboard.forms import Fields
 from runyard.dashboard.pages import link, page
 from runyard.dashboard.reads import Reads
 from runyard.promotion import Registry
-from runyard.registry import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ pages = APIRouter()
 # A promotion takes some tens of requests. One that is given up half-way is gone on with when it is asked for again.
 _SECONDS = 30.0
 _LONGEST = 500
-_LONGEST_BY = 100
+_LONGEST_BY = 200
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def ask(
     compared: Annotated[bool, Query(description="whether it was chosen in a comparison")] = False,  # noqa: FBT002
 ) -> Response:
     """Ask how a run's model is to be promoted."""
-    known, run = _models(site), site.run(run_id)
+    known, run = _models(site), _promotable(site, run_id)
     model = model or (known[0] if len(known) == 1 else "")
     metric = usual_metric([run]) or ""
     wish = Wish(model, better_than=CHAMPION, metric=metric) if model in known and metric else Wish(model)
@@ -117,7 +117,9 @@ def ask(
 @pages.post("/runs/{run_id}/promote")
 def answer(request: Request, site: TheSite, run_id: RunId, fields: Fields) -> Response:
     """Say what a promotion would do; or do it, if that was confirmed."""
-    run, wish = site.run(run_id), Wish.of(fields)
+    run, wish = _promotable(site, run_id), Wish.of(fields)
+    if site.looker:
+        wish = replace(wish, by=site.looker.name[:_LONGEST_BY])
     try:
         wanted = wish.promotion()
         is_confirmed = fields.get("step") == "promote"
@@ -135,9 +137,30 @@ def answer(request: Request, site: TheSite, run_id: RunId, fields: Fields) -> Re
     return response
 
 
+def _promotable(site: Site, run_id: str) -> LoggedRun:
+    """Read a run that who looks may promote.
+
+    Raises:
+        Forbidden: they may not.
+
+    """
+    run = site.run(run_id)
+    if not site.may_promote(run):
+        raise Forbidden(
+            "you may not promote it: that takes the right to update its TrainingRun, or, of a run that is of no "
+            "namespace, the TrainingRuns of all of them"
+        )
+    return run
+
+
 def _promote(site: Site, run: LoggedRun, wanted: Promotion, wish: Wish, *, dry_run: bool) -> Promoted:
-    # Whoever reads it later is to know that nobody checked the name.
-    by = f"{wish.by} (by the dashboard, which knows nobody)"
+    # What is compared is told, and the alias would be taken from what somebody else promoted.
+    if site.has_hidden_versions(wanted.model):
+        raise WrongPromotion(
+            f"{wanted.model} has versions of runs that you may not see: choose another name, or ask somebody who does"
+        )
+    # Whoever reads it later is to know that nobody checked a name that was typed in.
+    by = wish.by if site.looker else f"{wish.by} (by the dashboard, which knows nobody)"
     promote = Registry(site.address).promote
     return _by_deadline(site, partial(promote, run, wanted, because=wish.because, by=by, dry_run=dry_run))
 
@@ -151,7 +174,7 @@ def _by_deadline(site: Site, write: Callable[[], T]) -> T:
 
 
 def _models(site: Site) -> list[str]:
-    return [found.name for found in site.reads.one("models", lambda: listed(site.address))]
+    return [found.name for found in site.models()]
 
 
 def _page(

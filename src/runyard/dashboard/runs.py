@@ -117,6 +117,7 @@ class Runs:
         every: the runs, the newest first.
         at: when they were read.
         is_whole: whether the reading has come to its end.
+        has_others: whether these were chosen of runs of which there may be older ones.
         answers: what was computed of them, by question.
 
     """
@@ -124,6 +125,7 @@ class Runs:
     every: tuple[LoggedRun, ...]
     at: datetime
     is_whole: bool = True
+    has_others: bool = False
     answers: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -135,7 +137,7 @@ class Runs:
     @property
     def has_more(self) -> bool:
         """Whether there may be older runs than are kept."""
-        return len(self.every) >= MOST_RUNS
+        return self.has_others or len(self.every) >= MOST_RUNS
 
     @cached_property
     def by_id(self) -> dict[str, LoggedRun]:

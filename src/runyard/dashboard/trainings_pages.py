@@ -15,12 +15,13 @@ from runyard.api.outcome import TrainingRunStatus
 from runyard.api.trainingrun import TrainingRun
 from runyard.cluster import ClusterUnavailable
 from runyard.dashboard import answers, api, queues
+from runyard.dashboard.accounts import NotSignedIn
 from runyard.dashboard.api import TheSite
 from runyard.dashboard.changes import Change
 from runyard.dashboard.pages import link, page
 from runyard.dashboard.progress import Courses, Going, Progress, attempt
 from runyard.dashboard.site import Site
-from runyard.dashboard.trainings import Stand, Trainings
+from runyard.dashboard.trainings import SeenTrainings, Stand, Trainings
 from runyard.errors import RunyardError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class TrainingsAnswer(answers.Answer):
     trainings: list[Training]
 
 
-def the_trainings(site: Site) -> Trainings:
+def the_trainings(site: Site) -> Trainings | SeenTrainings:
     """Return the trainings of the cluster.
 
     Raises:
@@ -240,7 +241,10 @@ async def _changes(look: Callable[[], str], listening: set[object], turns: Capac
     told, quiet = "", 0
     try:
         while True:
-            version = await to_thread.run_sync(look, limiter=turns)
+            try:
+                version = await to_thread.run_sync(look, limiter=turns)
+            except (NotSignedIn, ClusterUnavailable):
+                return  # whoever listens asks again, and is told why
             if version != told:
                 yield f"event: changed\ndata: {version}\n\n"
                 told, quiet = version, 0

@@ -114,7 +114,7 @@ def look(site: TheSite, asked: TheSubject) -> Audit:
     """
     if asked.experiment is not None and asked.experiment not in site.look().experiments.values():
         raise NoSuchExperiment(f'there is no experiment "{asked.experiment}"')
-    return site.auditor.get(asked)
+    return site.audit(asked)
 
 
 TheAudit = Annotated[Audit, Depends(look)]

@@ -114,7 +114,13 @@ if (live) {
     log.addEventListener("scroll", () => isHeld && isAtEnd(log) && renew());
   });
   document.addEventListener("selectionchange", () => isHeld && document.getSelection().type !== "Range" && renew());
-  new EventSource(live.dataset.live).addEventListener("changed", ({ data }) => data !== shown && renew());
+  const listen = () => {
+    const stream = new EventSource(live.dataset.live);
+    stream.addEventListener("changed", ({ data }) => data !== shown && renew());
+    // What is lost a browser asks for again by itself, but not what is refused.
+    stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && setTimeout(listen, 5000));
+  };
+  listen();
 }
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -143,7 +149,7 @@ async function look() {
   notice.hidden = !problem;
   if (problem && !notice.textContent.startsWith(problem)) notice.textContent = `${problem} What is shown may be old.`;
 }
-for (;;) {
+while (notice) {
   await wait(1000);
   if (!document.hidden) await look();
 }
