@@ -43,7 +43,7 @@ class Team:
     uid: str = ""
 
 
-def ask(  # noqa: PLR0913 a request's parts
+def ask(
     site: Dashboard,
     path: str,
     token: str = "",

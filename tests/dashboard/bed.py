@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlflow import MlflowClient
 
@@ -78,8 +78,10 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(tracking_uri: str, *flags: str, patience: str = "20", **variables: str) -> Iterator[Dashboard]:
-    """Start `runyard dashboard`, with variables of its own; it says where it is.
+def dashboard(
+    tracking_uri: str, *flags: str, patience: str = "20", log: IO[bytes] | None = None, **variables: str
+) -> Iterator[Dashboard]:
+    """Start `runyard dashboard`, with variables of its own; it says where it is. What it logs goes into a file.
 
     It is patient, for a machine that does much else, unless the patience is empty: then it has its usual one.
     """
@@ -88,7 +90,7 @@ def dashboard(tracking_uri: str, *flags: str, patience: str = "20", **variables:
         command.append(f"--patience={patience}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | variables
     with subprocess.Popen(
-        [*command, *flags], stdout=subprocess.PIPE, stderr=None, text=True, env=environment
+        [*command, *flags], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
     ) as process:
         assert process.stdout
         address = process.stdout.readline().strip().rstrip("/")
