@@ -1,6 +1,6 @@
 """How the dashboard is started, and who may call it."""
 
-from tests.chart.rendered import Object, Rendered, render
+from tests.chart.rendered import CHART, Object, Rendered, helm, render
 from tests.chart.test_network_policies import policy, ports
 
 
@@ -72,3 +72,27 @@ def test_it_leads_to_mlflow_where_people_open_it(default: Rendered, everything: 
     assert opened.startswith("https://")
     # What pods call it by is no address for people.
     assert options(render(settings=["ingress.enabled=false"]), "mlflow-url") == [""]
+
+
+def test_each_may_sign_in_and_then_it_needs_no_right_to_change_anything(default: Rendered) -> None:
+    assert options(default, "auth-mode") == ["server"]
+    signing = render(settings=["dashboard.authMode=client", "dashboard.allowChanges=true"])
+    assert options(signing, "auth-mode") == ["client"]
+    assert "--allow-changes" in container(signing)["args"]
+    [rule] = signing.one("ClusterRole", "runyard-runyard-dashboard")["rules"]
+    assert (rule["resources"], rule["verbs"]) == (["trainingruns"], ["get", "list"])
+    # Nobody could be asked.
+    for wrong in (["dashboard.authMode=client", "dashboard.trainings=false"], ["dashboard.authMode=sso"]):
+        done = helm("template", "runyard", str(CHART), *(f"--set={setting}" for setting in wrong))
+        assert done.returncode != 0
+
+
+def test_mlflows_own_pages_can_be_left_out_of_the_ingress() -> None:
+    chart = render(settings=["ingress.mlflow=false"])
+    [ingress] = chart.of_kind("Ingress")
+    paths = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert [found["path"] for found in paths] == ["/runs"]
+    # Nor does a page lead there, or the controller reach it.
+    assert options(chart, "mlflow-url") == [""]
+    assert "traefik" not in str(policy(chart, "mlflow"))
+    assert not render(settings=["ingress.mlflow=false", "dashboard.enabled=false"]).of_kind("Ingress")

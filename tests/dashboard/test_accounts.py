@@ -3,25 +3,20 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.dependencies.utils import get_flat_params
-from fastapi.routing import APIRoute
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect
 
-from runyard.cluster import Cluster
-from runyard.dashboard.accounts import Accounts
-from runyard.dashboard.app import application
-from runyard.dashboard.site import Site
-from runyard.dashboard.trainings import Trainings
 from tests.chart.rendered import render
 from tests.dashboard.accounts import THEIRS, VALUE, Team, ask, bind, signed, team, token_of
 from tests.dashboard.bed import Answer, Dashboard, dashboard
 from tests.dashboard.conftest import SCREENSHOTS
+from tests.dashboard.routes import Route, every_route
 from tests.dashboard.test_changes import with_model
 from tests.support.apiserver import ApiServer, kubeconfig
 from tests.support.command_line import call
@@ -33,15 +28,6 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 EVERYTHING = ["get", "list", "watch", "create", "update", "patch", "delete"]
 # As long as what they have is called, and called so nowhere.
 NOWHERE = "zulux"
-# What parts of an address name something that somebody has, and what they are given; others choose how it is shown.
-NAMING = {"run_id", "namespace", "name", "run", "experiment", "path", "beside", "model", "pod", "by", "course"}
-SHOWING = {
-    *("q", "where", "outcome", "sort", "order", "offset", "limit", "page", "column", "metric", "direction", "x", "y"),
-    *("format", "rows", "columns", "show", "output", "row", "place", "feature", "colour", "most", "rate", "threshold"),
-    *("days", "week", "compared"),
-}
-CHOSEN = {"change": "cancel"}
-PICTURES = {"picture", "figure"}
 
 
 @dataclass(frozen=True)
@@ -105,60 +91,9 @@ def bed(server: ApiServer, mlflow: MlflowRest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def routes(bed: Bed) -> list[tuple[str, APIRoute]]:
-    """All that the dashboard answers, as its application has it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(bed.server.kubeconfig))
-        cluster = Cluster()
-    whole = Site(bed.mlflow.url, Trainings(cluster), may_change=True, accounts=Accounts(cluster))
-    included = [each for each in application(whole).routes if hasattr(each, "original_router")]
-    whole.close()
-    found = [
-        (f"{each.include_context.prefix}{route.path}", route)
-        for each in included
-        for route in each.original_router.routes
-    ]
-    assert all(isinstance(route, APIRoute) for _, route in found)
-    assert len(found) > 40
-    return found
-
-
-def given(name: str, of: Team, *, is_path: bool) -> str | list[str]:
-    """Return what a part of an address is, to ask for something that a team has."""
-    if is_path and name in CHOSEN:
-        return CHOSEN[name]
-    return {
-        "run_id": of.runs["first"],
-        "run": list(of.runs.values()),
-        "beside": of.runs["second"],
-        "namespace": of.namespace,
-        "name": f"{of.word}-training" if is_path else f"{of.word}-model",
-        "model": f"{of.word}-model",
-        "experiment": f"{of.word}-experiment",
-        "path": f"{of.word}-notes.txt",
-        "pod": f"{of.word}-pod",
-        "by": of.word,
-        "course": f"{of.word}_metric",
-    }[name]
-
-
-def addresses(where: str, route: APIRoute, of: Team, base: Team) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """Yield addresses of a route by which something that a team has is asked for."""
-    flat = get_flat_params(route.dependant)
-    named = set(re.findall(r"\{(\w+)", where))
-    asked = [each.alias for each in flat if each.field_info.in_.value == "query"]
-    unknown = set(asked) - NAMING - SHOWING
-    assert not unknown, f"{where} asks for {unknown}: say what it is given here"
-    pictures = next((list(each.field_info.annotation) for each in flat if each.alias in PICTURES & named), [None])
-    for picture in pictures:
-        path = where
-        for name in named:
-            value = picture.value if name in PICTURES else given(name, of, is_path=True)
-            path = re.sub(rf"\{{{name}(:\w+)?\}}", str(value), path)
-        query = [(name, given(name, of, is_path=False)) for name in asked if name in NAMING]
-        if "run" in asked:
-            query.append(("run", base.runs["first"]))  # one's own beside another's
-        yield path, query
+def routes(bed: Bed) -> list[Route]:
+    """All that the dashboard answers."""
+    return every_route(bed.server, bed.mlflow.url)
 
 
 def secrets(bed: Bed) -> list[str]:
@@ -190,31 +125,30 @@ def seen(bed: Bed) -> None:
 
     wait_for("all runs were read", everything)
     for token in (bed.ada, bed.chief):
-        wait_for(
-            "the audit has ended",
-            lambda token=token: not ask(bed.site, "/api/v1/audit", token).json()["isGoingOn"],
-        )
+        wait_for("the audit has ended", partial(has_audited, bed, token))
 
 
-def test_what_is_of_another_namespace_is_as_if_it_were_not_there(bed: Bed, routes: list[tuple[str, APIRoute]]) -> None:
+def has_audited(bed: Bed, token: str) -> bool:
+    return not ask(bed.site, "/api/v1/audit", token).json()["isGoingOn"]
+
+
+def test_what_is_of_another_namespace_is_as_if_it_were_not_there(bed: Bed, routes: list[Route]) -> None:
     seen(bed)
     missing = nowhere(bed.theirs)
     wrong: list[Any] = []
     shown = 0
-    for place, route in routes:
-        if "GET" not in route.methods or place == "/sign-in":
+    for route in routes:
+        if "GET" not in route.methods or route.path == "/sign-in":
             continue
-        pairs = zip(
-            addresses(place, route, bed.theirs, bed.mine), addresses(place, route, missing, bed.mine), strict=True
-        )
+        pairs = zip(route.addresses(bed.theirs, bed.mine), route.addresses(missing, bed.mine), strict=True)
         for (path, query), (other, other_query) in pairs:
             found, twin = ask(bed.site, path, bed.ada, query), ask(bed.site, other, bed.ada, other_query)
             texts = plain(found, bed.theirs), plain(twin, missing)
             if (found.status, texts[0]) != (twin.status, texts[1]) or found.status not in {200, 404, 422}:
                 wrong.append((path, query, found.status, twin.status, difference(*texts)))
-            if "{" not in place:  # without asking for anything of theirs
-                texts = (*texts, ask(bed.site, path, bed.ada).text)
-            if told := [each for text in texts for each in secrets(bed) if each in text.lower()]:
+            # Also without asking for anything of theirs.
+            bare = "" if "{" in route.path else ask(bed.site, path, bed.ada).text
+            if told := [each for text in (*texts, bare) for each in secrets(bed) if each in text.lower()]:
                 wrong.append((path, query, told))
             # Who may sees it: else nothing is shown by this.
             theirs = ask(bed.site, path, bed.chief, query)
@@ -245,15 +179,15 @@ def is_suspended(bed: Bed, of: Team) -> bool:
     return bool(found["spec"].get("suspend"))
 
 
-def test_without_a_token_that_the_cluster_knows_there_is_nothing(bed: Bed, routes: list[tuple[str, APIRoute]]) -> None:
+def test_without_a_token_that_the_cluster_knows_there_is_nothing(bed: Bed, routes: list[Route]) -> None:
     gone = bind(bed.server, "gone", "team-a", "team-a", rule("list"))
     bed.server.api.delete("serviceaccount", "team-a", "gone")
     expired, valid = (signed(bed.server, bed.chief, seconds) for seconds in (-60, 600))
     assert ask(bed.site, "/api/v1/account", valid).status == 200
-    for place, route in routes:
-        if place == "/sign-in":
+    for route in routes:
+        if route.path == "/sign-in":
             continue
-        path, query = next(addresses(place, route, bed.theirs, bed.mine))
+        path, query = next(route.addresses(bed.theirs, bed.mine))
         for method in route.methods:
             answer = ask(bed.site, path, "", query, method)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
@@ -277,7 +211,8 @@ def test_without_a_token_that_the_cluster_knows_there_is_nothing(bed: Bed, route
 def test_who_may_list_a_namespace_sees_what_is_of_it_and_of_none(bed: Bed) -> None:
     seen(bed)
     mine, theirs = set(bed.mine.runs.values()), set(bed.theirs.runs.values())
-    for token, shown, hidden in ((bed.ada, mine, theirs), (bed.bob, theirs, mine), (bed.chief, mine | theirs, set())):
+    nothing: set[str] = set()
+    for token, shown, hidden in ((bed.ada, mine, theirs), (bed.bob, theirs, mine), (bed.chief, mine | theirs, nothing)):
         ids = {run["runId"] for run in ask(bed.site, "/api/v1/runs", token, {"limit": 500}).json()["runs"]}
         assert shown | {bed.nobodys} <= ids
         assert not hidden & ids
