@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SECONDS = 30.0
 _PATIENCE_SECONDS = 5.0
 _MOST_KNOWN = 1_000
+# Threads of their own: an API server that hangs must not keep files and probes waiting, which need no account.
+ASKED_AT_ONCE = 8
 # Each that somebody has not asked for is a request; whoever reaches MLflow can write any.
 MOST_NAMESPACES = 500
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,16384}=*")

@@ -36,7 +36,7 @@ from runyard.dashboard import (
     trainings_pages,
     trust,
 )
-from runyard.dashboard.accounts import NotSignedIn
+from runyard.dashboard.accounts import ASKED_AT_ONCE, NotSignedIn
 from runyard.dashboard.auditing import TooManyAudits
 from runyard.dashboard.door import Door, token_of
 from runyard.dashboard.forms import Foreign
@@ -80,6 +80,7 @@ def application(site: Site, base: str = "", hosts: Sequence[str] = LOCAL_HOSTS) 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.turns = CapacityLimiter(trainings_pages.ASKED_AT_ONCE)
+        app.state.asking = CapacityLimiter(ASKED_AT_ONCE)
         yield
         site.close()
 

@@ -57,7 +57,7 @@ class Door:
             token = token_of(request)
             if not token:
                 raise NotSignedIn("sign in with a token of the cluster: this dashboard shows to each what they may see")
-            looker = await to_thread.run_sync(self._accounts.look, token)
+            looker = await to_thread.run_sync(self._accounts.look, token, limiter=request.app.state.asking)
         except RunyardError as error:
             await self._refused(request, error)(scope, receive, send)
             return

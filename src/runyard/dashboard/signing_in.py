@@ -5,9 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from runyard.cluster import ClusterUnavailable
@@ -53,7 +53,7 @@ async def enter(request: Request, fields: Fields) -> Response:
         return asking(request, HTTPStatus.UNPROCESSABLE_ENTITY, says, where)
     accounts: Accounts = request.app.state.site.accounts
     try:
-        await run_in_threadpool(accounts.look, token)
+        await to_thread.run_sync(accounts.look, token, limiter=request.app.state.asking)
     except NotSignedIn as error:
         return asking(request, HTTPStatus.UNAUTHORIZED, str(error), where)
     except ClusterUnavailable as error:
