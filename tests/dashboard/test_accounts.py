@@ -20,7 +20,7 @@ from tests.dashboard.routes import Route, every_route
 from tests.dashboard.test_changes import with_model
 from tests.support.apiserver import ApiServer, kubeconfig
 from tests.support.command_line import call
-from tests.support.mlflow_server import MlflowRest
+from tests.support.mlflow_server import MlflowRest, mlflow_server
 from tests.support.relay import Relay, relay_to
 from tests.support.waiting import wait_for
 
@@ -59,6 +59,13 @@ class Bed:
 
 def rule(*verbs: str) -> list[dict[str, Any]]:
     return [{"apiGroups": ["runyard.dev"], "resources": ["trainingruns"], "verbs": list(verbs)}]
+
+
+@pytest.fixture(scope="module")
+def mlflow() -> Iterator[MlflowRest]:
+    """An MLflow of their own: other tests count what theirs has."""
+    with mlflow_server() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
