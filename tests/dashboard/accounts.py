@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import subprocess
 import time
 import urllib.parse
@@ -22,6 +23,8 @@ from tests.support.mlflow_server import MlflowRest
 RBAC = "rbac.authorization.k8s.io"
 # What is in all that the other team has, and in nothing else.
 THEIRS, VALUE = "bravo", 0.8765432109
+# As long as that, and in nothing at all.
+NOWHERE = "zulux"
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -185,3 +188,26 @@ def _explained(client: MlflowClient, run_id: str, word: str, value: float, scrat
     file = scratch / "shap.npz"
     file.write_bytes(found.to_bytes())
     client.log_artifact(run_id, str(file), "evaluation")
+
+
+def nowhere(theirs: Team) -> Team:
+    """Return what is as theirs is, and does not exist."""
+    runs = {name: f"{number:032x}" for number, name in enumerate(theirs.runs, 0xABCDEF)}
+    return Team("team-z", NOWHERE, runs, theirs.uid)
+
+
+def plain(answer: Answer, asked: Team) -> str:
+    """Return an answer without what it was asked for, and without times."""
+    text = answer.text
+    for place, value in enumerate([*asked.runs.values(), asked.word, asked.namespace]):
+        text = text.replace(value, f"<{place}>")
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:[\d.]+)?(Z|\+00:00| UTC)?", "<time>", text)
+    return re.sub(r'name="token" value="[^"]*"', "<token>", text)
+
+
+def difference(one: str, other: str) -> str:
+    """Return where two texts begin to differ."""
+    place = next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+    return f"{one[max(0, place - 100) : place + 100]} | {other[max(0, place - 100) : place + 100]}"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect
 
 from tests.chart.rendered import render
-from tests.dashboard.accounts import THEIRS, VALUE, Team, ask, bind, signed, team, token_of
+from tests.dashboard.accounts import THEIRS, VALUE, Team, ask, bind, difference, nowhere, plain, signed, team, token_of
 from tests.dashboard.bed import Answer, Dashboard, dashboard
 from tests.dashboard.conftest import SCREENSHOTS
 from tests.dashboard.routes import Route, every_route
@@ -26,8 +26,6 @@ from tests.support.waiting import wait_for
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 EVERYTHING = ["get", "list", "watch", "create", "update", "patch", "delete"]
-# As long as what they have is called, and called so nowhere.
-NOWHERE = "zulux"
 
 
 @dataclass(frozen=True)
@@ -107,21 +105,6 @@ def secrets(bed: Bed) -> list[str]:
     return [THEIRS, str(VALUE)[:8], *bed.theirs.runs.values(), bed.theirs.uid]
 
 
-def nowhere(theirs: Team) -> Team:
-    """Return what is as theirs is, and does not exist."""
-    runs = {name: f"{number:032x}" for number, name in enumerate(theirs.runs, 0xABCDEF)}
-    return Team("team-z", NOWHERE, runs, theirs.uid)
-
-
-def plain(answer: Answer, asked: Team) -> str:
-    """Return an answer without what it was asked for, and without times."""
-    text = answer.text
-    for place, value in enumerate([*asked.runs.values(), asked.word, asked.namespace]):
-        text = text.replace(value, f"<{place}>")
-    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:[\d.]+)?(Z|\+00:00| UTC)?", "<time>", text)
-    return re.sub(r'name="token" value="[^"]*"', "<token>", text)
-
-
 def seen(bed: Bed) -> None:
     """Wait until the dashboard has read all there is."""
 
@@ -164,14 +147,6 @@ def test_what_is_of_another_namespace_is_as_if_it_were_not_there(bed: Bed, route
             shown += any(each in theirs.text.lower() for each in secrets(bed))
     assert not wrong, "\n".join(map(str, wrong))
     assert shown > 40
-
-
-def difference(one: str, other: str) -> str:
-    """Return where two texts begin to differ."""
-    place = next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-    return f"{one[max(0, place - 100) : place + 100]} | {other[max(0, place - 100) : place + 100]}"
 
 
 def form(bed: Bed, path: str, token: str) -> tuple[dict[str, str], str]:
