@@ -150,6 +150,11 @@ def team(server: ApiServer, mlflow: MlflowRest, namespace: str, word: str, value
     version = client.create_model_version(model, f"runs:/{first}/model", first).version
     client.set_registered_model_alias(model, "champion", version)
     client.set_model_version_tag(model, version, "runyard.dev/promoted-because", f"{word} is best with {value}")
+    # One that several have versions of.
+    if not client.search_registered_models("name = 'common'"):
+        client.create_registered_model("common")
+    shared = client.create_model_version("common", f"runs:/{second}/model", second).version
+    client.set_registered_model_alias("common", word, shared)
     found.runs = {"first": first, "second": second, "child": child, "sweep": sweep}
     body = {
         "apiVersion": "runyard.dev/v1alpha1",

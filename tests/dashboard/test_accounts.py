@@ -210,6 +210,10 @@ def test_who_may_list_a_namespace_sees_what_is_of_it_and_of_none(bed: Bed) -> No
         assert {f"{name}-training" for name in names} == {
             each for each in trainings if each.startswith(("alpha", THEIRS))
         }
+    for token, of in ((bed.ada, [bed.mine]), (bed.bob, [bed.theirs]), (bed.chief, [bed.mine, bed.theirs])):
+        model = ask(bed.site, "/api/v1/models/model", token, {"name": "common"}).json()
+        assert {version["runId"] for version in model["versions"]} == {each.runs["second"] for each in of}
+        assert set(model["aliases"]) == {each.word for each in of}
     answer = ask(bed.site, "/api/v1/account", bed.ada).json()
     assert answer == {"name": "system:serviceaccount:team-a:ada", "seesAll": False}
     assert ask(bed.site, "/api/v1/account", bed.chief).json()["seesAll"] is True
