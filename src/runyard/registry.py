@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runyard.api import alias_history
 from runyard.api.records import RunStatus
@@ -14,7 +15,7 @@ from runyard.api.when import Facts
 from runyard.tracking import DELETED, answering, client, moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
     from mlflow.entities.model_registry import ModelVersion
 
@@ -96,18 +97,23 @@ def listed(uri: str) -> list[Listed]:
 
     """
     found: list[Listed] = []
-    token = None
-    opened = client(uri)
     with answering(uri, "list registered models"):
-        while True:
-            page = opened.search_registered_models(max_results=_PAGE, page_token=token)
-            for model in page:
-                aliases = {alias: int(version) for alias, version in model.aliases.items()}
-                history = alias_history.entries(model.tags)
-                found.append(Listed(str(model.name), aliases, history, moment_of(model.last_updated_timestamp)))
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda model: model.name)
+        for model in _all(partial(client(uri).search_registered_models, max_results=_PAGE)):
+            aliases = {alias: int(version) for alias, version in model.aliases.items()}
+            history = alias_history.entries(model.tags)
+            found.append(Listed(str(model.name), aliases, history, moment_of(model.last_updated_timestamp)))
+    return sorted(found, key=lambda model: model.name)
+
+
+def _all(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield what a search finds, page by page."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def versions(uri: str, model: str, at_most: int) -> list[VersionInFull]:
@@ -140,16 +146,10 @@ def runs_of_versions(uri: str) -> dict[str, dict[int, str]]:
 
     """
     found: dict[str, dict[int, str]] = {}
-    token = None
-    opened = client(uri)
     with answering(uri, "list versions of models"):
-        while True:
-            page = opened.search_model_versions(max_results=_VERSIONS_PAGE, page_token=token)
-            for version in page:
-                found.setdefault(str(version.name), {})[int(version.version)] = str(version.run_id or "")
-            token = page.token
-            if not token:
-                return found
+        for version in _all(partial(client(uri).search_model_versions, max_results=_VERSIONS_PAGE)):
+            found.setdefault(str(version.name), {})[int(version.version)] = str(version.run_id or "")
+    return found
 
 
 def tags_of(uri: str, model: str, version: int) -> dict[str, str]:

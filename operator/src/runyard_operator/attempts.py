@@ -33,6 +33,7 @@ _DISRUPTIONS = {
 # How a container ends that is told to, and how far its node's clock may be behind the API server's.
 _SIGNALLED = {128 + 9, 128 + 15}
 _CLOCK_SKEW = timedelta(seconds=10)
+UNSEEN = "the pod is gone, and its end was not seen"
 # What a container's own end is the cause of.
 _OF_A_CONTAINER = {Reason.ERROR, Reason.OOM_KILLED}
 
@@ -106,20 +107,15 @@ def _again(attempt: Attempt, pod: Pod | None, job: Job | None, now: datetime, *,
         return _of_pod(pod, attempt, job, now)
     outcome, reason = _why_gone(attempt, job, now, is_last=is_last)
     # What never got its image came to nothing else, and what was told to go went; what only waited may have gone on.
-    is_explained = bool(attempt.reason) or reason == Reason.IMAGE_PULL
+    is_explained = attempt.message and (attempt.reason or reason == Reason.IMAGE_PULL)
     return attempt.model_copy(
         update={
             "outcome": outcome,
             "reason": str(reason),
             "finished_at": now,
-            "message": attempt.message if attempt.message and is_explained else _unseen(attempt.message),
+            "message": attempt.message if is_explained else "; ".join(filter(None, (attempt.message, UNSEEN))),
         }
     )
-
-
-def _unseen(before: str | None) -> str:
-    said = "the pod is gone, and its end was not seen"
-    return f"{before}; {said}" if before else said
 
 
 def _why_gone(attempt: Attempt, job: Job | None, now: datetime, *, is_last: bool) -> tuple[Outcome, Reason | str]:

@@ -356,7 +356,7 @@ class Recorder:
         return found
 
     async def _unseen(
-        self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision
+        self, recording: Recording, key: Key, run: TrainingRun, view: View, ended: Decision, last: Attempt
     ) -> list[Attempt]:
         """Return the pods that nobody saw, of which MLflow was not brought to say how they ended."""
         if not view.is_deleted:
@@ -364,7 +364,6 @@ class Recorder:
             return recording.unseen
         # Once: the runs by which they are known are open no more when what they left is stored at last.
         if recording.left_open is None:
-            last = standing_for(run.metadata.name, ended.attempts, ended.job)
             found = unseen_pods.left_open(await self._runs_of(key), ended.attempts, last, self.now())
             recording.left_open = found
         return [attempt for attempt in recording.left_open if attempt.uid not in recording.recorded]
@@ -375,7 +374,7 @@ class Recorder:
         is_deleted, unseen = view.is_deleted, list[tuple[Attempt, Run]]()
         last = standing_for(run.metadata.name, ended.attempts, ended.job)
         if are_unseen_sought(recording, run, view, ended, self._since):
-            found = await self._unseen(recording, key, run, view, ended)
+            found = await self._unseen(recording, key, run, view, ended, last)
             if not is_deleted:
                 last = standing_for(run.metadata.name, recording.look_at(ended.attempts), ended.job)
             for attempt in found:

@@ -7,12 +7,12 @@ from runyard.api.facts import JobFacts, JobState
 from runyard.api.outcome import Attempt, Outcome, Reason, TrainingRunStatus
 from runyard.api.records import OUTCOME_TAG, POD_TAG, Run, RunStatus, primary
 from runyard.api.trainingrun import TrainingRun
+from runyard_operator.attempts import UNSEEN
 from runyard_operator.decide import Decision, standing_for
 from runyard_operator.objects import Job
 
 # How far the API server's clock may be behind the operator's.
 _CLOCK_SKEW = timedelta(seconds=10)
-_SAID = "the pod is gone, and its end was not seen"
 
 
 def may_be(status: TrainingRunStatus, job: Job | None, ended: Decision, since: datetime) -> bool:
@@ -60,7 +60,7 @@ def attempts(runs: Sequence[Run], run: TrainingRun, job: Job | None, ended: Deci
     found = [_attempt(pod, its_runs, ended.job.finished_at or now) for pod, its_runs in of_pods.items()]
     decisive = _decisive(found, run, job, ended)
     outcome, reason = _end_of(ended.job)
-    of_job = {"outcome": outcome, "reason": str(reason), "message": f"{_SAID}: this is its Job's"}
+    of_job = {"outcome": outcome, "reason": str(reason), "message": f"{UNSEEN}: this is its Job's"}
     return [attempt.model_copy(update=of_job if attempt.uid in decisive else {}) for attempt in found]
 
 
@@ -104,7 +104,7 @@ def _attempt(pod: str, runs: Sequence[Run], finished_at: datetime) -> Attempt:
         uid=pod,
         outcome=Outcome.FAILED if has_failed else Outcome.CANCELLED,
         reason=Reason.ERROR if has_failed else Reason.POD_DELETED,
-        message=f"{_SAID}: this is its run's" if has_failed else _SAID,
+        message=f"{UNSEEN}: this is its run's" if has_failed else UNSEEN,
         started_at=datetime.fromtimestamp(runs[0].start_time_ms / 1000, UTC),
         finished_at=finished_at,
     )
